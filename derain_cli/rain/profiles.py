@@ -1,0 +1,349 @@
+"""What rain looks like: the three profiles `light`, `heavy` and `real`, and how each is put on a picture.
+
+`light` and `heavy` imitate the layers of Rain100L/200L and Rain100H/200H: O = clip(B + r), r grey
+and independent of the picture. `real` imitates photographs: see `RealRain`.
+
+All pictures are HxWx3 float32 in [0, 1], sRGB-coded RGB. Randomness comes from the generator
+that is passed in and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.errors import UsageError
+from derain_cli.rain.streaks import streak_layer, streak_mass
+
+__all__ = ["PROFILES", "AdditiveRain", "Profile", "RainSample", "RealRain", "add_rain"]
+
+Image: TypeAlias = NDArray[np.float32]
+Range: TypeAlias = tuple[float, float]
+Target: TypeAlias = Literal["streak-free", "clean"]
+
+
+@dataclass(frozen=True, slots=True)
+class RainSample:
+    """A picture with rain on it.
+
+    Attributes:
+        rainy: HxWx3 float32 in [0, 1], the network's input.
+        clean: HxWx3 float32 in [0, 1], the training target.
+        layer: float32, what was added. For `light` and `heavy` HxW, the grey layer r before clipping:
+            rainy = clip(clean + r). For `real` HxW, the opacity of the streaks in [0, 1].
+    """
+
+    rainy: Image
+    clean: Image
+    layer: Image
+
+
+@dataclass(frozen=True, slots=True)
+class AdditiveRain:
+    """Rain that is added to the sRGB values, as in Rain100: O = clip(B + r).
+
+    A picture has 1 to `populations` populations; each has its own direction, length and width, drawn from
+    the ranges below; the amount of rain is set by `mean_layer`.
+
+    Attributes:
+        source: what the numbers were measured on.
+        mean_layer: mean of r (1 is white), 10th and 90th percentile of a log-normal distribution.
+        brightness: mean brightness of a streak, drawn log-uniformly.
+        populations: the most populations in one picture.
+        tilt: the largest tilt from the vertical, degrees.
+        tilt_apart: standard deviation of the tilt between populations of one picture, degrees.
+        tilt_jitter: standard deviation of the tilt inside a population, degrees, drawn uniformly.
+        length: median length of a population, px, drawn log-uniformly.
+        thickness: median full width at half maximum of a population, px, drawn uniformly.
+        spread: standard deviation of the logarithms of length and of thickness inside a population.
+        brightness_spread: standard deviation of the brightness over its mean, drawn uniformly.
+        taper: see `streak_layer`, drawn uniformly.
+        lopsided: see `streak_layer`.
+        beads: see `streak_layer`.
+        nearly_dry: share of samples with hardly any rain, so that a network learns to leave dry pictures alone.
+    """
+
+    source: str
+    mean_layer: Range
+    brightness: Range
+    populations: int
+    tilt: float
+    tilt_apart: float
+    tilt_jitter: Range
+    length: Range
+    thickness: Range
+    spread: tuple[float, float]
+    brightness_spread: Range
+    taper: Range
+    lopsided: float
+    beads: float
+    nearly_dry: float
+
+
+@dataclass(frozen=True, slots=True)
+class RealRain:
+    """Photographed rain: three depths under one wind, blended in linear light, seen by a camera.
+
+    1. A veil, the sum of all drops too far to be seen: I = J t + A (1 - t).
+    2. Exposure and contrast go down.
+    3. Streaks: I (1 - a) + a D, where the drop's light D is the strongly blurred picture around it (a drop
+       refracts a wide field) mixed with the sky's light A, and a is the opacity. Opacity goes like 1 / length
+       (a drop smears the same light over its path).
+    4. Sensor noise, then JPEG.
+
+    The target (`streak-free`) is the same photograph without step 3: it has the veil, the exposure and the
+    same realisation of the noise, so a network learns to take out streaks and nothing else. JPEG is on
+    the input only.
+
+    Attributes:
+        source: where the numbers come from.
+        amount: scales the number of streaks, drawn log-uniformly; (0, 0) is no streaks.
+        nearly_dry: share of samples with hardly any streaks.
+        tilt: standard deviation of the wind's tilt, degrees.
+        transmission: t of the veil, drawn uniformly.
+        veiled: share of samples with a veil.
+        exposure: factor in linear light, drawn uniformly.
+        contrast: factor on the distance from the mean, sRGB, drawn uniformly.
+        noise: standard deviation of the sensor noise at mid grey (1 is white), drawn log-uniformly.
+        jpeg_quality: drawn uniformly, both ends included.
+        jpeg_share: share of inputs that went through JPEG.
+    """
+
+    source: str
+    amount: Range
+    nearly_dry: float
+    tilt: float
+    transmission: Range
+    veiled: float
+    exposure: Range
+    contrast: Range
+    noise: Range
+    jpeg_quality: tuple[int, int]
+    jpeg_share: float
+
+
+Profile: TypeAlias = AdditiveRain | RealRain
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        "light": AdditiveRain(
+            source="Rain100L: 40 training pairs, rainy minus clean",
+            mean_layer=(0.0075, 0.036),
+            brightness=(0.10, 0.30),
+            populations=1,
+            tilt=30.0,
+            tilt_apart=0.0,
+            tilt_jitter=(1.0, 2.5),
+            length=(20.0, 42.0),
+            thickness=(1.8, 2.8),
+            spread=(0.45, 0.25),
+            brightness_spread=(0.8, 1.1),
+            taper=(0.5, 1.2),
+            lopsided=0.8,
+            beads=0.6,
+            nearly_dry=0.03,
+        ),
+        "heavy": AdditiveRain(
+            source="Rain100H: 40 training pairs, rainy minus clean",
+            mean_layer=(0.11, 0.36),
+            brightness=(0.12, 0.35),
+            populations=4,
+            tilt=14.0,
+            tilt_apart=9.0,
+            tilt_jitter=(0.5, 4.0),
+            length=(10.0, 60.0),
+            thickness=(1.8, 3.2),
+            spread=(0.3, 0.2),
+            brightness_spread=(0.3, 0.8),
+            taper=(0.0, 0.3),
+            lopsided=0.6,
+            beads=0.0,
+            nearly_dry=0.0,
+        ),
+        "real": RealRain(
+            source="decisions of the project, SPA real pairs, and real photographs of the DDN-SIRR set",
+            amount=(0.15, 2.0),
+            nearly_dry=0.06,
+            tilt=12.0,
+            transmission=(0.6, 1.0),
+            veiled=0.6,
+            exposure=(0.55, 1.05),
+            contrast=(0.75, 1.0),
+            noise=(0.002, 0.02),
+            jpeg_quality=(60, 95),
+            jpeg_share=0.75,
+        ),
+    }
+)
+
+
+def add_rain(
+    clean: Image, profile: str | Profile, rng: np.random.Generator, *, target: Target = "streak-free"
+) -> RainSample:
+    """Put rain on a picture.
+
+    Args:
+        clean: HxWx3 float32 in [0, 1], sRGB-coded RGB, any size from 1x1; it is not changed.
+        profile: a name in `PROFILES`, or a record of one's own.
+        rng: the only source of randomness; it is advanced. The same state gives the same bits.
+        target: what `RainSample.clean` is for the `real` profile: `streak-free`, the same photograph (veil,
+            exposure, noise) without streaks, or `clean`, the picture that was passed in. For additive
+            profiles both are the picture that was passed in.
+
+    Raises:
+        UsageError: unknown profile or target, or not an HxWx3 float32 picture.
+    """
+    if isinstance(profile, str):
+        if profile not in PROFILES:
+            raise UsageError(f"unknown rain profile {profile!r}", hint=f"there are {', '.join(PROFILES)}")
+        profile = PROFILES[profile]
+    if target not in ("streak-free", "clean"):
+        raise UsageError(f"unknown rain target {target!r}", hint="there are streak-free and clean")
+    if clean.ndim != 3 or clean.shape[2] != 3 or clean.dtype != np.float32 or 0 in clean.shape:
+        raise UsageError(f"rain needs an HxWx3 float32 picture, not {clean.dtype} {clean.shape}")
+    if isinstance(profile, AdditiveRain):
+        layer = _additive_layer(clean.shape[0], clean.shape[1], profile, rng)
+        rainy = np.clip(clean + layer[:, :, None], 0.0, 1.0, dtype=np.float32)
+        return RainSample(rainy=rainy, clean=clean, layer=layer)
+    return _real(clean, profile, rng, target)
+
+
+def _uniform(rng: np.random.Generator, bounds: Range) -> float:
+    return float(rng.uniform(bounds[0], bounds[1]))
+
+
+def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
+    if bounds[0] <= 0.0:
+        return _uniform(rng, bounds)
+    return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
+
+
+def _log_normal(rng: np.random.Generator, p10_p90: Range) -> float:
+    low, high = math.log(p10_p90[0]), math.log(p10_p90[1])
+    return math.exp(0.5 * (low + high) + (high - low) / 2.563 * float(np.clip(rng.standard_normal(), -2.0, 2.0)))
+
+
+def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.Generator) -> Image:
+    mean = _log_normal(rng, rain.mean_layer)
+    if rng.random() < rain.nearly_dry:
+        mean *= 0.1 * rng.random()
+    wind = float(rng.uniform(-rain.tilt, rain.tilt))
+    many = int(rng.integers(1, rain.populations + 1))
+    shares = rng.dirichlet(np.full(many, 1.5))
+    layer = np.zeros((height, width), np.float32)
+    for share in shares:
+        length = _log_uniform(rng, rain.length)
+        thickness = _uniform(rng, rain.thickness)
+        taper = _uniform(rng, rain.taper)
+        brightness = _log_uniform(rng, rain.brightness)
+        density = 1e4 * mean * float(share) / (brightness * streak_mass(length, thickness, taper))
+        layer += streak_layer(
+            height,
+            width,
+            rng=rng,
+            density=density,
+            length=length,
+            thickness=thickness,
+            angle=wind + rain.tilt_apart * float(rng.standard_normal()),
+            brightness=brightness,
+            angle_jitter=_uniform(rng, rain.tilt_jitter),
+            length_spread=rain.spread[0],
+            thickness_spread=rain.spread[1],
+            brightness_spread=_uniform(rng, rain.brightness_spread),
+            taper=taper,
+            lopsided=rain.lopsided,
+            beads=rain.beads,
+        )
+    return layer
+
+
+def _real(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target) -> RainSample:
+    height, width = clean.shape[:2]
+    linear = cv2.pow(clean, 2.2).reshape(height, width, 3)
+    # Sky light: nearly grey, a little blue or warm.
+    sky = np.float32(_uniform(rng, (0.45, 0.95))) * (1 + rng.uniform(-0.04, 0.04, 3).astype(np.float32))
+    if rng.random() < rain.veiled:
+        t = _uniform(rng, rain.transmission)
+        linear = linear * np.float32(t) + sky * np.float32(1.0 - t)
+    exposure = np.float32(_uniform(rng, rain.exposure))
+    linear = linear * exposure
+    opacity = _real_opacity(height, width, rain, rng)
+    share = np.float32(_uniform(rng, (0.3, 0.9)))
+    small = cv2.resize(linear, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+    around = cv2.resize(cv2.blur(small, (7, 7)), (width, height), interpolation=cv2.INTER_LINEAR)
+    drop = around.reshape(height, width, 3) * (1 - share) + sky * exposure * share
+    streaked = linear + opacity[:, :, None] * (drop - linear)
+
+    contrast = np.float32(_uniform(rng, rain.contrast))
+    sigma = _log_uniform(rng, rain.noise)
+    noise = _sensor_noise(height, width, sigma, rng)
+    middle = np.float32(np.mean(linear)) ** np.float32(1 / 2.2)
+
+    def seen(light: Image) -> Image:
+        coded = cv2.pow(np.maximum(light, 0), 1 / 2.2).reshape(height, width, 3)
+        coded = (coded - middle) * contrast + middle
+        return np.asarray(np.clip(coded + noise, 0.0, 1.0), np.float32)
+
+    rainy, free = seen(streaked), seen(linear)
+    if rng.random() < rain.jpeg_share:
+        rainy = _jpeg(rainy, int(rng.integers(rain.jpeg_quality[0], rain.jpeg_quality[1] + 1)))
+    return RainSample(rainy=rainy, clean=free if target == "streak-free" else clean, layer=opacity)
+
+
+def _real_opacity(height: int, width: int, rain: RealRain, rng: np.random.Generator) -> Image:
+    amount = _log_uniform(rng, rain.amount)
+    if rng.random() < rain.nearly_dry:
+        amount *= 0.03
+    wind = rain.tilt * float(rng.standard_normal())
+    clear = np.ones((height, width), np.float32)
+    # (share of pictures, streaks per 100x100 px, length, thickness, opacity, end softness)
+    depths: tuple[tuple[float, Range, Range, Range, Range, float], ...] = (
+        (0.85, (30.0, 160.0), (8.0, 25.0), (0.9, 2.0), (0.06, 0.25), 2.0),
+        (0.85, (5.0, 30.0), (18.0, 45.0), (1.6, 3.2), (0.10, 0.40), 3.0),
+        (0.45, (0.3, 3.0), (40.0, 80.0), (3.0, 9.0), (0.10, 0.45), 8.0),
+    )
+    for share, number, length, thickness, strength, softness in depths:
+        present = rng.random() < share
+        long = _log_uniform(rng, length)
+        layer = streak_layer(
+            height,
+            width,
+            rng=rng,
+            density=_log_uniform(rng, number) * amount if present else 0.0,
+            length=long,
+            thickness=_uniform(rng, thickness),
+            angle=float(np.clip(wind, -40.0, 40.0)),
+            brightness=_log_uniform(rng, strength) * math.sqrt(length[0] * length[1]) / long,
+            angle_jitter=_uniform(rng, (0.5, 5.0)),
+            length_spread=0.35,
+            thickness_spread=0.25,
+            brightness_spread=_uniform(rng, (0.5, 1.0)),
+            taper=_uniform(rng, (0.1, 0.8)),
+            lopsided=0.5,
+            beads=0.3,
+            end_softness=softness,
+        )
+        clear *= 1 - np.minimum(layer, 1)
+    return 1 - clear
+
+
+def _sensor_noise(height: int, width: int, sigma: float, rng: np.random.Generator) -> Image:
+    """Grey and colour noise, HxWx3; softened a little, as a camera's demosaicing and denoising leave it."""
+    white = rng.standard_normal((height, width, 3), np.float32)
+    soft = cv2.GaussianBlur(white, (3, 3), _uniform(rng, (0.3, 0.7))).reshape(height, width, 3)
+    return np.asarray(soft * np.float32(sigma), np.float32)
+
+
+def _jpeg(image: Image, quality: int) -> Image:
+    coded = np.rint(image * 255).astype(np.uint8)
+    # cv2 takes BGR; the channel order matters to the colour transform.
+    _, data = cv2.imencode(".jpg", coded[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1]
+    return decoded.astype(np.float32) / np.float32(255)

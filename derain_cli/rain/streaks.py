@@ -1,0 +1,217 @@
+"""One population of rain streaks, drawn streak by streak on a float32 canvas.
+
+Every streak is a soft line: a gaussian across, a profile along (even, tapered, lopsided, beaded).
+Streaks add up, as they do in the layers of Rain100L and Rain100H. Drawing them one by one costs
+time in proportion to the rain and to the area, needs no large filter, and lets every streak have
+a length, width, angle and brightness of its own, which a shared blur kernel cannot.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.errors import UsageError
+
+__all__ = ["streak_layer", "streak_mass"]
+
+_SIGMA_PER_FWHM = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
+# A gaussian narrower than this aliases on the pixel grid; thinner streaks are drawn this wide and dimmer.
+_MIN_SIGMA = 0.45
+_REACH = 2.6  # a gaussian is drawn out to this many sigmas (3 % of its peak)
+_CHUNK_ROWS = 100_000  # streak rows drawn at once: bounds memory on photographs of many megapixels
+_MAX_STREAKS_PER_PIXEL = 1.0
+
+
+def streak_mass(length: float, thickness: float, taper: float) -> float:
+    """Sum of the pixel values of one streak of brightness 1: how much a streak adds to the layer.
+
+    Args:
+        length: px, from end to end.
+        thickness: full width at half maximum, px.
+        taper: 0 is an even line, 1 fades like (1 - u^2)^2 from its brightest point to both ends.
+
+    Returns:
+        The expected sum, so that `density / 10000 * streak_mass(...) * brightness` is the mean of a layer.
+    """
+    along = math.sqrt(math.pi) / 2.0 * math.gamma(2.0 * taper + 1.0) / math.gamma(2.0 * taper + 1.5)
+    return length * along * thickness * _SIGMA_PER_FWHM * math.sqrt(2.0 * math.pi)
+
+
+def streak_layer(
+    height: int,
+    width: int,
+    *,
+    rng: np.random.Generator,
+    density: float,
+    length: float,
+    thickness: float,
+    angle: float,
+    brightness: float = 1.0,
+    angle_jitter: float = 0.0,
+    length_spread: float = 0.0,
+    thickness_spread: float = 0.0,
+    brightness_spread: float = 0.0,
+    taper: float = 0.0,
+    lopsided: float = 0.0,
+    beads: float = 0.0,
+    end_softness: float = 1.0,
+) -> NDArray[np.float32]:
+    """One population of streaks under one wind.
+
+    Streak centres are a Poisson process on the picture and a margin around it, so the statistics
+    at the border are those of the centre. The same generator state gives the same bits.
+
+    Args:
+        height: rows, at least 1.
+        width: columns, at least 1.
+        rng: the only source of randomness; it is advanced.
+        density: expected number of streak centres per 100x100 px, at least 0.
+        length: median length in px, from end to end.
+        thickness: median full width at half maximum in px.
+        angle: mean tilt from the vertical in degrees; positive leans the upper end to the right.
+        brightness: mean brightness of a streak, in units of the layer (1 is white).
+        angle_jitter: standard deviation of the tilt, degrees.
+        length_spread: standard deviation of the logarithm of the length.
+        thickness_spread: standard deviation of the logarithm of the thickness.
+        brightness_spread: standard deviation of the brightness over its mean (gamma distributed; 0 makes
+            all streaks alike, 1 is exponential).
+        taper: how streaks fade towards their ends, 0 (even) and up; see `streak_mass`.
+        lopsided: how far from the middle the brightest point may lie, 0 to 0.9 of half the length.
+        beads: depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
+        end_softness: over how many px the ends fade, more than 0.
+
+    Returns:
+        (height, width) float32, at least 0, not clipped above: overlapping streaks add up.
+
+    Raises:
+        UsageError: a size below 1, a negative amount, or more than one streak per pixel.
+    """
+    _check(height, width, density, length, thickness, end_softness)
+    theta = math.remainder(math.radians(angle), math.pi)
+    if abs(theta) > math.pi / 4.0:
+        # Nearly horizontal: rows below step along the streak, so draw the transposed picture.
+        flipped = math.copysign(math.pi / 2.0, theta) - theta
+        return _draw(
+            width, height, rng, density, length, thickness, flipped, brightness, angle_jitter, length_spread,
+            thickness_spread, brightness_spread, taper, lopsided, beads, end_softness,
+        ).T.copy()  # fmt: skip
+    return _draw(
+        height, width, rng, density, length, thickness, theta, brightness, angle_jitter, length_spread,
+        thickness_spread, brightness_spread, taper, lopsided, beads, end_softness,
+    )  # fmt: skip
+
+
+def _check(height: int, width: int, density: float, length: float, thickness: float, end_softness: float) -> None:
+    if height < 1 or width < 1:
+        raise UsageError(f"a rain layer needs at least one pixel, not {height}x{width}")
+    if not (math.isfinite(density) and 0.0 <= density <= 1e4 * _MAX_STREAKS_PER_PIXEL):
+        raise UsageError(f"rain density must be between 0 and 10000 streaks per 100x100 px, not {density}")
+    if not (length > 0.0 and thickness > 0.0 and end_softness > 0.0):
+        raise UsageError("length, thickness and end softness of streaks must be more than 0")
+
+
+def _draw(
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    density: float,
+    length: float,
+    thickness: float,
+    theta: float,
+    brightness: float,
+    angle_jitter: float,
+    length_spread: float,
+    thickness_spread: float,
+    brightness_spread: float,
+    taper: float,
+    lopsided: float,
+    beads: float,
+    end_softness: float,
+) -> NDArray[np.float32]:
+    f32 = np.float32
+    # Lengths and widths are cut at two standard deviations, so the margin is known before they are drawn.
+    longest = length * math.exp(2.0 * length_spread)
+    widest = max(thickness * math.exp(2.0 * thickness_spread) * _SIGMA_PER_FWHM, _MIN_SIGMA)
+    steepest = min(abs(theta) + 2.5 * math.radians(angle_jitter), math.radians(60.0))
+    reach = math.ceil(_REACH * widest * 2.0) + 2  # steep streaks are wider along the row
+    margin_y = longest / 2.0 + end_softness
+    margin_x = longest / 2.0 * math.sin(steepest) + reach
+    area = (height + 2.0 * margin_y) * (width + 2.0 * margin_x)
+    count = int(rng.poisson(density * 1e-4 * area))
+    if count == 0:
+        return np.zeros((height, width), f32)
+    # A streak centred up to `reach` outside writes up to `reach` further out: the window is never cut.
+    pad = 2 * reach
+    canvas = np.zeros((height, width + 2 * pad), f32)
+
+    y = rng.random(count, f32) * f32(height + 2.0 * margin_y) - f32(margin_y)
+    x = rng.random(count, f32) * f32(width + 2.0 * margin_x) - f32(margin_x)
+    spread = np.clip(rng.standard_normal((3, count), f32), -2.0, 2.0)
+    half = f32(length / 2.0) * np.exp(f32(length_spread) * spread[0])
+    sigma = f32(thickness * _SIGMA_PER_FWHM) * np.exp(f32(thickness_spread) * spread[1])
+    tilt = np.clip(f32(theta) + f32(math.radians(angle_jitter)) * spread[2], -steepest, steepest)
+    peak = np.full(count, brightness, f32)
+    if brightness_spread > 0.0:
+        shape = 1.0 / brightness_spread**2
+        peak *= rng.standard_gamma(shape, count, f32) / f32(shape)
+    thin = np.minimum(sigma / f32(_MIN_SIGMA), 1.0)
+    peak *= thin
+    sigma = np.maximum(sigma, f32(_MIN_SIGMA))
+    top = f32(lopsided) * (rng.random(count, f32) * 2 - 1)
+    ripple = rng.random((3, count), f32)
+
+    cos = np.cos(tilt)
+    drift = -np.tan(tilt)  # px to the right for each row down
+    rows_half = (half + f32(end_softness)) * cos
+    first = np.maximum(np.ceil(y - rows_half), 0).astype(np.int64)
+    last = np.minimum(np.floor(y + rows_half), height - 1).astype(np.int64)
+    # Order by width, so that a chunk of thin streaks is not drawn with the window of a wide one.
+    order = np.argsort(sigma, kind="stable") if thickness_spread > 0.0 else np.arange(count)
+    rows = np.maximum(last - first + 1, 0)[order]
+    ends = np.cumsum(rows)
+    total = int(ends[-1])
+    pieces = 1 if total < 2000 else (4 if total < 4 * _CHUNK_ROWS else math.ceil(total / _CHUNK_ROWS))
+    cuts = np.searchsorted(ends, np.linspace(0, total, pieces + 1)[1:-1])
+    flat = canvas.reshape(-1)
+    for chosen, many in zip(np.split(order, cuts), np.split(rows, cuts), strict=True):
+        n = int(many.sum())
+        if n == 0:
+            continue
+        which = np.repeat(chosen, many)
+        row = np.arange(n) - np.repeat(np.cumsum(many) - many, many) + first[which]
+        dy = row.astype(f32) - y[which]
+        centre = x[which] + drift[which] * dy
+        window = math.ceil(_REACH * float((sigma[chosen] / cos[chosen]).max()))
+        inside = (centre > -window) & (centre < width - 1 + window)
+        if not inside.all():
+            which, row, dy, centre = which[inside], row[inside], dy[inside], centre[inside]
+        if which.size == 0:
+            continue
+        along = dy / cos[which]
+        value = np.clip((half[which] - np.abs(along)) / f32(end_softness) + f32(0.5), 0, 1) * peak[which]
+        if taper > 0.0:
+            t = along / half[which]
+            m = top[which]
+            u = (t - m) / np.where(t > m, 1 - m, 1 + m)
+            fade = np.maximum(1 - u * u, 0)
+            value *= fade * fade if taper == 1.0 else np.power(fade, f32(2.0 * taper))
+        if beads > 0.0:
+            # One wave every 6 to 30 px: the light and dark knots of an oscillating drop.
+            pitch = f32(2.0 * math.pi) / (6 + 24 * ripple[0][which])
+            depth = f32(beads) * ripple[2][which]
+            value *= 1 - depth * (f32(0.5) + f32(0.5) * np.cos(pitch * along + f32(6.2831855) * ripple[1][which]))
+        left = np.floor(centre).astype(np.int64)
+        offset = np.arange(-window, window + 2)
+        across = offset.astype(f32)[None, :] - (centre - left.astype(f32))[:, None]
+        scale = cos[which] / (sigma[which] * f32(math.sqrt(2.0)))
+        across *= scale[:, None]
+        np.multiply(across, across, out=across)
+        np.negative(across, out=across)
+        np.exp(across, out=across)
+        across *= value[:, None]
+        index = (row * canvas.shape[1] + left + pad)[:, None] + offset[None, :]
+        np.add.at(flat, index.ravel(), across.ravel())
+    return np.ascontiguousarray(canvas[:, pad : pad + width])
