@@ -54,11 +54,16 @@ class AdditiveRain:
 
     Attributes:
         source: what the numbers were measured on.
-        mean_layer: mean of r (1 is white), 10th and 90th percentile of a log-normal distribution.
-        brightness: mean brightness of a streak, drawn log-uniformly.
+        mean_layer: mean of r (1 is white), lowest, most likely and highest of a triangular distribution.
+        brightness: mean brightness of a streak, drawn log-uniformly, at the most likely `mean_layer`.
+        brightness_follows: the brightness goes like mean_layer to this power: heavier rain is partly more
+            streaks, partly brighter ones.
+        ceiling: the sum of overlapping streaks of one population levels off at this many times the mean
+            brightness of a streak, drawn uniformly. Layers of Rain100H have such plateaus; 0 is none.
         populations: the most populations in one picture.
         tilt: the largest tilt from the vertical, degrees.
-        tilt_apart: standard deviation of the tilt between populations of one picture, degrees.
+        tilt_apart: standard deviation of the tilt between populations of one picture, degrees, drawn
+            log-uniformly for each population.
         tilt_jitter: standard deviation of the tilt inside a population, degrees, drawn uniformly.
         length: median length of a population, px, drawn log-uniformly.
         thickness: median full width at half maximum of a population, px, drawn uniformly.
@@ -67,15 +72,19 @@ class AdditiveRain:
         taper: see `streak_layer`, drawn uniformly.
         lopsided: see `streak_layer`.
         beads: see `streak_layer`.
+        bundle: see `streak_layer`, drawn uniformly.
+        specks: share of the rain that is specks, drops a few px long, drawn uniformly.
         nearly_dry: share of samples with hardly any rain, so that a network learns to leave dry pictures alone.
     """
 
     source: str
-    mean_layer: Range
+    mean_layer: tuple[float, float, float]
     brightness: Range
+    brightness_follows: float
+    ceiling: Range
     populations: int
     tilt: float
-    tilt_apart: float
+    tilt_apart: Range
     tilt_jitter: Range
     length: Range
     thickness: Range
@@ -84,6 +93,8 @@ class AdditiveRain:
     taper: Range
     lopsided: float
     beads: float
+    bundle: Range
+    specks: Range
     nearly_dry: float
 
 
@@ -135,36 +146,44 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         "light": AdditiveRain(
             source="Rain100L: 40 training pairs, rainy minus clean",
-            mean_layer=(0.0075, 0.036),
-            brightness=(0.10, 0.30),
+            mean_layer=(0.0025, 0.016, 0.046),
+            brightness=(0.085, 0.18),
+            brightness_follows=0.7,
+            ceiling=(0.0, 0.0),
             populations=1,
             tilt=30.0,
-            tilt_apart=0.0,
+            tilt_apart=(0.0, 0.0),
             tilt_jitter=(1.0, 2.5),
-            length=(20.0, 42.0),
-            thickness=(1.8, 2.8),
-            spread=(0.45, 0.25),
-            brightness_spread=(0.8, 1.1),
-            taper=(0.5, 1.2),
+            length=(28.0, 80.0),
+            thickness=(1.35, 1.9),
+            spread=(0.65, 0.3),
+            brightness_spread=(0.7, 0.95),
+            taper=(0.3, 0.9),
             lopsided=0.8,
-            beads=0.6,
+            beads=0.8,
+            bundle=(1.0, 1.5),
+            specks=(0.0, 0.03),
             nearly_dry=0.03,
         ),
         "heavy": AdditiveRain(
             source="Rain100H: 40 training pairs, rainy minus clean",
-            mean_layer=(0.11, 0.36),
-            brightness=(0.12, 0.35),
+            mean_layer=(0.05, 0.165, 0.44),
+            brightness=(0.12, 0.26),
+            brightness_follows=0.4,
+            ceiling=(1.5, 4.0),
             populations=4,
-            tilt=14.0,
-            tilt_apart=9.0,
-            tilt_jitter=(0.5, 4.0),
-            length=(10.0, 60.0),
-            thickness=(1.8, 3.2),
-            spread=(0.3, 0.2),
+            tilt=5.0,
+            tilt_apart=(4.0, 20.0),
+            tilt_jitter=(0.3, 2.0),
+            length=(22.0, 75.0),
+            thickness=(1.2, 1.7),
+            spread=(0.6, 0.3),
             brightness_spread=(0.3, 0.8),
-            taper=(0.0, 0.3),
-            lopsided=0.6,
+            taper=(0.1, 0.6),
+            lopsided=0.5,
             beads=0.0,
+            bundle=(1.0, 1.5),
+            specks=(0.0, 0.0),
             nearly_dry=0.0,
         ),
         "real": RealRain(
@@ -225,33 +244,41 @@ def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
     return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
 
 
-def _log_normal(rng: np.random.Generator, p10_p90: Range) -> float:
-    low, high = math.log(p10_p90[0]), math.log(p10_p90[1])
-    return math.exp(0.5 * (low + high) + (high - low) / 2.563 * float(np.clip(rng.standard_normal(), -2.0, 2.0)))
-
-
 def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.Generator) -> Image:
-    mean = _log_normal(rng, rain.mean_layer)
+    mean = float(rng.triangular(*rain.mean_layer))
+    stronger = (mean / rain.mean_layer[1]) ** rain.brightness_follows
     if rng.random() < rain.nearly_dry:
         mean *= 0.1 * rng.random()
-    wind = float(rng.uniform(-rain.tilt, rain.tilt))
+    wind = _uniform(rng, (-rain.tilt, rain.tilt))
     many = int(rng.integers(1, rain.populations + 1))
-    shares = rng.dirichlet(np.full(many, 1.5))
     layer = np.zeros((height, width), np.float32)
-    for share in shares:
+    for share in rng.dirichlet(np.full(many, 1.5)):
         length = _log_uniform(rng, rain.length)
         thickness = _uniform(rng, rain.thickness)
         taper = _uniform(rng, rain.taper)
-        brightness = _log_uniform(rng, rain.brightness)
-        density = 1e4 * mean * float(share) / (brightness * streak_mass(length, thickness, taper))
-        layer += streak_layer(
+        brightness = _log_uniform(rng, rain.brightness) * stronger
+        ceiling = brightness * _uniform(rng, rain.ceiling)
+        wanted = mean * float(share)
+        if ceiling > 0.0:
+            # Levelling off costs brightness; for a Poisson sum of like streaks about 1 - exp(-sum) is left.
+            ceiling = max(ceiling, 1.5 * wanted)
+            wanted = -ceiling * math.log1p(-wanted / ceiling)
+        mass = streak_mass(
+            length,
+            thickness,
+            taper=taper,
+            length_spread=rain.spread[0],
+            thickness_spread=rain.spread[1],
+            beads=rain.beads,
+        )
+        one = streak_layer(
             height,
             width,
             rng=rng,
-            density=density,
+            density=1e4 * wanted / (brightness * mass),
             length=length,
             thickness=thickness,
-            angle=wind + rain.tilt_apart * float(rng.standard_normal()),
+            angle=wind + _log_uniform(rng, rain.tilt_apart) * float(rng.standard_normal()),
             brightness=brightness,
             angle_jitter=_uniform(rng, rain.tilt_jitter),
             length_spread=rain.spread[0],
@@ -260,8 +287,34 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
             taper=taper,
             lopsided=rain.lopsided,
             beads=rain.beads,
+            bundle=_uniform(rng, rain.bundle),
+        )
+        layer += _level_off(one, ceiling) if ceiling > 0.0 else one
+    if rain.specks[1] > 0.0:
+        length, thickness = _uniform(rng, (4.0, 9.0)), _uniform(rng, rain.thickness)
+        brightness = _log_uniform(rng, rain.brightness) * stronger
+        layer += streak_layer(
+            height,
+            width,
+            rng=rng,
+            density=1e4 * mean * _uniform(rng, rain.specks) / (brightness * streak_mass(length, thickness, taper=0.3)),
+            length=length,
+            thickness=thickness,
+            angle=wind,
+            brightness=brightness,
+            angle_jitter=4.0,
+            length_spread=0.3,
+            thickness_spread=0.2,
+            brightness_spread=0.8,
+            taper=0.3,
         )
     return layer
+
+
+def _level_off(layer: Image, ceiling: float) -> Image:
+    """x / (1 + (x / ceiling)^4)^(1/4): the identity for small x, never above `ceiling`."""
+    fourth = np.square(np.square(layer * np.float32(1.0 / ceiling)))
+    return np.asarray(layer / np.sqrt(np.sqrt(1 + fourth)), np.float32)
 
 
 def _real(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target) -> RainSample:

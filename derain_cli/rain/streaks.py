@@ -25,19 +25,25 @@ _CHUNK_ROWS = 100_000  # streak rows drawn at once: bounds memory on photographs
 _MAX_STREAKS_PER_PIXEL = 1.0
 
 
-def streak_mass(length: float, thickness: float, taper: float) -> float:
-    """Sum of the pixel values of one streak of brightness 1: how much a streak adds to the layer.
-
-    Args:
-        length: px, from end to end.
-        thickness: full width at half maximum, px.
-        taper: 0 is an even line, 1 fades like (1 - u^2)^2 from its brightest point to both ends.
+def streak_mass(
+    length: float,
+    thickness: float,
+    *,
+    taper: float = 0.0,
+    length_spread: float = 0.0,
+    thickness_spread: float = 0.0,
+    beads: float = 0.0,
+) -> float:
+    """The expected sum of the pixel values of one streak of brightness 1; arguments as in `streak_layer`.
 
     Returns:
-        The expected sum, so that `density / 10000 * streak_mass(...) * brightness` is the mean of a layer.
+        What a streak adds to a layer: its mean is `density / 10000 * brightness * streak_mass(...)`, to a few
+        percent (the ends are soft, and the spreads are cut at two standard deviations).
     """
     along = math.sqrt(math.pi) / 2.0 * math.gamma(2.0 * taper + 1.0) / math.gamma(2.0 * taper + 1.5)
-    return length * along * thickness * _SIGMA_PER_FWHM * math.sqrt(2.0 * math.pi)
+    spreads = math.exp(0.5 * (length_spread**2 + thickness_spread**2))
+    rippled = 1.0 - beads / 4.0  # depth is uniform in [0, beads], and a raised cosine is one half on average
+    return length * along * thickness * _SIGMA_PER_FWHM * math.sqrt(2.0 * math.pi) * spreads * rippled
 
 
 def streak_layer(
@@ -57,6 +63,7 @@ def streak_layer(
     taper: float = 0.0,
     lopsided: float = 0.0,
     beads: float = 0.0,
+    bundle: float = 1.0,
     end_softness: float = 1.0,
 ) -> NDArray[np.float32]:
     """One population of streaks under one wind.
@@ -78,9 +85,11 @@ def streak_layer(
         thickness_spread: standard deviation of the logarithm of the thickness.
         brightness_spread: standard deviation of the brightness over its mean (gamma distributed; 0 makes
             all streaks alike, 1 is exponential).
-        taper: how streaks fade towards their ends, 0 (even) and up; see `streak_mass`.
+        taper: how streaks fade towards both ends: like (1 - u^2)^(2 taper) from their brightest point; 0 is even.
         lopsided: how far from the middle the brightest point may lie, 0 to 0.9 of half the length.
         beads: depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
+        bundle: mean number of streaks in a bundle, 1 and up. Streaks of a bundle lie side by side; 1 scatters
+            them independently.
         end_softness: over how many px the ends fade, more than 0.
 
     Returns:
@@ -96,11 +105,11 @@ def streak_layer(
         flipped = math.copysign(math.pi / 2.0, theta) - theta
         return _draw(
             width, height, rng, density, length, thickness, flipped, brightness, angle_jitter, length_spread,
-            thickness_spread, brightness_spread, taper, lopsided, beads, end_softness,
+            thickness_spread, brightness_spread, taper, lopsided, beads, bundle, end_softness,
         ).T.copy()  # fmt: skip
     return _draw(
         height, width, rng, density, length, thickness, theta, brightness, angle_jitter, length_spread,
-        thickness_spread, brightness_spread, taper, lopsided, beads, end_softness,
+        thickness_spread, brightness_spread, taper, lopsided, beads, bundle, end_softness,
     )  # fmt: skip
 
 
@@ -129,6 +138,7 @@ def _draw(
     taper: float,
     lopsided: float,
     beads: float,
+    bundle: float,
     end_softness: float,
 ) -> NDArray[np.float32]:
     f32 = np.float32
@@ -149,6 +159,15 @@ def _draw(
 
     y = rng.random(count, f32) * f32(height + 2.0 * margin_y) - f32(margin_y)
     x = rng.random(count, f32) * f32(width + 2.0 * margin_x) - f32(margin_x)
+    if bundle > 1.0:
+        # Scatter the bundles instead, and the streaks around them, wrapped around the margin's far edge so
+        # that none is lost: any one streak is still uniform over the area.
+        parent = rng.integers(0, max(1, math.ceil(count / bundle)), count)
+        aside = rng.standard_normal((2, count), f32)
+        y = y[parent] + f32(0.3 * length) * aside[0]
+        x = x[parent] + f32(2.0 * thickness) * aside[1]
+        y = np.remainder(y + f32(margin_y), f32(height + 2.0 * margin_y)) - f32(margin_y)
+        x = np.remainder(x + f32(margin_x), f32(width + 2.0 * margin_x)) - f32(margin_x)
     spread = np.clip(rng.standard_normal((3, count), f32), -2.0, 2.0)
     half = f32(length / 2.0) * np.exp(f32(length_spread) * spread[0])
     sigma = f32(thickness * _SIGMA_PER_FWHM) * np.exp(f32(thickness_spread) * spread[1])
@@ -199,8 +218,8 @@ def _draw(
             fade = np.maximum(1 - u * u, 0)
             value *= fade * fade if taper == 1.0 else np.power(fade, f32(2.0 * taper))
         if beads > 0.0:
-            # One wave every 6 to 30 px: the light and dark knots of an oscillating drop.
-            pitch = f32(2.0 * math.pi) / (6 + 24 * ripple[0][which])
+            # One wave every 14 to 70 px: knots of an oscillating drop; a shorter pitch shows as a string of pearls.
+            pitch = f32(2.0 * math.pi) / (14 + 56 * ripple[0][which])
             depth = f32(beads) * ripple[2][which]
             value *= 1 - depth * (f32(0.5) + f32(0.5) * np.cos(pitch * along + f32(6.2831855) * ripple[1][which]))
         left = np.floor(centre).astype(np.int64)
