@@ -73,7 +73,6 @@ class AdditiveRain:
         lopsided: see `streak_layer`.
         beads: see `streak_layer`.
         bundle: see `streak_layer`, drawn uniformly.
-        specks: share of the rain that is specks, drops a few px long, drawn uniformly.
         nearly_dry: share of samples with hardly any rain, so that a network learns to leave dry pictures alone.
     """
 
@@ -94,7 +93,6 @@ class AdditiveRain:
     lopsided: float
     beads: float
     bundle: Range
-    specks: Range
     nearly_dry: float
 
 
@@ -147,22 +145,21 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "light": AdditiveRain(
             source="Rain100L: 40 training pairs, rainy minus clean",
             mean_layer=(0.0025, 0.016, 0.046),
-            brightness=(0.085, 0.18),
+            brightness=(0.08, 0.2),
             brightness_follows=0.7,
             ceiling=(0.0, 0.0),
-            populations=1,
+            populations=3,
             tilt=30.0,
-            tilt_apart=(0.0, 0.0),
-            tilt_jitter=(1.0, 2.5),
-            length=(28.0, 80.0),
-            thickness=(1.35, 1.9),
-            spread=(0.65, 0.3),
+            tilt_apart=(0.2, 1.0),
+            tilt_jitter=(0.5, 1.8),
+            length=(16.0, 100.0),
+            thickness=(1.2, 1.8),
+            spread=(0.6, 0.3),
             brightness_spread=(0.7, 0.95),
             taper=(0.3, 0.9),
             lopsided=0.8,
-            beads=0.8,
-            bundle=(1.0, 1.5),
-            specks=(0.0, 0.03),
+            beads=0.9,
+            bundle=(1.0, 1.8),
             nearly_dry=0.03,
         ),
         "heavy": AdditiveRain(
@@ -183,7 +180,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             lopsided=0.5,
             beads=0.0,
             bundle=(1.0, 1.5),
-            specks=(0.0, 0.0),
             nearly_dry=0.0,
         ),
         "real": RealRain(
@@ -290,24 +286,6 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
             bundle=_uniform(rng, rain.bundle),
         )
         layer += _level_off(one, ceiling) if ceiling > 0.0 else one
-    if rain.specks[1] > 0.0:
-        length, thickness = _uniform(rng, (4.0, 9.0)), _uniform(rng, rain.thickness)
-        brightness = _log_uniform(rng, rain.brightness) * stronger
-        layer += streak_layer(
-            height,
-            width,
-            rng=rng,
-            density=1e4 * mean * _uniform(rng, rain.specks) / (brightness * streak_mass(length, thickness, taper=0.3)),
-            length=length,
-            thickness=thickness,
-            angle=wind,
-            brightness=brightness,
-            angle_jitter=4.0,
-            length_spread=0.3,
-            thickness_spread=0.2,
-            brightness_spread=0.8,
-            taper=0.3,
-        )
     return layer
 
 

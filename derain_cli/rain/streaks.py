@@ -42,7 +42,7 @@ def streak_mass(
     """
     along = math.sqrt(math.pi) / 2.0 * math.gamma(2.0 * taper + 1.0) / math.gamma(2.0 * taper + 1.5)
     spreads = math.exp(0.5 * (length_spread**2 + thickness_spread**2))
-    rippled = 1.0 - beads / 4.0  # depth is uniform in [0, beads], and a raised cosine is one half on average
+    rippled = 1.0 - 0.375 * beads  # depth is uniform in [0, beads]; two raised cosines average to 1/4
     return length * along * thickness * _SIGMA_PER_FWHM * math.sqrt(2.0 * math.pi) * spreads * rippled
 
 
@@ -87,7 +87,7 @@ def streak_layer(
             all streaks alike, 1 is exponential).
         taper: how streaks fade towards both ends: like (1 - u^2)^(2 taper) from their brightest point; 0 is even.
         lopsided: how far from the middle the brightest point may lie, 0 to 0.9 of half the length.
-        beads: depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
+        beads: largest depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
         bundle: mean number of streaks in a bundle, 1 and up. Streaks of a bundle lie side by side; 1 scatters
             them independently.
         end_softness: over how many px the ends fade, more than 0.
@@ -180,7 +180,7 @@ def _draw(
     peak *= thin
     sigma = np.maximum(sigma, f32(_MIN_SIGMA))
     top = f32(lopsided) * (rng.random(count, f32) * 2 - 1)
-    ripple = rng.random((3, count), f32)
+    ripple = rng.random((5, count), f32) if beads > 0.0 else np.zeros((5, 1), f32)
 
     cos = np.cos(tilt)
     drift = -np.tan(tilt)  # px to the right for each row down
@@ -218,10 +218,11 @@ def _draw(
             fade = np.maximum(1 - u * u, 0)
             value *= fade * fade if taper == 1.0 else np.power(fade, f32(2.0 * taper))
         if beads > 0.0:
-            # One wave every 14 to 70 px: knots of an oscillating drop; a shorter pitch shows as a string of pearls.
-            pitch = f32(2.0 * math.pi) / (14 + 56 * ripple[0][which])
-            depth = f32(beads) * ripple[2][which]
-            value *= 1 - depth * (f32(0.5) + f32(0.5) * np.cos(pitch * along + f32(6.2831855) * ripple[1][which]))
+            # Knots of an oscillating drop: bright where two waves of different pitch agree, so that they do not
+            # come at regular distances (a single wave shows as a string of pearls).
+            phase = along[None, :] / (f32(1.5) + 5 * ripple[:2, which]) + f32(6.2831855) * ripple[2:4, which]
+            waves = f32(0.5) + f32(0.5) * np.cos(phase)
+            value *= 1 - f32(beads) * ripple[4, which] * (1 - waves[0] * waves[1])
         left = np.floor(centre).astype(np.int64)
         offset = np.arange(-window, window + 2)
         across = offset.astype(f32)[None, :] - (centre - left.astype(f32))[:, None]
