@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from derain_cli.errors import UsageError
 from derain_cli.rain.streaks import streak_layer, streak_mass
 
-__all__ = ["PROFILES", "AdditiveRain", "Profile", "RainSample", "RealRain", "add_rain"]
+__all__ = ["PROFILES", "AdditiveRain", "Drops", "Profile", "RainSample", "RealRain", "add_rain"]
 
 Image: TypeAlias = NDArray[np.float32]
 Range: TypeAlias = tuple[float, float]
@@ -97,6 +97,27 @@ class AdditiveRain:
 
 
 @dataclass(frozen=True, slots=True)
+class Drops:
+    """Streaks at one distance from the camera, for `RealRain`.
+
+    Attributes:
+        share: share of the pictures that have such streaks.
+        number: streaks per 100x100 px at amount 1, drawn log-uniformly.
+        length: median length, px, drawn log-uniformly.
+        thickness: median full width at half maximum, px, drawn uniformly.
+        opacity: mean opacity of a streak of the geometric mean length, drawn log-uniformly; it goes like 1 / length.
+        end_softness: see `streak_layer`; near drops are out of focus.
+    """
+
+    share: float
+    number: Range
+    length: Range
+    thickness: Range
+    opacity: Range
+    end_softness: float
+
+
+@dataclass(frozen=True, slots=True)
 class RealRain:
     """Photographed rain: three depths under one wind, blended in linear light, seen by a camera.
 
@@ -115,8 +136,12 @@ class RealRain:
         source: where the numbers come from.
         amount: scales the number of streaks, drawn log-uniformly; (0, 0) is no streaks.
         nearly_dry: share of samples with hardly any streaks.
-        tilt: standard deviation of the wind's tilt, degrees.
-        transmission: t of the veil, drawn uniformly.
+        tilt: standard deviation of the wind's tilt, degrees; cut at 40 degrees.
+        far: fine, short, many.
+        mid: in between, most of what one sees.
+        near: few, wide, long, out of focus.
+        transmission: t of the veil; the square root of its distance from the upper end is drawn uniformly, as
+            thick veils are rare.
         veiled: share of samples with a veil.
         exposure: factor in linear light, drawn uniformly.
         contrast: factor on the distance from the mean, sRGB, drawn uniformly.
@@ -129,6 +154,9 @@ class RealRain:
     amount: Range
     nearly_dry: float
     tilt: float
+    far: Drops
+    mid: Drops
+    near: Drops
     transmission: Range
     veiled: float
     exposure: Range
@@ -184,13 +212,16 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         ),
         "real": RealRain(
             source="decisions of the project, SPA real pairs, and real photographs of the DDN-SIRR set",
-            amount=(0.15, 2.0),
-            nearly_dry=0.06,
-            tilt=12.0,
+            amount=(0.3, 2.0),
+            nearly_dry=0.08,
+            tilt=13.0,
+            far=Drops(0.9, (60.0, 500.0), (8.0, 25.0), (0.9, 1.8), (0.12, 0.60), 2.0),
+            mid=Drops(0.9, (8.0, 70.0), (18.0, 45.0), (1.2, 2.8), (0.18, 0.75), 3.0),
+            near=Drops(0.4, (0.3, 3.0), (40.0, 80.0), (3.0, 9.0), (0.10, 0.45), 8.0),
             transmission=(0.6, 1.0),
             veiled=0.6,
             exposure=(0.55, 1.05),
-            contrast=(0.75, 1.0),
+            contrast=(0.8, 1.0),
             noise=(0.002, 0.02),
             jpeg_quality=(60, 95),
             jpeg_share=0.75,
@@ -298,27 +329,29 @@ def _level_off(layer: Image, ceiling: float) -> Image:
 def _real(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target) -> RainSample:
     height, width = clean.shape[:2]
     linear = cv2.pow(clean, 2.2).reshape(height, width, 3)
-    # Sky light: nearly grey, a little blue or warm.
-    sky = np.float32(_uniform(rng, (0.45, 0.95))) * (1 + rng.uniform(-0.04, 0.04, 3).astype(np.float32))
+    # The sky's light is as bright as the scene makes likely, nearly grey, a little blue or warm.
+    bright = float(np.percentile(linear[::4, ::4, 1], 95))
+    level = 0.5 * _uniform(rng, (0.4, 0.9)) + 0.5 * max(0.25, bright)
+    sky = np.float32(level) * (1 + rng.uniform(-0.05, 0.05, 3).astype(np.float32))
     if rng.random() < rain.veiled:
-        t = _uniform(rng, rain.transmission)
+        t = rain.transmission[1] - (rain.transmission[1] - rain.transmission[0]) * float(rng.random()) ** 2
         linear = linear * np.float32(t) + sky * np.float32(1.0 - t)
     exposure = np.float32(_uniform(rng, rain.exposure))
     linear = linear * exposure
-    opacity = _real_opacity(height, width, rain, rng)
-    share = np.float32(_uniform(rng, (0.3, 0.9)))
+    opacity = _opacity(height, width, rain, rng)
+    # What a drop shows: the wide field it refracts, and the sky.
+    share = np.float32(_uniform(rng, (0.35, 0.95)))
     small = cv2.resize(linear, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
     around = cv2.resize(cv2.blur(small, (7, 7)), (width, height), interpolation=cv2.INTER_LINEAR)
-    drop = around.reshape(height, width, 3) * (1 - share) + sky * exposure * share
+    drop = around.reshape(height, width, 3) * (1 - share) + sky * (exposure * share)
     streaked = linear + opacity[:, :, None] * (drop - linear)
 
     contrast = np.float32(_uniform(rng, rain.contrast))
-    sigma = _log_uniform(rng, rain.noise)
-    noise = _sensor_noise(height, width, sigma, rng)
+    noise = _sensor_noise(height, width, _log_uniform(rng, rain.noise), rng)
     middle = np.float32(np.mean(linear)) ** np.float32(1 / 2.2)
 
     def seen(light: Image) -> Image:
-        coded = cv2.pow(np.maximum(light, 0), 1 / 2.2).reshape(height, width, 3)
+        coded = cv2.pow(light, 1 / 2.2).reshape(height, width, 3)
         coded = (coded - middle) * contrast + middle
         return np.asarray(np.clip(coded + noise, 0.0, 1.0), np.float32)
 
@@ -328,41 +361,52 @@ def _real(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target
     return RainSample(rainy=rainy, clean=free if target == "streak-free" else clean, layer=opacity)
 
 
-def _real_opacity(height: int, width: int, rain: RealRain, rng: np.random.Generator) -> Image:
+def _opacity(height: int, width: int, rain: RealRain, rng: np.random.Generator) -> Image:
     amount = _log_uniform(rng, rain.amount)
     if rng.random() < rain.nearly_dry:
         amount *= 0.03
-    wind = rain.tilt * float(rng.standard_normal())
+    wind = float(np.clip(rain.tilt * rng.standard_normal(), -40.0, 40.0))
     clear = np.ones((height, width), np.float32)
-    # (share of pictures, streaks per 100x100 px, length, thickness, opacity, end softness)
-    depths: tuple[tuple[float, Range, Range, Range, Range, float], ...] = (
-        (0.85, (30.0, 160.0), (8.0, 25.0), (0.9, 2.0), (0.06, 0.25), 2.0),
-        (0.85, (5.0, 30.0), (18.0, 45.0), (1.6, 3.2), (0.10, 0.40), 3.0),
-        (0.45, (0.3, 3.0), (40.0, 80.0), (3.0, 9.0), (0.10, 0.45), 8.0),
-    )
-    for share, number, length, thickness, strength, softness in depths:
-        present = rng.random() < share
-        long = _log_uniform(rng, length)
+    for drops in (rain.far, rain.mid, rain.near):
+        if rng.random() >= drops.share:
+            continue
+        length = _log_uniform(rng, drops.length)
+        middle = math.sqrt(drops.length[0] * drops.length[1])
         layer = streak_layer(
             height,
             width,
             rng=rng,
-            density=_log_uniform(rng, number) * amount if present else 0.0,
-            length=long,
-            thickness=_uniform(rng, thickness),
-            angle=float(np.clip(wind, -40.0, 40.0)),
-            brightness=_log_uniform(rng, strength) * math.sqrt(length[0] * length[1]) / long,
+            density=_log_uniform(rng, drops.number) * amount,
+            length=length,
+            thickness=_uniform(rng, drops.thickness),
+            angle=wind,
+            brightness=_log_uniform(rng, drops.opacity) * middle / length,
             angle_jitter=_uniform(rng, (0.5, 5.0)),
-            length_spread=0.35,
+            length_spread=0.4,
             thickness_spread=0.25,
             brightness_spread=_uniform(rng, (0.5, 1.0)),
             taper=_uniform(rng, (0.1, 0.8)),
             lopsided=0.5,
-            beads=0.3,
-            end_softness=softness,
+            beads=0.5,
+            bundle=_uniform(rng, (1.0, 2.0)),
+            end_softness=drops.end_softness,
         )
+        # Gusts, and nearer or farther backgrounds: rain is never equally dense all over a photograph.
+        layer *= _patchiness(height, width, _uniform(rng, (0.0, 0.8)), rng)
         clear *= 1 - np.minimum(layer, 1)
     return 1 - clear
+
+
+def _patchiness(height: int, width: int, depth: float, rng: np.random.Generator) -> Image:
+    """A smooth random field in [1 - depth, 1 + depth] with a grain of 128 px, HxW."""
+    cell = 128
+    rows, columns = height // cell + 3, width // cell + 3
+    knots = rng.uniform(1 - depth, 1 + depth, (rows, columns)).astype(np.float32)
+    y, x = rng.uniform(0, 1, 2)
+    # Only the part under the picture is drawn: knots are `cell` px apart, shifted by a random fraction.
+    matrix = np.array([[1 / cell, 0, x], [0, 1 / cell, y]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(knots, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _sensor_noise(height: int, width: int, sigma: float, rng: np.random.Generator) -> Image:
