@@ -1,0 +1,251 @@
+"""Training patches from pairs, true rain layers and generated rain, in any mixture.
+
+Sample number i of a run is a pure function of (seed, i): nothing depends on the order of access or on
+the number of loading processes, so a run can be resumed at any sample with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from derain_cli.config import DataConfig
+from derain_cli.data.augment import crop_box, flip, orient
+from derain_cli.data.registry import Pair, PairGroup, PairSet
+from derain_cli.errors import DerainError, InputError, TrainingError, UsageError
+from derain_cli.frames.images import probe_photo, read_rgb
+from derain_cli.rain.profiles import add_rain
+
+__all__ = ["MAX_BAD_SHARE", "PictureCache", "Sources", "TrainingPatches", "check_sources", "read_pair"]
+
+MAX_BAD_SHARE = 0.05
+"""Training stops when more than this share of its files cannot be used."""
+
+Picture = NDArray[np.uint8]
+
+
+def read_pair(pair: Pair, read: Callable[[Path], Picture] = read_rgb) -> tuple[Picture, Picture]:
+    """Rainy and clean picture, uint8 HxWx3.
+
+    Raises:
+        InputError: one is unreadable, or their sizes differ; nothing is ever resized.
+    """
+    rainy, clean = read(pair.rainy), read(pair.clean)
+    if rainy.shape != clean.shape:
+        sizes = f"{rainy.shape[1]}x{rainy.shape[0]}, its clean partner {clean.shape[1]}x{clean.shape[0]}"
+        raise InputError(f"sizes differ: {sizes}", path=pair.rainy)
+    return rainy, clean
+
+
+class PictureCache:
+    """Decoded pictures by path, up to `budget` bytes; past that, pictures are decoded each time.
+
+    It does not travel to other processes: a loading process that does not inherit it starts with an empty one.
+    """
+
+    def __init__(self, budget: int = 2 << 30):
+        self.budget = budget
+        self._kept: dict[Path, Picture] = {}
+        self._bytes = 0
+
+    def __call__(self, path: Path) -> Picture:
+        kept = self._kept.get(path)
+        if kept is not None:
+            return kept
+        picture = read_rgb(path)
+        if self._bytes + picture.nbytes <= self.budget:
+            self._kept[path] = picture
+            self._bytes += picture.nbytes
+        return picture
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"budget": self.budget, "_kept": {}, "_bytes": 0}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run trains on.
+
+    Attributes:
+        pairs: groups of pairs that are used as they are.
+        layers: groups of pairs whose rain layer (rainy minus clean) is put on other backgrounds.
+        photos: photos without rain: backgrounds for true layers and for generated rain.
+    """
+
+    pairs: tuple[PairGroup, ...] = ()
+    layers: tuple[PairGroup, ...] = ()
+    photos: tuple[Path, ...] = ()
+    rejected: tuple[InputError, ...] = field(default=())
+
+
+def _usable(paths: Sequence[Path], patch: int) -> InputError | None:
+    """Why files that belong together cannot be trained on, by their headers; None when they can."""
+    try:
+        sizes = [(info.width, info.height) for info in map(probe_photo, paths)]
+    except InputError as error:
+        return error
+    if len(set(sizes)) > 1:
+        texts = " and ".join(f"{w}x{h}" for w, h in sizes)
+        return InputError(f"a pair of different sizes: {texts}", path=paths[0])
+    if min(sizes[0]) < patch:
+        return InputError(
+            f"{sizes[0][0]}x{sizes[0][1]} is smaller than the {patch}x{patch} patch",
+            path=paths[0],
+            hint="--set data.patch",
+        )
+    return None
+
+
+def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: Sequence[Path], patch: int) -> Sources:
+    """The usable part of what was found, by the files' headers.
+
+    Raises:
+        TrainingError: more than `MAX_BAD_SHARE` of the files are unusable.
+        UsageError: nothing is left to train on.
+    """
+    rejected: list[InputError] = [error for found in (*pairs, *layers) for error in found.rejected]
+
+    def keep(groups: Sequence[PairSet]) -> tuple[PairGroup, ...]:
+        kept = []
+        for group in (g for found in groups for g in found.groups):
+            good = []
+            for pair in group.pairs:
+                problem = _usable([pair.rainy, pair.clean], patch)
+                if problem is None:
+                    good.append(pair)
+                else:
+                    rejected.append(problem)
+            if good:
+                kept.append(PairGroup(group.name, tuple(good)))
+        return tuple(kept)
+
+    good_pairs, good_layers, good_photos = keep(pairs), keep(layers), []
+    for photo in photos:
+        problem = _usable([photo], patch)
+        if problem is None:
+            good_photos.append(photo)
+        else:
+            rejected.append(problem)
+    used = sum(len(g.pairs) for g in (*good_pairs, *good_layers)) + len(good_photos)
+    if not used:
+        first = f": {rejected[0]}" if rejected else ""
+        raise UsageError(f"nothing to train on{first}", hint="--dataset, --layers or --clean")
+    if len(rejected) > MAX_BAD_SHARE * (used + len(rejected)):
+        raise TrainingError(
+            f"{len(rejected)} of {used + len(rejected)} training files are unusable, first: {rejected[0]}"
+        )
+    return Sources(good_pairs, good_layers, tuple(good_photos), tuple(rejected))
+
+
+class TrainingPatches(Dataset[tuple[Tensor, int]]):
+    """Item i: a uint8 tensor (2, 3, P, P), rainy and clean, and how many unreadable files were passed over for it.
+
+    Pictures are rounded to 8 bits, as the pictures that the network will meet are.
+
+    Args:
+        sources: from `check_sources`.
+        config: shares and patch size.
+        seed: with the index, decides everything.
+        length: number of items of the run.
+
+    Raises:
+        UsageError: a positive share has no source, or no share has one.
+    """
+
+    def __init__(self, sources: Sources, config: DataConfig, seed: int, length: int):
+        self.sources, self.config, self.seed, self.length = sources, config, seed, length
+        self.read = PictureCache()
+        backgrounds = list(sources.photos)
+        backgrounds += [pair.clean for group in sources.layers for pair in group.pairs]
+        self.backgrounds = backgrounds
+        makers = [
+            (config.pairs if sources.pairs else 0.0, self._from_pair),
+            (config.layers if sources.layers else 0.0, self._from_layer),
+            (config.generated if sources.photos else 0.0, self._from_generator),
+        ]
+        total = sum(share for share, _ in makers)
+        if total <= 0:
+            raise UsageError(
+                "every share of the training mixture is zero", hint="data.pairs, data.layers, data.generated"
+            )
+        self.makers = [(share / total, make) for share, make in makers if share > 0]
+        weights = {"light": config.light, "heavy": config.heavy, "real": config.real}
+        self.profiles = list(weights)
+        self.profile_shares = np.array(list(weights.values())) / sum(weights.values())
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        bad = 0
+        while True:
+            # A file that turns out damaged is replaced by another draw of the same sample.
+            rng = np.random.default_rng((self.seed, index, bad))
+            try:
+                rainy, clean = self._draw(rng)
+            except DerainError:
+                bad += 1
+                if bad > 20:
+                    raise
+                continue
+            stacked = np.stack([rainy, clean]).transpose(0, 3, 1, 2)
+            return torch.from_numpy(np.ascontiguousarray(stacked)), bad
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        if rng.random() < self.config.clean_share:
+            patch = self._background(rng)
+            return patch, patch
+        chance = rng.random()
+        for share, make in self.makers[:-1]:
+            if chance < share:
+                return make(rng)
+            chance -= share
+        return self.makers[-1][1](rng)
+
+    def _cut(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        rows, columns = crop_box(picture.shape[0], picture.shape[1], self.config.patch, rng)
+        return picture[rows, columns]
+
+    def _background(self, rng: np.random.Generator) -> Picture:
+        paths = self.backgrounds or [pair.clean for group in self.sources.pairs for pair in group.pairs]
+        path = paths[int(rng.integers(len(paths)))]
+        return orient(self._cut(self.read(path), rng), rng)
+
+    def _pair(self, groups: Sequence[PairGroup], rng: np.random.Generator) -> tuple[Picture, Picture]:
+        # Groups are drawn alike, whatever their size: a set of light and one of heavy rain count the same.
+        group = groups[int(rng.integers(len(groups)))]
+        rainy, clean = read_pair(group.pairs[int(rng.integers(len(group.pairs)))], self.read)
+        rows, columns = crop_box(rainy.shape[0], rainy.shape[1], self.config.patch, rng)
+        rainy, clean = flip([rainy[rows, columns], clean[rows, columns]], rng)
+        return rainy, clean
+
+    def _from_pair(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        return self._pair(self.sources.pairs, rng)
+
+    def _from_layer(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        rainy, clean = self._pair(self.sources.layers, rng)
+        layer = np.clip(rainy.astype(np.int16) - clean, 0, 255)
+        background = self._background(rng)
+        return np.clip(background + layer, 0, 255).astype(np.uint8), background
+
+    def _from_generator(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        photo = self.sources.photos[int(rng.integers(len(self.sources.photos)))]
+        patch = orient(self._cut(self.read(photo), rng), rng)
+        profile = self.profiles[int(rng.choice(len(self.profiles), p=self.profile_shares))]
+        sample = add_rain(patch.astype(np.float32) / np.float32(255), profile, rng)
+        return _to_uint8(sample.rainy), _to_uint8(sample.clean)
+
+
+def _to_uint8(picture: NDArray[np.float32]) -> Picture:
+    rounded: Picture = np.rint(picture * 255).astype(np.uint8)
+    return rounded

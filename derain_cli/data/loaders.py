@@ -1,0 +1,76 @@
+"""Batches in order, prepared ahead of the network by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from derain_cli.data.datasets import TrainingPatches
+from derain_cli.errors import DerainError, TrainingError
+
+__all__ = ["BatchStream", "auto_workers"]
+
+
+def auto_workers() -> int:
+    """Loading processes for this machine: one beside the network on a laptop, up to 12 on a large machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(12, cores - 2))
+
+
+def _start_worker(_: int) -> None:
+    import cv2
+
+    # The trainer stops the workers; Ctrl-C in the terminal reaches them too and must not.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+class BatchStream:
+    """Batches `start`, `start + 1`, ... of `patches`, each uint8 (B, 2, 3, P, P); counts the time spent waiting.
+
+    Attributes:
+        waited: seconds the caller has waited for data so far.
+        bad: unreadable files passed over so far.
+    """
+
+    def __init__(self, patches: TrainingPatches, batch: int, start: int, workers: int, pin: bool = False):
+        self.waited = 0.0
+        self.bad = 0
+        workers = auto_workers() if workers < 0 else workers
+        self._loader = DataLoader(
+            patches,
+            batch_size=batch,
+            sampler=range(start * batch, len(patches)),
+            num_workers=workers,
+            worker_init_fn=_start_worker if workers else None,
+            prefetch_factor=4 if workers else None,
+            pin_memory=pin,
+            # A generator of its own: drawing the workers' seed must not advance the global one.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        batches = iter(self._loader)
+        while True:
+            begin = time.perf_counter()
+            try:
+                patches, bad = cast(tuple[Tensor, Tensor], next(batches))
+            except StopIteration:
+                return
+            except DerainError:
+                raise
+            except RuntimeError as error:
+                if "DataLoader worker" in str(error):
+                    raise TrainingError("a data-loading process died", hint="--set data.workers=0 shows why") from error
+                raise
+            self.waited += time.perf_counter() - begin
+            self.bad += int(bad.sum())
+            yield patches

@@ -1,0 +1,116 @@
+"""The exception tree. Every expected failure is a `DerainError` and knows its exit code.
+
+The command line prints one line for each (`derain: error: PATH: REASON (HINT)`) and ends with
+`exit_code`; a traceback means a bug of ours (exit code 1).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+__all__ = [
+    "DerainError",
+    "DestinationError",
+    "InputError",
+    "NothingToDoError",
+    "ResourceError",
+    "TrainingError",
+    "UsageError",
+    "WeightsError",
+    "printable",
+    "resource_error_from",
+]
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """One printable line for any file name: control characters, line breaks and undecodable bytes escaped."""
+    raw = os.fsdecode(os.fspath(text))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in raw)
+
+
+class DerainError(Exception):
+    """An expected failure.
+
+    Args:
+        reason: what is wrong, one line, no full stop.
+        path: the file or folder it is about.
+        hint: the way out, one line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, hint: str | None = None):
+        super().__init__(reason)
+        self.reason = reason
+        self.path = None if path is None else Path(path)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = "" if self.path is None else f"{printable(self.path)}: "
+        tail = f" ({self.hint})" if self.hint else ""
+        return f"{head}{printable(self.reason)}{tail}"
+
+
+class UsageError(DerainError):
+    """The command or an option is wrong (2)."""
+
+    exit_code = 2
+
+
+class InputError(DerainError):
+    """One input cannot be used; the others go on (3)."""
+
+    exit_code = 3
+
+
+class NothingToDoError(DerainError):
+    """No usable input at all (4)."""
+
+    exit_code = 4
+
+
+class WeightsError(DerainError):
+    """Weights are missing, damaged, or of another network (5)."""
+
+    exit_code = 5
+
+
+class ResourceError(DerainError):
+    """Out of disk or memory, or the asked-for device is not there (6)."""
+
+    exit_code = 6
+
+
+class DestinationError(DerainError):
+    """The place to write to is refused: it exists, is the input, or collides (7)."""
+
+    exit_code = 7
+
+
+class TrainingError(DerainError):
+    """Training cannot go on: the loss stays non-finite, or too much of the data is unusable (3)."""
+
+    exit_code = 3
+
+
+_FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "disk quota exceeded", errno.EIO: "disk error"}
+
+
+def resource_error_from(error: BaseException, path: str | os.PathLike[str] | None = None) -> ResourceError | None:
+    """The `ResourceError` that `error` stands for, or None when it is something else.
+
+    Libraries report a full disk in several ways: `OSError` with an errno (Pillow, PyAV), or a
+    message without one (torch and safetensors).
+    """
+    if isinstance(error, ResourceError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceError("out of memory", path=path, hint="try a smaller --tile")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return ResourceError(_FULL[error.errno], path=path, hint="free some space or choose another folder")
+    text = str(error)
+    if "os error 28" in text or "No space left on device" in text:
+        return ResourceError(_FULL[errno.ENOSPC], path=path, hint="free some space or choose another folder")
+    return None

@@ -1,0 +1,41 @@
+"""Pixel losses (eq. 11, 12). Raw network outputs go in: nothing is clamped, so gradients reach every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["PIXEL_LOSSES", "charbonnier", "l1", "log_l1"]
+
+_EPS = 1e-3
+"""Charbonnier is smooth below a quarter of a grey level."""
+
+_LOG_EPS = 1e-2
+"""The logarithm stops rewarding below two and a half grey levels, else dry patches would rule the gradient."""
+
+
+def l1(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of two (N, 3, H, W) tensors in [0, 1] (eq. 11 and 12)."""
+    return (restored - truth).abs().mean()
+
+
+def charbonnier(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean of sqrt(d^2 + eps^2), eps 1e-3 (Charbonnier et al. 1994): L1 that is smooth at zero."""
+    return ((restored - truth).square() + _EPS**2).sqrt().mean()
+
+
+def log_l1(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the pictures of log(L1 + eps), scaled by 0.1.
+
+    PSNR is a logarithm per picture, and so is this: a lightly rained picture counts as much as a
+    heavily rained one, where plain L1 is ruled by the heavy ones. 0.1 brings the gradient of a typical
+    picture (L1 about 0.03 to 0.1) near that of plain L1 or a few times above, so one learning rate serves both.
+    """
+    per_picture = (restored - truth).abs().flatten(1).mean(1)
+    return 0.1 * torch.log(per_picture + _LOG_EPS).mean()
+
+
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "charbonnier": charbonnier, "log_l1": log_l1}
+"""By the name `optim.loss` uses."""

@@ -1,0 +1,155 @@
+"""The building blocks of the paper (Fig. 4): convolution with batch normalisation, SE, DCCL, SDCAB.
+
+All of them map (N, M, H, W) to (N, M, H, W), keep the memory format and work in any floating dtype.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "DILATIONS",
+    "SDCAB",
+    "SQUEEZE",
+    "DilatedConcat",
+    "DirectBlock",
+    "MultiScaleConv",
+    "RainResidualBlock",
+    "ResidualBlock",
+    "SqueezeExcitation",
+]
+
+DILATIONS = (1, 3, 5)
+"""Dilations of the three parallel convolutions of the DCCL (eq. 2)."""
+
+SQUEEZE = 4
+"""Width of the squeeze layer, the same for every M (the authors' layer list)."""
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel gates from globally pooled features: Linear M->4, ReLU, Linear 4->M, sigmoid; no biases."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.squeeze = nn.Linear(width, SQUEEZE, bias=False)
+        self.excite = nn.Linear(SQUEEZE, width, bias=False)
+
+    def gates(self, x: Tensor) -> Tensor:
+        """(N, M, H, W) -> gates (N, M, 1, 1) in (0, 1)."""
+        pooled = x.mean(dim=(2, 3))
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(pooled))))[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gates(x)
+
+
+class DilatedConcat(nn.Module):
+    """DCCL (eq. 2): 3x3 convolutions with dilation 1, 3 and 5, concatenated, then a 1x1; no activation between.
+
+    Everything here is linear, so the concatenation need not be made: the 1x1 is multiplied into the
+    three kernels (a product of small matrices) and the results are added up. Same parameters, same
+    function, same gradients up to rounding, with 27 taps instead of 30 and no tensor of 3M channels.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in DILATIONS)
+        self.mix = nn.Conv2d(len(DILATIONS) * width, width, 1)
+
+    def merged(self) -> tuple[list[Tensor], Tensor]:
+        """Kernels (M, M, 3, 3), one per dilation, and the bias (M,) of the equal sum of three convolutions."""
+        mixers = self.mix.weight[:, :, 0, 0].chunk(len(DILATIONS), dim=1)
+        kernels, bias = [], self.mix.bias
+        assert bias is not None
+        for mixer, branch in zip(mixers, self.branches, strict=True):
+            weight, branch_bias = branch.get_parameter("weight"), branch.get_parameter("bias")
+            kernels.append((mixer @ weight.flatten(1)).view_as(weight))
+            bias = bias + mixer @ branch_bias
+        return kernels, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels, bias = self.merged()
+        total = F.conv2d(x, kernels[0], bias, padding=DILATIONS[0], dilation=DILATIONS[0])
+        for kernel, dilation in zip(kernels[1:], DILATIONS[1:], strict=True):
+            total = total + F.conv2d(x, kernel, padding=dilation, dilation=dilation)
+        return total
+
+
+class _Pair(nn.Module):
+    """layer-BN-PReLU-layer-BN, the branch that all two-layer blocks share."""
+
+    def __init__(self, first: nn.Module, second: nn.Module, width: int):
+        super().__init__()
+        self.first, self.norm1 = first, nn.BatchNorm2d(width)
+        self.act = nn.PReLU(width)
+        self.second, self.norm2 = second, nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.norm1(self.first(x)))
+        out: Tensor = self.norm2(self.second(x))
+        return out
+
+
+def _conv(width: int) -> nn.Conv2d:
+    return nn.Conv2d(width, width, 3, padding=1)
+
+
+class DirectBlock(_Pair):
+    """Conv-BN-PReLU-Conv-BN without a skip (`DB`, Fig. 4a)."""
+
+    def __init__(self, width: int):
+        super().__init__(_conv(width), _conv(width), width)
+
+
+class ResidualBlock(DirectBlock):
+    """The direct block with its input added (`RB`, Fig. 4b)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = super().forward(x)
+        return x + branch
+
+
+class RainResidualBlock(DirectBlock):
+    """Rain residual block (eq. 1, Fig. 4d): a direct block, SE on the branch, then the input is added."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.se = SqueezeExcitation(width)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The branch before its gates."""
+        out: Tensor = super().forward(x)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.branch(x)
+        return torch.addcmul(x, branch, self.se.gates(branch).to(branch.dtype))
+
+
+class SDCAB(_Pair):
+    """Structure detail context aggregation block (eq. 3, 4): DCCL-BN-PReLU-DCCL-BN with its input added."""
+
+    def __init__(self, width: int):
+        super().__init__(DilatedConcat(width), DilatedConcat(width), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = super().forward(x)
+        return x + branch
+
+
+class MultiScaleConv(nn.Module):
+    """Parallel dilated convolutions whose outputs are added, as MSARR uses them on the picture itself.
+
+    (N, C, H, W) -> (N, M, H, W). Differs from the DCCL in that nothing weighs the branches against
+    each other (section III-B of the paper, 'Relationship between our SDCAB and MSARR').
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(channels, width, 3, padding=d, dilation=d) for d in DILATIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [branch(x) for branch in self.branches]
+        return torch.stack(outputs).sum(0)

@@ -1,0 +1,150 @@
+"""Semi-DRDNet: rain residual network f and detail repair network g, side by side on the rainy picture.
+
+    I_hat = O - f(O),   I = I_hat + g(O)        (eq. 11, 12)
+
+Pictures are RGB in [0, 1] without mean subtraction. Nothing is clamped here: losses see the raw
+values; inference and metrics clamp.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from derain_cli.config import DetailBlock, ModelConfig
+from derain_cli.model.blocks import SDCAB, DirectBlock, MultiScaleConv, RainResidualBlock, ResidualBlock
+
+__all__ = [
+    "DetailRepairNetwork",
+    "Layers",
+    "RainResidualNetwork",
+    "SemiDRDNet",
+    "build",
+    "from_blocks",
+    "macs_per_pixel",
+    "to_blocks",
+]
+
+COLOURS = 3
+
+
+class Layers(NamedTuple):
+    """What the network makes of a rainy picture O; each (N, 3, H, W), unclamped.
+
+    Attributes:
+        derained: I = O - rain + detail.
+        rain: R = f(O), the rain layer.
+        detail: g(O), the repaired detail; zero where there is no DRN.
+    """
+
+    derained: Tensor
+    rain: Tensor
+    detail: Tensor
+
+
+def to_blocks(picture: Tensor, unshuffle: int) -> Tensor:
+    """(N, 3, H, W) -> (N, 3*S*S, ceil(H/S), ceil(W/S)); a rest at the right and bottom edge is filled by repetition."""
+    if unshuffle == 1:
+        return picture
+    bottom, right = -picture.shape[-2] % unshuffle, -picture.shape[-1] % unshuffle
+    if bottom or right:
+        picture = F.pad(picture, (0, right, 0, bottom), mode="replicate")
+    return F.pixel_unshuffle(picture, unshuffle)
+
+
+def from_blocks(features: Tensor, unshuffle: int, height: int, width: int) -> Tensor:
+    """The inverse of `to_blocks`: (N, 3*S*S, h, w) -> (N, 3, height, width)."""
+    if unshuffle == 1:
+        return features
+    return F.pixel_shuffle(features, unshuffle)[..., :height, :width]
+
+
+class _SubNetwork(nn.Module):
+    """head-PReLU, blocks, body-BN, plus the head's output (global feature skip), tail; (N, C, h, w) -> the same."""
+
+    def __init__(self, channels: int, width: int, blocks: list[nn.Module], head: nn.Module | None = None):
+        super().__init__()
+        self.head = head or nn.Conv2d(channels, width, 3, padding=1)
+        self.act = nn.PReLU(width)
+        self.blocks = nn.Sequential(*blocks)
+        self.body = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.tail = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.act(self.head(x))
+        features = self.norm(self.body(self.blocks(start))) + start
+        out: Tensor = self.tail(features)
+        return out
+
+
+class RainResidualNetwork(_SubNetwork):
+    """RRN, f: the rainy picture to its rain layer R (section III-A). `se=False` is the baseline of Table II."""
+
+    def __init__(self, channels: int, width: int, blocks: int, se: bool = True):
+        block = RainResidualBlock if se else ResidualBlock
+        super().__init__(channels, width, [block(width) for _ in range(blocks)])
+
+
+class DetailRepairNetwork(_SubNetwork):
+    """DRN, g: the rainy picture to the detail that deraining loses (section III-B).
+
+    Args:
+        channels: of the input and of the output.
+        width: M.
+        blocks: D.
+        block: `sdcab` is the paper's; `direct` and `residual` are the rows DB and RB of Table II; `msarr` is
+            Table V: parallel dilated convolutions on the picture, added up, then one residual block that is applied D
+            times with the same weights.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int, block: DetailBlock = "sdcab"):
+        if block == "msarr":
+            shared = ResidualBlock(width)
+            super().__init__(channels, width, [shared] * blocks, head=MultiScaleConv(channels, width))
+            return
+        make = {"direct": DirectBlock, "residual": ResidualBlock, "sdcab": SDCAB}[block]
+        super().__init__(channels, width, [make(width) for _ in range(blocks)])
+
+
+class SemiDRDNet(nn.Module):
+    """RRN and DRN in parallel (section III): (N, 3, H, W) in [0, 1] -> `Layers`. Any H, W >= 1."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        channels = COLOURS * config.unshuffle**2
+        self.rrn = RainResidualNetwork(channels, config.width, config.blocks, config.se)
+        self.drn = (
+            None
+            if config.detail == "none"
+            else DetailRepairNetwork(channels, config.width, config.detail_blocks or config.blocks, config.detail)
+        )
+
+    def forward(self, rainy: Tensor) -> Layers:
+        height, width = rainy.shape[-2:]
+        x = to_blocks(rainy, self.config.unshuffle)
+        rain = from_blocks(self.rrn(x), self.config.unshuffle, height, width)
+        if self.drn is None:
+            return Layers(rainy - rain, rain, rain.new_zeros(()).expand_as(rain))
+        detail = from_blocks(self.drn(x), self.config.unshuffle, height, width)
+        return Layers(rainy - rain + detail, rain, detail)
+
+
+def build(config: ModelConfig | None = None) -> SemiDRDNet:
+    """A network with fresh weights (PyTorch's default initialisation, PReLU at 0.25); no argument: the paper's."""
+    return SemiDRDNet(config or ModelConfig())
+
+
+def macs_per_pixel(config: ModelConfig) -> float:
+    """Multiply-accumulates per picture pixel of the folded network; convolutions only (SE and adds are below 0.1 %)."""
+    channels, m = COLOURS * config.unshuffle**2, config.width
+    ends = 2 * 9 * channels * m + 9 * m * m
+    total = ends + config.blocks * 2 * 9 * m * m
+    if config.detail != "none":
+        blocks = config.detail_blocks or config.blocks
+        per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
+        total += ends + blocks * per_block + (2 * 9 * channels * m if config.detail == "msarr" else 0)
+    return total / config.unshuffle**2

@@ -1,0 +1,307 @@
+"""The way from picture to picture. Photos, video, evaluation and validation in training all pass through `Restorer`."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from derain_cli.checkpoint import DEFAULT_MODEL, Card, find_weights, load_weights, network
+from derain_cli.config import RestoreOptions
+from derain_cli.errors import InputError, ResourceError
+from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
+from derain_cli.model.fold import Gates
+from derain_cli.tiling import Box, Tile, plan_tiles, receptive_radius, sample_crops
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["MAX_HALO", "PictureLayers", "Restorer", "pick_device", "pick_precision"]
+
+Array = NDArray[Any]
+P = TypeVar("P", bound="Array | Image")
+Progress = Callable[[float], None]
+
+MAX_HALO = 96
+"""Pixels read beyond a tile. Convolutions may reach further; with trained weights nothing past it shows (measured)."""
+
+_AUTO_TILE = 1024
+_SMALLEST_TILE = 128
+_GATE_CROPS, _GATE_SIDE = 16, 512
+"""A picture larger than one tile has its gates measured on this many crops of this side."""
+
+
+@dataclass(frozen=True)
+class PictureLayers:
+    """What was found in a picture; arrays of its shape.
+
+    Attributes:
+        derained: same dtype as the picture.
+        rain: the rain layer, same dtype; negative values are cut.
+        detail: the repaired detail, same dtype, around mid-grey (half of the range means none).
+    """
+
+    derained: Array
+    rain: Array
+    detail: Array
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        ResourceError: the asked-for device is not there.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(asked)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ResourceError(f"no device {asked}: {found} CUDA devices found", hint="--device auto or cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("no device mps on this machine", hint="--device auto or cpu")
+    return device
+
+
+def _cpu_has_bf16() -> bool:
+    # Emulated bf16 is slower than fp32: matrix (AMX) or AVX-512 instructions for it are wanted.
+    return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return frozenset()
+    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(line.split())
+
+
+def pick_precision(asked: str, device: torch.device) -> torch.dtype:
+    """The dtype the network computes in; `auto` is bf16 where the hardware has it, else fp32.
+
+    fp16 is never chosen by itself: networks of this kind overflow in it.
+    """
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if asked != "auto":
+        return named[asked]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "out of memory" in text.lower()
+
+
+class Restorer:
+    """Takes the rain out of pictures with one network on one device.
+
+    >>> from derain_cli import Restorer
+    >>> restorer = Restorer.from_pretrained("fast")
+    >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; the same kind comes back
+
+    Args:
+        model: the network, or its folded form.
+        options: device, precision, tile and strength.
+        card: of the weights, if known.
+
+    Attributes:
+        device: where the network runs.
+        dtype: what it computes in.
+        notes: one-line remarks of the last call (tiles redone, and why).
+    """
+
+    def __init__(
+        self,
+        model: SemiDRDNet | FoldedSemiDRDNet,
+        options: RestoreOptions | None = None,
+        card: Card | None = None,
+    ):
+        self.options = options or RestoreOptions()
+        self.card = card or Card()
+        self.device = pick_device(self.options.device)
+        self.dtype = pick_precision(self.options.precision, self.device)
+        self.notes: list[str] = []
+        folded = model if isinstance(model, FoldedSemiDRDNet) else fold(model)
+        self.config = folded.config
+        self._exact = folded.to(self.device)
+        self._net = self._exact
+        if self.dtype != torch.float32:
+            self._net = copy.deepcopy(folded).to(self.device, self.dtype)
+        self.halo = min(receptive_radius(self.config), MAX_HALO)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        tile: int | Literal["auto"] = "auto",
+        strength: float = 1.0,
+    ) -> Restorer:
+        """A restorer with trained weights.
+
+        Args:
+            name_or_path: an installed model (`derain models`), a weight file, or `hf:ORG/REPO`.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            precision: `auto`, `fp32`, `bf16` or `fp16`.
+            tile: `auto`, 0 (whole picture) or the tile's side in pixels.
+            strength: 0 (unchanged) to 1 (all rain found is taken out).
+
+        Raises:
+            WeightsError: the weights are missing, damaged, or of another network.
+            ResourceError: the device is not there.
+            UsageError: an option is out of range.
+        """
+        options = RestoreOptions(device=device, precision=precision, tile=tile, strength=strength)
+        pick_device(device)
+        weights = load_weights(find_weights(os.fspath(name_or_path)))
+        return cls(network(weights), options, weights.card)
+
+    @overload
+    def __call__(self, image: Array, progress: Progress | None = None) -> Array: ...
+    @overload
+    def __call__(self, image: Image, progress: Progress | None = None) -> Image: ...
+    def __call__(self, image: Array | Image, progress: Progress | None = None) -> Array | Image:
+        """The picture without rain: same kind, shape and dtype as `image`.
+
+        Args:
+            image: HxWx3 uint8 or uint16 array (RGB), or a PIL image of mode RGB, RGBA, L or LA; alpha is kept.
+            progress: called with the finished share, 0 to 1.
+
+        Raises:
+            InputError: another kind of picture.
+            ResourceError: out of memory even with the smallest tiles.
+        """
+        if isinstance(image, np.ndarray):
+            return self._run(image, progress, wanted=1)[0]
+        return self._restore_pil(image, progress)
+
+    def layers(self, image: Array, progress: Progress | None = None) -> PictureLayers:
+        """Derained picture, rain layer and repaired detail of an HxWx3 uint8 or uint16 array."""
+        return PictureLayers(*self._run(image, progress, wanted=3))
+
+    @torch.inference_mode()
+    def restore(self, pictures: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> the same without rain, clamped, on the same device and in the same dtype.
+
+        Every picture is taken whole and has its own gates.
+
+        Raises:
+            InputError: another shape.
+        """
+        if pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise InputError(f"pictures must be (N, 3, H, W), not {tuple(pictures.shape)}")
+        rainy = pictures.to(self.device, torch.float32)
+        derained = self._net(rainy).derained
+        if not bool(torch.isfinite(derained).all()):
+            derained = self._exact(rainy).derained
+        return self._blend(rainy, derained).to(pictures.device, pictures.dtype)
+
+    def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
+        from PIL import Image as PillowImage
+
+        if image.mode not in {"RGB", "RGBA", "L", "LA"}:
+            raise InputError(f"a PIL image of mode {image.mode}", hint="convert it to RGB, RGBA, L or LA")
+        restored = PillowImage.fromarray(self._run(np.asarray(image.convert("RGB")), progress, wanted=1)[0])
+        out = restored.convert("L" if image.mode in {"L", "LA"} else "RGB")
+        if image.mode in {"RGBA", "LA"}:
+            out.putalpha(image.getchannel("A"))
+        return out
+
+    def _blend(self, rainy: Tensor, derained: Tensor) -> Tensor:
+        strength = self.options.strength
+        return (derained if strength == 1.0 else torch.lerp(rainy, derained, strength)).clamp_(0, 1)
+
+    def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
+        """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
+            raise InputError(f"a picture must be HxWx3 uint8 or uint16, not {image.dtype} {image.shape}")
+        self.notes = []
+        height, width = image.shape[:2]
+        whole = Box(0, 0, height, width)
+        out = [np.empty_like(image) for _ in range(wanted)]
+        side = _AUTO_TILE if self.options.tile == "auto" else self.options.tile or max(height, width)
+        gates = None
+        if side < max(height, width):
+            gates = self._picture_gates(image)
+        done = 0
+        for tile in plan_tiles(whole, side, self.halo, height, width, self.config.unshuffle):
+            self._write_tile(image, tile, gates, out)
+            done += tile.write.height * tile.write.width
+            if progress:
+                progress(done / (height * width))
+        return out
+
+    def _to_device(self, image: Array, boxes: list[Box]) -> Tensor:
+        crops = np.stack([image[box.slices] for box in boxes])
+        # torch has few operations on uint16; int32 holds both.
+        raw = torch.from_numpy(crops.astype(np.int32) if crops.dtype == np.uint16 else crops).to(self.device)
+        return raw.permute(0, 3, 1, 2).float() / float(np.iinfo(image.dtype).max)
+
+    def _picture_gates(self, image: Array) -> Gates | None:
+        side = _GATE_SIDE - _GATE_SIDE % self.config.unshuffle
+        boxes = sample_crops(image.shape[0], image.shape[1], side, _GATE_CROPS, self.config.unshuffle)
+        return self._net.measure_gates(self._to_device(image, boxes))
+
+    def _write_tile(self, image: Array, tile: Tile, gates: Gates | None, out: list[Array]) -> None:
+        try:
+            results = self._tile(image, tile, gates, len(out))
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            side = max(tile.write.height, tile.write.width)
+            if side <= _SMALLEST_TILE:
+                raise ResourceError(
+                    "out of memory even with the smallest tiles", hint="close other programs"
+                ) from error
+            results = None
+        if results is not None:
+            for target, result in zip(out, results, strict=True):
+                target[tile.write.slices] = result
+            return
+        # Outside the handler: the exception's traceback would keep the failed tile's tensors alive.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        half = max(_SMALLEST_TILE, -(-side // 2))
+        self.notes.append(f"out of memory with tiles of {side} px: halved")
+        if gates is None:
+            gates = self._picture_gates(image)
+        for part in plan_tiles(tile.write, half, self.halo, image.shape[0], image.shape[1], self.config.unshuffle):
+            self._write_tile(image, part, gates, out)
+
+    @torch.inference_mode()
+    def _tile(self, image: Array, tile: Tile, gates: Gates | None, wanted: int) -> list[Array]:
+        rainy = self._to_device(image, [tile.read])
+        layers = self._net(rainy, gates)
+        if not bool(torch.isfinite(layers.derained).all()):
+            self.notes.append(f"a tile was not finite in {str(self.dtype).removeprefix('torch.')}: redone in float32")
+            exact = None if gates is None else [gate.float() for gate in gates]
+            layers = self._exact(rainy, exact)
+        if not bool(torch.isfinite(layers.derained).all()):
+            raise InputError(
+                "the network gave non-finite values", hint="the weights may be damaged: derain models verify"
+            )
+        rows, columns = tile.inner
+        ready = (self._blend(rainy, layers.derained), layers.rain.clamp(0, 1), (layers.detail + 0.5).clamp(0, 1))
+        top = float(np.iinfo(image.dtype).max)
+        arrays = []
+        for picture in ready[:wanted]:
+            levels = (picture[0, :, rows, columns] * top).round().permute(1, 2, 0).to(torch.int32).cpu().numpy()
+            arrays.append(levels.astype(image.dtype))
+        return arrays

@@ -1,0 +1,109 @@
+"""Where the tiles of a picture lie. Each tile is read with a halo and written without it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from derain_cli.config import ModelConfig
+from derain_cli.model.blocks import DILATIONS
+
+__all__ = ["Box", "Tile", "plan_tiles", "receptive_radius", "sample_crops"]
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels, ends excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+class Tile(NamedTuple):
+    """`write`: what this tile is responsible for; `read`: the same with its halo, cut at the picture's edge."""
+
+    read: Box
+    write: Box
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """`write` in coordinates of `read`."""
+        top, left = self.write.top - self.read.top, self.write.left - self.read.left
+        return slice(top, top + self.write.height), slice(left, left + self.write.width)
+
+
+def receptive_radius(config: ModelConfig) -> int:
+    """How far, in pixels, convolutions reach from a pixel to each side (163 for the paper's DRN; gates left out)."""
+    ends = 3
+    rrn = ends + 2 * config.blocks
+    steps = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
+    drn = 0 if config.detail == "none" else ends + steps * (config.detail_blocks or config.blocks)
+    if config.detail == "msarr":
+        drn += max(DILATIONS) - 1
+    # A block of S x S pixels is one feature: the reach starts anywhere inside it.
+    return max(rrn, drn) * config.unshuffle + config.unshuffle - 1
+
+
+def _grow(write: Box, halo: int, height: int, width: int, align: int) -> Box:
+    top, left = max(0, write.top - halo), max(0, write.left - halo)
+    bottom, right = min(height, write.bottom + halo), min(width, write.right + halo)
+    # Starting on the grid of the pixel-unshuffle keeps every tile's blocks those of the whole picture.
+    return Box(top - top % align, left - left % align, bottom, right)
+
+
+def plan_tiles(area: Box, tile: int, halo: int, height: int, width: int, align: int = 1) -> Iterator[Tile]:
+    """Tiles that cover `area` of a `height` x `width` picture exactly once.
+
+    Args:
+        area: what is to be written.
+        tile: side of the written part, pixels; near-equal tiles are made rather than a thin last one.
+        halo: pixels read beyond it on each side.
+        height: of the picture.
+        width: of the picture.
+        align: tiles are read from multiples of this.
+    """
+
+    def cuts(start: int, end: int) -> list[int]:
+        parts = max(1, -(-(end - start) // tile))
+        inner = [start + (end - start) * i // parts for i in range(1, parts)]
+        return [start, *(c - c % align for c in inner), end]
+
+    rows, columns = cuts(area.top, area.bottom), cuts(area.left, area.right)
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
+            write = Box(top, left, bottom, right)
+            if write.height and write.width:
+                yield Tile(_grow(write, halo, height, width, align), write)
+
+
+def sample_crops(height: int, width: int, side: int, count: int, align: int = 1) -> list[Box]:
+    """Up to `count` equal crops spread evenly over a picture, always the same ones, to measure its gates on."""
+    crop_h, crop_w = min(side, height), min(side, width)
+    per_row = max(1, round((count * width / height) ** 0.5))
+    per_row = min(per_row, count, -(-width // crop_w))
+    per_column = max(1, min(count // per_row, -(-height // crop_h)))
+
+    def starts(length: int, crop: int, parts: int) -> list[int]:
+        room = length - crop
+        places = [room // 2] if parts == 1 else [room * i // (parts - 1) for i in range(parts)]
+        return [p - p % align for p in places]
+
+    return [
+        Box(top, left, top + crop_h, left + crop_w)
+        for top in starts(height, crop_h, per_column)
+        for left in starts(width, crop_w, per_row)
+    ]

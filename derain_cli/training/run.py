@@ -1,0 +1,498 @@
+"""A training run is a folder: what it was asked for, its log, its pictures, its checkpoints, its best weights.
+
+RUN/run.json             what the run hangs on; a resumed run must agree with it
+RUN/log.jsonl            one record per `log_every` steps and per validation
+RUN/tensorboard/         the same for TensorBoard, when it is installed
+RUN/pictures/            rainy | restored | clean, each time the run validates
+RUN/checkpoints/         the two newest
+RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb)
+RUN/last.safetensors     weights of the newest validation
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from derain_cli import __version__
+from derain_cli.atomic import atomic_bytes
+from derain_cli.checkpoint import (
+    Card,
+    find_weights,
+    latest_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from derain_cli.config import RestoreOptions, TrainConfig, differing_keys, to_mapping
+from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
+from derain_cli.data.loaders import BatchStream
+from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos
+from derain_cli.errors import DestinationError, NothingToDoError, TrainingError, UsageError, WeightsError
+from derain_cli.evaluation import Evaluation, PictureResult, evaluate
+from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.model import fold
+from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.restorer import Restorer, pick_device
+from derain_cli.training.trainer import StepReport, Trainer
+
+__all__ = ["Listener", "RunPlan", "RunResult", "SilentListener", "train"]
+
+_HOLD_BACK_SHARE, _HOLD_BACK_MOST = 0.05, 40
+_GRID_PICTURES, _GRID_SIDE = 3, 240
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What `derain train` is asked for.
+
+    Attributes:
+        out: the run's folder.
+        config: recipe with overrides.
+        datasets: folders of pairs.
+        layers: folders of pairs whose rain layers go onto other backgrounds.
+        photos: folders of photos without rain.
+        validation: folders of pairs to choose the best weights on; without any, some training pairs are held back.
+        start: weights to start from (name or file); None starts afresh.
+        resume: go on where `out` stopped.
+        force: go on although settings differ.
+        device: as in `RestoreOptions`.
+        minutes: stop by itself, with a checkpoint, after this time; None runs to the end.
+        name: of the weights, on their card.
+        summary: one line for the card.
+        licences: lines on data and licences for the card, beside the folders' names.
+    """
+
+    out: Path
+    config: TrainConfig
+    datasets: tuple[Path, ...] = ()
+    layers: tuple[Path, ...] = ()
+    photos: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()
+    start: str | None = None
+    resume: bool = False
+    force: bool = False
+    device: str = "auto"
+    minutes: float | None = None
+    name: str = "custom"
+    summary: str = ""
+    licences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name)."""
+
+    step: int
+    finished: bool
+    stopped: str
+    best_psnr: float | None
+    seconds: float
+    patches_per_second: float
+    waiting_share: float
+    weights: Path | None
+
+
+class Listener(Protocol):
+    """Who is told how the run goes."""
+
+    def started(self, step: int, total: int, batch: int) -> None: ...
+    def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
+    def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class SilentListener:
+    """A listener that keeps quiet."""
+
+    def started(self, step: int, total: int, batch: int) -> None: ...
+    def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
+    def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class _Log:
+    """log.jsonl and TensorBoard, told the same things."""
+
+    path: Path
+    board: Any = None
+    started: float = field(default_factory=time.time)
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        record = {"kind": kind, "step": step, "time": round(time.time(), 1), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
+        if self.board is not None:
+            self.board.add_image("validation", grid, step, dataformats="HWC")
+
+    def forget_after(self, step: int) -> None:
+        """Drop what a killed run wrote past its last checkpoint: those steps will be done again."""
+        if self.path.exists():
+            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            atomic_bytes(self.path, "".join(line + "\n" for line in kept).encode(), overwrite=True)
+
+
+def _open_log(folder: Path, listener: Listener, step: int) -> _Log:
+    log = _Log(folder / "log.jsonl")
+    log.forget_after(step)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        listener.note("TensorBoard is not installed (pip install 'derain-cli[train]'); log.jsonl has everything")
+    else:
+        log.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+    return log
+
+
+def _hold_back(groups: Sequence[PairGroup]) -> tuple[tuple[PairGroup, ...], tuple[PairGroup, ...]]:
+    """Training and validation pairs: evenly spread over each group, never more than `_HOLD_BACK_MOST` of one."""
+    training, held = [], []
+    for group in groups:
+        count = min(_HOLD_BACK_MOST, max(1, round(len(group.pairs) * _HOLD_BACK_SHARE)))
+        if len(group.pairs) < 2:
+            training.append(group)
+            continue
+        chosen = {len(group.pairs) * i // count for i in range(count)}
+        training.append(PairGroup(group.name, tuple(p for i, p in enumerate(group.pairs) if i not in chosen)))
+        held.append(PairGroup(group.name, tuple(p for i, p in enumerate(group.pairs) if i in chosen)))
+    return tuple(training), tuple(held)
+
+
+def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
+    """Validation pairs with generated rain, written to `folder` once: for runs that have no pairs at all."""
+    for profile in PROFILES:
+        for number, photo in enumerate(photos):
+            target = folder / profile / "norain" / f"{number:03d}.png"
+            if target.exists():
+                continue
+            picture = read_rgb(photo)[:512, :512].astype(np.float32) / np.float32(255)
+            sample = add_rain(picture, profile, np.random.default_rng((config.loop.seed, number)))
+            rainy = folder / profile / "rain" / target.name
+            for place, pixels in ((rainy, sample.rainy), (target, sample.clean)):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_rgb(place, np.rint(pixels * 255).astype(np.uint8))
+    return find_pairs(folder).groups
+
+
+def _prepare(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
+    """Training sources and validation groups."""
+    photos = [photo for folder in plan.photos for photo in list_photos(folder)]
+    if plan.photos and not photos:
+        raise NothingToDoError("no photos found", path=plan.photos[0])
+    held: tuple[PairGroup, ...] = tuple(g for folder in plan.validation for g in find_pairs(folder).groups)
+    datasets = [find_pairs(folder) for folder in plan.datasets]
+    layers = [find_pairs(folder) for folder in plan.layers]
+    if not held and datasets:
+        split = [_hold_back(found.groups) for found in datasets]
+        held = tuple(group for _, kept in split for group in kept)
+        datasets = [PairSet(train, found.rejected) for (train, _), found in zip(split, datasets, strict=True)]
+        hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
+        layers = [_without(found, hidden) for found in layers]
+    if not held and photos:
+        count = max(1, min(8, len(photos) // 10))
+        kept, photos = photos[:count], photos[count:] or photos
+        held = _generated_pairs(plan.out / "validation", kept, plan.config)
+    sources = check_sources(datasets, layers, photos, plan.config.data.patch)
+    if not held:
+        raise UsageError("nothing to validate on", hint="give pairs with --val")
+    return sources, held
+
+
+def _without(found: PairSet, hidden: set[Path]) -> PairSet:
+    groups = (PairGroup(g.name, tuple(p for p in g.pairs if p.clean.resolve() not in hidden)) for g in found.groups)
+    return PairSet(tuple(g for g in groups if g.pairs), found.rejected)
+
+
+def _fingerprint(sources: Sources) -> str:
+    """A hash of the names and sizes of all training files: moving the folder is fine, another data set is not."""
+    digest = hashlib.sha256()
+    groups = (*sources.pairs, *sources.layers)
+    files = [path for group in groups for pair in group.pairs for path in (pair.rainy, pair.clean)]
+    for path in (*files, *sources.photos):
+        digest.update(f"{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _environment(device: torch.device, config: TrainConfig) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {"torch": torch.__version__, "device": device.type, "device_name": name, "threads": torch.get_num_threads()}
+
+
+def _commit() -> str:
+    """The program's commit when it runs from a checkout, else its version."""
+    here = Path(__file__).parent
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+        text = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        if text:
+            return f"{__version__}+{text}"
+    return __version__
+
+
+def _claim(plan: RunPlan, record: dict[str, Any], listener: Listener) -> None:
+    """Make the run folder, or see that a resumed run agrees with it."""
+    path = plan.out / "run.json"
+    if not path.exists():
+        if plan.resume:
+            raise NothingToDoError("no run to resume here", path=plan.out, hint="leave --resume out to start one")
+        if plan.out.exists() and any(p.name != "validation" for p in plan.out.iterdir()):
+            raise DestinationError("the folder is not empty", path=plan.out, hint="choose another -o")
+        plan.out.mkdir(parents=True, exist_ok=True)
+        atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
+        return
+    if not plan.resume:
+        raise DestinationError("there is a run here already", path=plan.out, hint="--resume goes on with it")
+    before = json.loads(path.read_text(encoding="utf-8"))
+    binding = ("config", "data", "start")
+    different = [key for part in binding for key in differing_keys({part: before[part]}, {part: record[part]})]
+    if different and not plan.force:
+        raise UsageError(
+            f"the run was started with other settings: {', '.join(different)}",
+            path=plan.out,
+            hint="--force goes on anyway",
+        )
+    for key in differing_keys(before["environment"], record["environment"]):
+        listener.note(f"{key} is not what the run was started with: it goes on, but not to the same bits")
+    if different:
+        listener.note(f"going on with other settings: {', '.join(different)}")
+        atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[signal.Signals]]:
+    """Collects SIGINT, SIGTERM and SIGHUP so that the run can stop between steps; a second one ends at once."""
+    caught: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    watched = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    old = {number: signal.getsignal(number) for number in watched}
+
+    def note(number: int, _: object) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(signal.Signals(number))
+
+    for number in watched:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number in watched:
+            signal.signal(number, old[number])
+
+
+def _grid(results: Sequence[PictureResult]) -> NDArray[np.uint8]:
+    """Rows of rainy | restored | clean, the middle of each picture at 1:1."""
+    rows = []
+    for result in results:
+        height, width = result.clean.shape[:2]
+        side_h, side_w = min(_GRID_SIDE, height), min(_GRID_SIDE, width)
+        top, left = (height - side_h) // 2, (width - side_w) // 2
+        cut = (slice(top, top + side_h), slice(left, left + side_w))
+        row = np.zeros((_GRID_SIDE, 3 * _GRID_SIDE, 3), np.uint8)
+        for place, picture in enumerate((result.rainy, result.restored, result.clean)):
+            row[:side_h, place * _GRID_SIDE : place * _GRID_SIDE + side_w] = picture[cut]
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+class _Run:
+    """The moving parts of a run in progress."""
+
+    def __init__(self, plan: RunPlan, trainer: Trainer, held: tuple[PairGroup, ...], log: _Log, listener: Listener):
+        self.plan, self.trainer, self.held, self.log, self.listener = plan, trainer, held, log, listener
+        self.best: float | None = None
+        self.last_scores: dict[str, Any] = {}
+
+    def validate(self) -> None:
+        trainer, plan = self.trainer, self.plan
+        options = RestoreOptions(device=str(trainer.device))
+        shown: dict[str, list[PictureResult]] = {}
+
+        def each(result: PictureResult) -> None:
+            rows = shown.setdefault(result.group, [])
+            if len(rows) < _GRID_PICTURES:
+                rows.append(result)
+
+        evaluation = evaluate(Restorer(fold(trainer.average), options), self.held, each)
+        mean = evaluation.mean_psnr()
+        better = self.best is None or mean > self.best
+        values: dict[str, Any] = {
+            "mean_psnr_rgb": mean,
+            "megapixels_per_second": evaluation.megapixels / evaluation.seconds,
+        }
+        for group, scores in evaluation.after.items():
+            for protocol, value in scores.items():
+                values |= {f"{group}/psnr_{protocol}": value.psnr, f"{group}/ssim_{protocol}": value.ssim}
+        self.log.write("validation", trainer.step, values)
+        grid = _grid([result for rows in shown.values() for result in rows])
+        self.log.picture(trainer.step, grid)
+        pictures = plan.out / "pictures"
+        pictures.mkdir(exist_ok=True)
+        write_rgb(pictures / f"step-{trainer.step:09d}.png", grid)
+        card = self._card(evaluation)
+        save_weights(plan.out / "last.safetensors", trainer.average, card)
+        if better:
+            self.best = mean
+            save_weights(plan.out / "best.safetensors", trainer.average, card)
+        self.listener.validated(trainer.step, evaluation, better)
+
+    def _card(self, evaluation: Evaluation) -> Card:
+        plan, config = self.plan, self.plan.config
+        scores = {
+            group: {
+                protocol: {
+                    "input": [round(v, 4) for v in evaluation.before[group][protocol]],
+                    "output": [round(v, 4) for v in after],
+                }
+                for protocol, after in by_protocol.items()
+            }
+            | {"pictures": evaluation.count[group]}
+            for group, by_protocol in evaluation.after.items()
+        }
+        folders = [f"pairs: {p.name}" for p in plan.datasets] + [f"true rain layers: {p.name}" for p in plan.layers]
+        return Card(
+            name=plan.name,
+            summary=plan.summary,
+            trained_on=(*(folders + [f"photos: {p.name}" for p in plan.photos]), *plan.licences),
+            recipe=to_mapping(config) | {"start": plan.start},
+            steps=self.trainer.step,
+            patches=self.trainer.step * config.data.batch,
+            commit=_commit(),
+            scores=scores,
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        )
+
+    def checkpoint(self) -> None:
+        tensors, state = self.trainer.state()
+        save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | {"best": self.best})
+
+    def restore(self) -> None:
+        found = latest_checkpoint(self.plan.out / "checkpoints")
+        if found is None:
+            self.listener.note("no checkpoint yet: the run starts from its beginning")
+            return
+        tensors, state, damaged = found
+        for error in damaged:
+            self.listener.note(f"passed over a damaged checkpoint: {error}")
+        self.trainer.load_state(tensors, state)
+        self.best = state["best"]
+
+
+def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
+    """Run or resume a training.
+
+    Raises:
+        UsageError: settings that cannot work, or a resumed run with other settings.
+        DestinationError: the folder holds something else.
+        NothingToDoError: no data.
+        WeightsError: the starting weights or every checkpoint are unusable.
+        TrainingError: too much unusable data, or a loss that stays non-finite.
+        ResourceError: the disk is full, or the device is not there.
+    """
+    listener = listener or SilentListener()
+    device = pick_device(plan.device)
+    config = plan.config
+    if config.loop.threads:
+        torch.set_num_threads(config.loop.threads)
+    start = None
+    start_sha = None
+    if plan.start is not None:
+        weights = load_weights(find_weights(plan.start))
+        start, start_sha = weights.tensors, weights.sha256
+        if weights.config != config.model:
+            keys = ", ".join(differing_keys(to_mapping(weights.config), to_mapping(config.model)))
+            raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=weights.path)
+    sources, held = _prepare(plan)
+    for rejected in sources.rejected:
+        listener.note(f"not used: {rejected}")
+    record = {
+        "config": to_mapping(config),
+        "data": _fingerprint(sources),
+        "start": start_sha,
+        "environment": _environment(device, config),
+        "version": _commit(),
+    }
+    _claim(plan, record, listener)
+    trainer = Trainer(config, device, start=start)
+    run = _Run(plan, trainer, held, _Log(plan.out / "log.jsonl"), listener)
+    if plan.resume:
+        run.restore()
+    run.log = _open_log(plan.out, listener, trainer.step)
+    with _signals() as caught:
+        return _loop(run, sources, caught)
+
+
+def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResult:
+    plan, trainer, listener, config = run.plan, run.trainer, run.listener, run.plan.config
+    total, batch = config.optim.steps, config.data.batch
+    patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
+    stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
+    listener.started(trainer.step, total, batch)
+    begin = time.monotonic()
+    first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
+    for report in trainer.steps(stream):
+        elapsed = max(1e-9, time.monotonic() - begin - paused)
+        rate, waiting = (report.step - first) * batch / elapsed, stream.waited / elapsed
+        listener.stepped(report, rate, waiting)
+        last = report.step == total
+        if report.step % config.loop.log_every == 0 or report.skipped:
+            losses = {f"loss_{k}": v for k, v in report.parts.items()}
+            extra = {
+                "patches_per_second": rate,
+                "waiting_share": waiting,
+                "skipped": trainer.skipped,
+                "bad": stream.bad,
+            }
+            values = {"loss": report.loss, **losses, "grad_norm": report.grad_norm, "lr": report.lr, **extra}
+            run.log.write("train", report.step, values)
+        pause = time.monotonic()
+        if report.step % config.loop.validate_every == 0 or last:
+            run.validate()
+        if caught:
+            stopped = caught[0].name
+        elif plan.minutes is not None and time.monotonic() - begin >= plan.minutes * 60:
+            stopped = "time"
+        if report.step % config.loop.checkpoint_every == 0 or last or stopped:
+            run.checkpoint()
+        if stream.bad > 0.05 * (report.step - first) * batch + 20:
+            raise TrainingError(f"{stream.bad} training files could not be read", hint="see log.jsonl")
+        paused += time.monotonic() - pause
+        if stopped and not last:
+            break
+    best = plan.out / "best.safetensors"
+    return RunResult(
+        step=trainer.step,
+        finished=trainer.step >= total,
+        stopped="" if trainer.step >= total else stopped,
+        best_psnr=run.best,
+        seconds=time.monotonic() - begin,
+        patches_per_second=rate,
+        waiting_share=waiting,
+        weights=best if best.exists() else None,
+    )

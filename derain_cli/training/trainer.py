@@ -1,0 +1,188 @@
+"""The one training loop: batches in, optimiser steps out, with everything a bit-exact resume needs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from derain_cli.config import OptimConfig, TrainConfig
+from derain_cli.errors import TrainingError
+from derain_cli.model import SemiDRDNet, build
+from derain_cli.restorer import pick_precision
+from derain_cli.training.objectives import Objective, Supervised
+
+__all__ = ["StepReport", "Trainer", "learning_rate"]
+
+
+def learning_rate(step: int, options: OptimConfig) -> float:
+    """The rate of optimiser step `step` (from 0): a pure function, so a resumed run cannot drift."""
+    if step < options.warmup:
+        return options.lr * (step + 1) / options.warmup
+    if options.schedule == "constant":
+        return options.lr
+    if options.schedule == "step":
+        return options.lr * options.gamma ** sum(step >= m * options.steps for m in options.milestones)
+    share = (step - options.warmup) / max(1, options.steps - options.warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    return options.lr * (options.lr_floor + (1 - options.lr_floor) * cosine)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite."""
+
+    step: int
+    loss: float
+    parts: Mapping[str, float]
+    grad_norm: float
+    lr: float
+    skipped: bool
+
+
+class Trainer:
+    """Network, average, optimiser and step count of a run.
+
+    Args:
+        config: of the run.
+        device: where it runs.
+        objective: what is minimised; the supervised one of `config.optim` if not given.
+        start: weights to start from, by name; fresh ones of `config.loop.seed` if not given.
+
+    Attributes:
+        model: the network that is trained.
+        average: its exponential moving average (the network itself when `ema` is 0).
+        step: optimiser steps done.
+        bad_steps: steps in a row whose loss or gradient was not finite.
+        skipped: such steps in all.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        objective: Objective | None = None,
+        start: Mapping[str, Tensor] | None = None,
+    ):
+        self.config, self.device = config, device
+        # The generator is forked, so that building a network leaves the caller's randomness alone.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.loop.seed)
+            self.model = build(config.model)
+        if start is not None:
+            self.model.load_state_dict(dict(start))
+        self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False) if config.optim.ema else self.model
+        autocast = config.optim.precision == "bf16" or (
+            config.optim.precision == "auto" and pick_precision("auto", device) == torch.bfloat16
+        )
+        self.objective: Objective = objective or Supervised(config.optim, autocast)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.optim.lr,
+            betas=(config.optim.beta1, config.optim.beta2),
+            weight_decay=config.optim.weight_decay,
+            fused=device.type in {"cpu", "cuda"},
+        )
+        self._forward = cast(SemiDRDNet, torch.compile(self.model)) if config.loop.compile else self.model
+        self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self._frozen = False
+        self.step = self.bad_steps = self.skipped = 0
+
+    def steps(self, batches: Iterable[Tensor]) -> Iterator[StepReport]:
+        """Trains on uint8 batches (B, 2, 3, P, P), one step each.
+
+        Raises:
+            TrainingError: `max_bad_steps` steps in a row were not finite.
+        """
+        for batch in batches:
+            yield self._one(batch.to(self.device, non_blocking=True).float() / 255)
+
+    def _one(self, batch: Tensor) -> StepReport:
+        options = self.config.optim
+        rate = learning_rate(self.step, options)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self._freeze_norms()
+        # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
+        kept = [b.clone() for b in self._buffers]
+        losses = self.objective(self._forward, batch, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip or math.inf)
+        good = bool(torch.isfinite(losses.total) & torch.isfinite(norm))
+        if good:
+            self.optimizer.step()
+            self._update_average()
+            self.bad_steps = 0
+        else:
+            torch._foreach_copy_(self._buffers, kept)
+            self.bad_steps += 1
+            self.skipped += 1
+        self.step += 1
+        if self.bad_steps >= self.config.loop.max_bad_steps:
+            raise TrainingError(
+                f"the loss was not finite for {self.bad_steps} steps in a row (step {self.step})",
+                hint="lower --set optim.lr; the last checkpoint is good",
+            )
+        parts = {name: float(value) for name, value in losses.parts.items()}
+        return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good)
+
+    def _freeze_norms(self) -> None:
+        """For the last part of the run, batch normalisation uses its running statistics, as inference does."""
+        frozen = self.step >= self.config.optim.freeze_norm * self.config.optim.steps
+        if frozen != self._frozen:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.train(not frozen)
+            self._frozen = frozen
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is self.model:
+            return
+        # While there are few steps to average over, the average follows quickly.
+        decay = min(self.config.optim.ema, (1 + self.step) / (10 + self.step))
+        ours = [*self.average.parameters(), *(b for b in self.average.buffers() if b.is_floating_point())]
+        theirs = [*self.model.parameters(), *self._buffers]
+        torch._foreach_lerp_([t.data for t in ours], [t.data for t in theirs], 1 - decay)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON state of a checkpoint."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        if self.average is not self.model:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in entry.items()}
+        return tensors, {"step": self.step, "bad_steps": self.bad_steps, "skipped": self.skipped}
+
+    def load_state(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """The inverse of `state`.
+
+        Raises:
+            TrainingError: the checkpoint is of another network or optimiser.
+        """
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        optimizer: dict[int, dict[str, Tensor]] = {}
+        for name, value in part("optimizer.").items():
+            index, _, key = name.partition(".")
+            optimizer.setdefault(int(index), {})[key] = value
+        try:
+            self.model.load_state_dict(part("model."))
+            if self.average is not self.model:
+                self.average.load_state_dict(part("average."))
+            self.objective.load_state_dict(part("objective."))
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from error
+        self.step, self.bad_steps, self.skipped = state["step"], state["bad_steps"], state["skipped"]
