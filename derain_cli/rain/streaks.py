@@ -147,7 +147,7 @@ def _draw(
     widest = max(thickness * math.exp(2.0 * thickness_spread) * _SIGMA_PER_FWHM, _MIN_SIGMA)
     steepest = min(abs(theta) + 2.5 * math.radians(angle_jitter), math.radians(60.0))
     reach = math.ceil(_REACH * widest * 2.0) + 2  # steep streaks are wider along the row
-    margin_y = longest / 2.0 + end_softness
+    margin_y = longest / 2.0 + end_softness + 1.25 * widest
     margin_x = longest / 2.0 * math.sin(steepest) + reach
     area = (height + 2.0 * margin_y) * (width + 2.0 * margin_x)
     count = int(rng.poisson(density * 1e-4 * area))
@@ -183,8 +183,10 @@ def _draw(
     ripple = rng.random((5, count), f32) if beads > 0.0 else np.zeros((5, 1), f32)
 
     cos = np.cos(tilt)
+    # Rows end all at once; a slanted streak's round end is spread over as many rows as it is wide, so fade there.
+    soft = f32(end_softness) + f32(2.5) * sigma * np.abs(np.sin(tilt))
     drift = -np.tan(tilt)  # px to the right for each row down
-    rows_half = (half + f32(end_softness)) * cos
+    rows_half = (half + f32(0.5) * soft) * cos
     first = np.maximum(np.ceil(y - rows_half), 0).astype(np.int64)
     last = np.minimum(np.floor(y + rows_half), height - 1).astype(np.int64)
     # Order by width, so that a chunk of thin streaks is not drawn with the window of a wide one.
@@ -210,7 +212,7 @@ def _draw(
         if which.size == 0:
             continue
         along = dy / cos[which]
-        value = np.clip((half[which] - np.abs(along)) / f32(end_softness) + f32(0.5), 0, 1) * peak[which]
+        value = np.clip((half[which] - np.abs(along)) / soft[which] + f32(0.5), 0, 1) * peak[which]
         if taper > 0.0:
             t = along / half[which]
             m = top[which]
