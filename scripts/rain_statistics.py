@@ -183,7 +183,7 @@ def main() -> None:
         for name in STATISTICS:
             a, b = (np.array([s[name] for s in each]) for each in (true, generated))
             print(f"{name:10} {show(a)} | {show(b)} | {distance(a, b):4.2f}")
-        rng = np.random.default_rng((options.seed, len(profile)))
+        rng = np.random.default_rng((options.seed, *profile.encode()))
         pick = rng.permutation(len(pairs))[:12]
         for kind in ("layers", "rainy"):
             tiles: list[list[Array]] = []

@@ -70,6 +70,7 @@ class AdditiveRain:
         spread: standard deviation of the logarithms of length and of thickness inside a population.
         brightness_spread: standard deviation of the brightness over its mean, drawn uniformly.
         taper: see `streak_layer`, drawn uniformly.
+        pointed: see `streak_layer`, drawn uniformly.
         lopsided: see `streak_layer`.
         beads: see `streak_layer`.
         bundle: see `streak_layer`, drawn uniformly.
@@ -90,6 +91,7 @@ class AdditiveRain:
     spread: tuple[float, float]
     brightness_spread: Range
     taper: Range
+    pointed: Range
     lopsided: float
     beads: float
     bundle: Range
@@ -172,42 +174,44 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         "light": AdditiveRain(
             source="Rain100L: 40 training pairs, rainy minus clean",
-            mean_layer=(0.0025, 0.016, 0.046),
-            brightness=(0.08, 0.2),
-            brightness_follows=0.7,
+            mean_layer=(0.002, 0.02, 0.05),
+            brightness=(0.12, 0.21),
+            brightness_follows=0.6,
             ceiling=(0.0, 0.0),
-            populations=3,
+            populations=2,
             tilt=30.0,
             tilt_apart=(0.2, 1.0),
-            tilt_jitter=(0.5, 1.8),
-            length=(16.0, 100.0),
-            thickness=(1.2, 1.8),
-            spread=(0.6, 0.3),
-            brightness_spread=(0.7, 0.95),
-            taper=(0.3, 0.9),
+            tilt_jitter=(1.0, 2.6),
+            length=(22.0, 105.0),
+            thickness=(1.4, 2.05),
+            spread=(0.5, 0.28),
+            brightness_spread=(0.65, 0.85),
+            taper=(0.1, 0.5),
+            pointed=(0.2, 0.8),
             lopsided=0.8,
             beads=0.9,
-            bundle=(1.0, 1.8),
+            bundle=(1.0, 1.5),
             nearly_dry=0.03,
         ),
         "heavy": AdditiveRain(
             source="Rain100H: 40 training pairs, rainy minus clean",
-            mean_layer=(0.05, 0.165, 0.44),
-            brightness=(0.12, 0.26),
-            brightness_follows=0.4,
-            ceiling=(1.5, 4.0),
+            mean_layer=(0.06, 0.21, 0.52),
+            brightness=(0.15, 0.30),
+            brightness_follows=0.3,
+            ceiling=(1.5, 4.5),
             populations=4,
-            tilt=5.0,
+            tilt=3.5,
             tilt_apart=(4.0, 20.0),
-            tilt_jitter=(0.3, 2.0),
-            length=(22.0, 75.0),
-            thickness=(1.2, 1.7),
-            spread=(0.6, 0.3),
-            brightness_spread=(0.3, 0.8),
-            taper=(0.1, 0.6),
+            tilt_jitter=(0.3, 3.5),
+            length=(24.0, 85.0),
+            thickness=(1.4, 2.1),
+            spread=(0.55, 0.3),
+            brightness_spread=(0.4, 0.8),
+            taper=(0.0, 0.3),
+            pointed=(0.2, 0.9),
             lopsided=0.5,
             beads=0.0,
-            bundle=(1.0, 1.5),
+            bundle=(1.0, 1.0),
             nearly_dry=0.0,
         ),
         "real": RealRain(
@@ -282,7 +286,7 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
     for share in rng.dirichlet(np.full(many, 1.5)):
         length = _log_uniform(rng, rain.length)
         thickness = _uniform(rng, rain.thickness)
-        taper = _uniform(rng, rain.taper)
+        taper, pointed = _uniform(rng, rain.taper), _uniform(rng, rain.pointed)
         brightness = _log_uniform(rng, rain.brightness) * stronger
         ceiling = brightness * _uniform(rng, rain.ceiling)
         wanted = mean * float(share)
@@ -294,6 +298,7 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
             length,
             thickness,
             taper=taper,
+            pointed=pointed,
             length_spread=rain.spread[0],
             thickness_spread=rain.spread[1],
             beads=rain.beads,
@@ -312,6 +317,7 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
             thickness_spread=rain.spread[1],
             brightness_spread=_uniform(rng, rain.brightness_spread),
             taper=taper,
+            pointed=pointed,
             lopsided=rain.lopsided,
             beads=rain.beads,
             bundle=_uniform(rng, rain.bundle),
@@ -321,9 +327,8 @@ def _additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.
 
 
 def _level_off(layer: Image, ceiling: float) -> Image:
-    """x / (1 + (x / ceiling)^4)^(1/4): the identity for small x, never above `ceiling`."""
-    fourth = np.square(np.square(layer * np.float32(1.0 / ceiling)))
-    return np.asarray(layer / np.sqrt(np.sqrt(1 + fourth)), np.float32)
+    """x / sqrt(1 + (x / ceiling)^2): the identity for small x, never above `ceiling`."""
+    return np.asarray(layer / np.sqrt(1 + np.square(layer * np.float32(1.0 / ceiling))), np.float32)
 
 
 def _real(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target) -> RainSample:
@@ -386,6 +391,7 @@ def _opacity(height: int, width: int, rain: RealRain, rng: np.random.Generator) 
             thickness_spread=0.25,
             brightness_spread=_uniform(rng, (0.5, 1.0)),
             taper=_uniform(rng, (0.1, 0.8)),
+            pointed=_uniform(rng, (0.0, 0.8)),
             lopsided=0.5,
             beads=0.5,
             bundle=_uniform(rng, (1.0, 2.0)),

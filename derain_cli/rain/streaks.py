@@ -30,6 +30,7 @@ def streak_mass(
     thickness: float,
     *,
     taper: float = 0.0,
+    pointed: float = 0.0,
     length_spread: float = 0.0,
     thickness_spread: float = 0.0,
     beads: float = 0.0,
@@ -40,7 +41,11 @@ def streak_mass(
         What a streak adds to a layer: its mean is `density / 10000 * brightness * streak_mass(...)`, to a few
         percent (the ends are soft, and the spreads are cut at two standard deviations).
     """
-    along = math.sqrt(math.pi) / 2.0 * math.gamma(2.0 * taper + 1.0) / math.gamma(2.0 * taper + 1.5)
+
+    def mean_of_power(n: float) -> float:  # of (1 - u^2)^n over -1 < u < 1
+        return math.sqrt(math.pi) / 2.0 * math.gamma(n + 1.0) / math.gamma(n + 1.5)
+
+    along = (1.0 - pointed) * mean_of_power(2.0 * taper) + pointed * mean_of_power(2.0 * taper + 1.0)
     spreads = math.exp(0.5 * (length_spread**2 + thickness_spread**2))
     rippled = 1.0 - 0.375 * beads  # depth is uniform in [0, beads]; two raised cosines average to 1/4
     return length * along * thickness * _SIGMA_PER_FWHM * math.sqrt(2.0 * math.pi) * spreads * rippled
@@ -61,6 +66,7 @@ def streak_layer(
     thickness_spread: float = 0.0,
     brightness_spread: float = 0.0,
     taper: float = 0.0,
+    pointed: float = 0.0,
     lopsided: float = 0.0,
     beads: float = 0.0,
     bundle: float = 1.0,
@@ -86,6 +92,7 @@ def streak_layer(
         brightness_spread: standard deviation of the brightness over its mean (gamma distributed; 0 makes
             all streaks alike, 1 is exponential).
         taper: how streaks fade towards both ends: like (1 - u^2)^(2 taper) from their brightest point; 0 is even.
+        pointed: how streaks narrow towards both ends, 0 (equally wide) to 1 (to a point).
         lopsided: how far from the middle the brightest point may lie, 0 to 0.9 of half the length.
         beads: largest depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
         bundle: mean number of streaks in a bundle, 1 and up. Streaks of a bundle lie side by side; 1 scatters
@@ -105,11 +112,11 @@ def streak_layer(
         flipped = math.copysign(math.pi / 2.0, theta) - theta
         return _draw(
             width, height, rng, density, length, thickness, flipped, brightness, angle_jitter, length_spread,
-            thickness_spread, brightness_spread, taper, lopsided, beads, bundle, end_softness,
+            thickness_spread, brightness_spread, taper, pointed, lopsided, beads, bundle, end_softness,
         ).T.copy()  # fmt: skip
     return _draw(
         height, width, rng, density, length, thickness, theta, brightness, angle_jitter, length_spread,
-        thickness_spread, brightness_spread, taper, lopsided, beads, bundle, end_softness,
+        thickness_spread, brightness_spread, taper, pointed, lopsided, beads, bundle, end_softness,
     )  # fmt: skip
 
 
@@ -136,6 +143,7 @@ def _draw(
     thickness_spread: float,
     brightness_spread: float,
     taper: float,
+    pointed: float,
     lopsided: float,
     beads: float,
     bundle: float,
@@ -176,9 +184,6 @@ def _draw(
     if brightness_spread > 0.0:
         shape = 1.0 / brightness_spread**2
         peak *= rng.standard_gamma(shape, count, f32) / f32(shape)
-    thin = np.minimum(sigma / f32(_MIN_SIGMA), 1.0)
-    peak *= thin
-    sigma = np.maximum(sigma, f32(_MIN_SIGMA))
     top = f32(lopsided) * (rng.random(count, f32) * 2 - 1)
     ripple = rng.random((5, count), f32) if beads > 0.0 else np.zeros((5, 1), f32)
 
@@ -205,7 +210,7 @@ def _draw(
         row = np.arange(n) - np.repeat(np.cumsum(many) - many, many) + first[which]
         dy = row.astype(f32) - y[which]
         centre = x[which] + drift[which] * dy
-        window = math.ceil(_REACH * float((sigma[chosen] / cos[chosen]).max()))
+        window = math.ceil(_REACH * float((np.maximum(sigma[chosen], f32(_MIN_SIGMA)) / cos[chosen]).max()))
         inside = (centre > -window) & (centre < width - 1 + window)
         if not inside.all():
             which, row, dy, centre = which[inside], row[inside], dy[inside], centre[inside]
@@ -213,27 +218,33 @@ def _draw(
             continue
         along = dy / cos[which]
         value = np.clip((half[which] - np.abs(along)) / soft[which] + f32(0.5), 0, 1) * peak[which]
-        if taper > 0.0:
+        wide = sigma[which]
+        if taper > 0.0 or pointed > 0.0:
             t = along / half[which]
             m = top[which]
             u = (t - m) / np.where(t > m, 1 - m, 1 + m)
             fade = np.maximum(1 - u * u, 0)
-            value *= fade * fade if taper == 1.0 else np.power(fade, f32(2.0 * taper))
+            if taper > 0.0:
+                value *= np.power(fade, f32(2.0 * taper))
+            if pointed > 0.0:
+                wide *= 1 - f32(pointed) + f32(pointed) * fade
+        value *= np.minimum(wide / f32(_MIN_SIGMA), 1)
+        np.maximum(wide, f32(_MIN_SIGMA), out=wide)
         if beads > 0.0:
             # Knots of an oscillating drop: bright where two waves of different pitch agree, so that they do not
             # come at regular distances (a single wave shows as a string of pearls).
             phase = along[None, :] / (f32(1.5) + 5 * ripple[:2, which]) + f32(6.2831855) * ripple[2:4, which]
             waves = f32(0.5) + f32(0.5) * np.cos(phase)
             value *= 1 - f32(beads) * ripple[4, which] * (1 - waves[0] * waves[1])
-        left = np.floor(centre).astype(np.int64)
-        offset = np.arange(-window, window + 2)
-        across = offset.astype(f32)[None, :] - (centre - left.astype(f32))[:, None]
-        scale = cos[which] / (sigma[which] * f32(math.sqrt(2.0)))
-        across *= scale[:, None]
+        left = np.floor(centre)
+        start = row * canvas.shape[1] + left.astype(np.int64) + (pad - window)
+        across = np.arange(-window, window + 2, dtype=f32)[:, None] - (centre - left)[None, :]
+        across *= cos[which] / (wide * f32(math.sqrt(2.0)))
         np.multiply(across, across, out=across)
         np.negative(across, out=across)
         np.exp(across, out=across)
-        across *= value[:, None]
-        index = (row * canvas.shape[1] + left + pad)[:, None] + offset[None, :]
-        np.add.at(flat, index.ravel(), across.ravel())
+        across *= value
+        # One column of every streak at a time: no index array of the size of `across` is needed.
+        for k, column in enumerate(across):
+            np.add.at(flat[k:], start, column)
     return np.ascontiguousarray(canvas[:, pad : pad + width])
