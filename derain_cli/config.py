@@ -156,6 +156,9 @@ class OptimConfig:
         _require(0 <= self.ema < 1, f"optim.ema must be 0 or more and below 1, not {self.ema}")
         _require(self.clip >= 0, "optim.clip cannot be negative")
         _require(self.warmup >= 0, "optim.warmup cannot be negative")
+        _require(self.weight_decay >= 0, "optim.weight_decay cannot be negative")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"optim.{name} must be 0 or more and below 1")
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ class LoopConfig:
     def __post_init__(self) -> None:
         for name in ("log_every", "validate_every", "checkpoint_every", "max_bad_steps"):
             _require(getattr(self, name) >= 1, f"loop.{name} must be at least 1")
+        _require(self.seed >= 0, f"loop.seed cannot be negative: {self.seed}")
         _require(self.threads >= 0, "loop.threads cannot be negative")
 
 
@@ -313,9 +317,10 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         parts = key.strip().split(".")
         _require(bool(equals) and all(parts), f"--set takes table.key=value, not {pair!r}")
         try:
-            value = tomllib.loads(f"v = {text.strip()}")["v"]
+            read = tomllib.loads(f"v = {text.strip()}")
         except tomllib.TOMLDecodeError:
-            value = text.strip()
+            read = {}
+        value = read["v"] if len(read) == 1 else text.strip()
         table = tables
         for part in parts[:-1]:
             table = table.setdefault(part, {})

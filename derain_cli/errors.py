@@ -49,7 +49,7 @@ class DerainError(Exception):
 
     def __str__(self) -> str:
         head = "" if self.path is None else f"{printable(self.path)}: "
-        tail = f" ({self.hint})" if self.hint else ""
+        tail = f" ({printable(self.hint)})" if self.hint else ""
         return f"{head}{printable(self.reason)}{tail}"
 
 
@@ -96,6 +96,7 @@ class TrainingError(DerainError):
 
 
 _FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "disk quota exceeded", errno.EIO: "disk error"}
+_FULL_WORDS = ("os error 28", "No space left on device", "PytorchStreamWriter failed writing", ". unexpected pos ")
 
 
 def resource_error_from(error: BaseException, path: str | os.PathLike[str] | None = None) -> ResourceError | None:
@@ -111,6 +112,6 @@ def resource_error_from(error: BaseException, path: str | os.PathLike[str] | Non
     if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(_FULL[error.errno], path=path, hint="free some space or choose another folder")
     text = str(error)
-    if "os error 28" in text or "No space left on device" in text:
+    if any(words in text for words in _FULL_WORDS):
         return ResourceError(_FULL[errno.ENOSPC], path=path, hint="free some space or choose another folder")
     return None

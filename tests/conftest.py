@@ -1,0 +1,97 @@
+"""What the tests share: one CPU thread, small pictures, small networks with busy weights, small folders of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from derain_cli.config import ModelConfig
+from derain_cli.frames.images import write_rgb
+from derain_cli.model import SemiDRDNet, build
+from derain_cli.rain.profiles import add_rain
+
+Picture = NDArray[np.uint8]
+MakePicture = Callable[..., Picture]
+MakeNetwork = Callable[..., SemiDRDNet]
+MakePairs = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors are slower on many threads, and other work shares the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_picture(height: int, width: int, seed: int = 0) -> Picture:
+    """A smooth picture with edges and grain, uint8 HxWx3."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [np.sin(rows / rng.uniform(4, 25) + columns / rng.uniform(4, 25) + rng.uniform(0, 6)) for _ in range(3)]
+    levels = 128 + 55 * np.stack(waves, axis=-1) + rng.normal(0, 6, (height, width, 3))
+    levels[height // 3 : height // 2, width // 4 : width // 2] += 40
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def make_network(config: ModelConfig | None = None, seed: int = 0) -> SemiDRDNet:
+    """A network in evaluation mode whose batch norms, slopes and gates are far from their start values."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build(config or ModelConfig(width=8, blocks=1))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None and module.running_var is not None
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.3, 2.0)
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0, 0.2)
+            elif isinstance(module, nn.PReLU):
+                nn.init.uniform_(module.weight, 0.05, 0.5)
+    return model.eval()
+
+
+def make_pairs(
+    folder: Path, count: int = 6, height: int = 48, width: int = 56, names: tuple[str, str] = ("rain", "norain")
+) -> Path:
+    """`count` pairs of generated rain on generated pictures, PNG, in two sub-folders of `folder`."""
+    for number in range(count):
+        clean = make_picture(height, width, seed=number)
+        sample = add_rain(clean.astype(np.float32) / np.float32(255), "light", np.random.default_rng(number))
+        rainy = np.rint(sample.rainy * 255).astype(np.uint8)
+        for name, pixels in zip(names, (rainy, clean), strict=True):
+            place = folder / name / f"{number:03d}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_rgb(place, pixels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def picture() -> MakePicture:
+    """The function `make_picture`."""
+    return make_picture
+
+
+@pytest.fixture(scope="session")
+def network() -> MakeNetwork:
+    """The function `make_network`."""
+    return make_network
+
+
+@pytest.fixture(scope="session")
+def pairs() -> MakePairs:
+    """The function `make_pairs`."""
+    return make_pairs
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pairs of 56x48 pixels; not to be written to."""
+    return make_pairs(tmp_path_factory.mktemp("pairs"))
