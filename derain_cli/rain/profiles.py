@@ -124,14 +124,14 @@ class RealRain:
     """Photographed rain: three depths under one wind, blended in linear light, seen by a camera.
 
     1. A veil, the sum of all drops too far to be seen: I = J t + A (1 - t).
-    2. Exposure and contrast go down.
+    2. The exposure goes down.
     3. Streaks: I (1 - a) + a D, where the drop's light D is the strongly blurred picture around it (a drop
        refracts a wide field) mixed with the sky's light A, and a is the opacity. Opacity goes like 1 / length
        (a drop smears the same light over its path).
-    4. Sensor noise, then JPEG.
+    4. sRGB with less contrast, sensor noise, then JPEG.
 
-    The target (`streak-free`) is the same photograph without step 3: it has the veil, the exposure and the
-    same realisation of the noise, so a network learns to take out streaks and nothing else. JPEG is on
+    The target (`streak-free`) is the same photograph without step 3: it has the veil, the exposure, the
+    contrast and the same realisation of the noise, so a network learns to take out streaks and nothing else. JPEG is on
     the input only.
 
     Attributes:
@@ -147,7 +147,7 @@ class RealRain:
         veiled: share of samples with a veil.
         exposure: factor in linear light, drawn uniformly.
         contrast: factor on the distance from the mean, sRGB, drawn uniformly.
-        noise: standard deviation of the sensor noise at mid grey (1 is white), drawn log-uniformly.
+        noise: standard deviation of the sensor noise in sRGB (1 is white), before it is softened, drawn log-uniformly.
         jpeg_quality: drawn uniformly, both ends included.
         jpeg_share: share of inputs that went through JPEG.
     """
