@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_luma_of_known_colours():
 
 @pytest.mark.parametrize("red", [0, 1, 60, 127, 128, 201, 254, 255])
 def test_luma_is_the_nearest_integer_for_any_green_and_blue(red):
-    """In whole numbers, so that rounding cannot hide anything. A few of all colours lie half-way: either side is right."""
+    """In whole numbers, so that no rounding hides. A few of all colours lie half-way: either side is right."""
     green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     exact = 65_481 * red + 128_553 * green + 24_966 * blue + 16 * 255_000
     colours = torch.from_numpy(np.stack([np.full_like(green, red), green, blue])[None]).double()
@@ -144,8 +145,8 @@ def test_more_noise_scores_less(picture):
         noisy = np.clip(np.rint(clean + sigma * noise), 0, 255).astype(np.uint8)
         rows.append(score(tensor(noisy), tensor(clean))[0])
     for protocol in PROTOCOLS:
-        assert all(a[protocol].psnr > b[protocol].psnr + 3 for a, b in zip(rows, rows[1:], strict=False))
-        assert all(a[protocol].ssim > b[protocol].ssim for a, b in zip(rows, rows[1:], strict=False))
+        assert all(a[protocol].psnr > b[protocol].psnr + 3 for a, b in itertools.pairwise(rows))
+        assert all(a[protocol].ssim > b[protocol].ssim for a, b in itertools.pairwise(rows))
 
 
 def test_outputs_are_rounded_and_clamped_not_truncated():

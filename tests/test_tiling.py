@@ -127,7 +127,7 @@ def measured_reach(config: ModelConfig) -> int:
         (gradient,) = torch.autograd.grad(_layer_sum(model, rainy, row, middle), rainy)
         seen = gradient[0].abs().sum(0) > 0
         rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
-        assert 0 < rows.min(), "the picture is too small for the measurement"
+        assert rows.min() > 0, "the picture is too small for the measurement"
         assert rows.max() < side - 1
         ends = (row - rows.min(), rows.max() - row, middle - columns.min(), columns.max() - middle)
         reach = max(reach, *(int(end) for end in ends))

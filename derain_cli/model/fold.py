@@ -166,5 +166,5 @@ class FoldedSemiDRDNet(nn.Module):
 
 def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:
     """The inference form of `model`, in fp32 on its device; differs from `model.eval()` by rounding only (1e-5)."""
-    folded = FoldedSemiDRDNet(model).to(next(model.parameters()).device)
+    folded = FoldedSemiDRDNet(model).to(next(model.parameters()).device, torch.float32)
     return folded.to(memory_format=torch.channels_last)

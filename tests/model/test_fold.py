@@ -1,0 +1,101 @@
+"""The folded inference form against the trained one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from derain_cli.config import ModelConfig
+from derain_cli.model import fold
+from tests.model.test_semi_drdnet import FORMS, name
+
+
+@pytest.mark.parametrize("config", FORMS, ids=name)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_folded_equals_unfolded(config, seed, network):
+    model = network(config, seed)
+    rainy = torch.rand(2, 3, 19, 22, generator=torch.Generator().manual_seed(seed))
+    folded = fold(model)
+    with torch.no_grad():
+        plain = model(rainy)
+    for ours, theirs in zip(folded(rainy), plain, strict=True):
+        assert ours.shape == theirs.shape
+        scale = max(1.0, float(theirs.abs().max()))
+        assert float((ours - theirs).abs().max()) <= 1e-5 * scale
+
+
+@pytest.mark.parametrize("config", FORMS, ids=name)
+def test_folding_leaves_the_network_as_it_was(config, network):
+    model = network(config).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    folded = fold(model)
+    assert model.training
+    assert all(p.requires_grad for p in model.parameters())
+    for parameter in folded.parameters():
+        parameter.data.add_(1.0)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_folded_form_has_no_norms_no_mixers_and_no_gradients(network):
+    folded = fold(network(ModelConfig(width=4, blocks=2)))
+    assert not any(isinstance(m, nn.BatchNorm2d | nn.Conv2d) for m in folded.modules())
+    assert not any(p.requires_grad for p in folded.parameters())
+    assert {p.dtype for p in folded.parameters()} == {torch.float32}
+    assert not folded(torch.rand(1, 3, 8, 8)).derained.requires_grad
+
+
+def test_27_taps_for_a_dccl(network):
+    folded = fold(network(ModelConfig(width=4, blocks=1)))
+    assert folded.drn is not None
+    assert [tuple(k.shape) for k in folded.drn.blocks[0].first.kernels] == [(4, 4, 3, 3)] * 3
+
+
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_gates_measured_on_a_picture_are_those_it_uses_itself(unshuffle, network):
+    model = network(ModelConfig(width=8, blocks=3, unshuffle=unshuffle))
+    folded, rainy = fold(model), torch.rand(1, 3, 16, 18)
+    gates = folded.measure_gates(rainy)
+    assert gates is not None
+    assert [tuple(g.shape) for g in gates] == [(1, 8, 1, 1)] * 3
+    assert all(0 < float(g.min()) and float(g.max()) < 1 for g in gates)
+    for ours, theirs in zip(folded(rainy, gates), folded(rainy), strict=True):
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_gates_of_several_crops_are_pooled_over_all(network):
+    """The same crop twice has the gates of the crop; two different ones have gates of their own, in any order."""
+    folded = fold(network(ModelConfig(width=8, blocks=2)))
+    one, other = torch.rand(1, 3, 12, 12), torch.rand(1, 3, 12, 12) * 0.2
+    single = folded.measure_gates(one)
+    twice = folded.measure_gates(torch.cat([one, one]))
+    mixed, turned = folded.measure_gates(torch.cat([one, other])), folded.measure_gates(torch.cat([other, one]))
+    assert single is not None
+    assert twice is not None
+    assert mixed is not None
+    assert turned is not None
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(single, twice, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(mixed, turned, strict=True))
+    assert any(not torch.allclose(a, b, atol=1e-4) for a, b in zip(single, mixed, strict=True))
+
+
+def test_gates_change_the_picture_and_each_block_uses_its_own(network):
+    folded, rainy = fold(network(ModelConfig(width=8, blocks=2))), torch.rand(1, 3, 12, 12)
+    gates = folded.measure_gates(rainy)
+    assert gates is not None
+    results = [folded(rainy, changed).rain for changed in (gates, [0 * gates[0], gates[1]], [gates[0], 0 * gates[1]])]
+    for a in range(3):
+        for b in range(a):
+            assert not torch.allclose(results[a], results[b], atol=1e-4)
+
+
+def test_no_gates_without_se(network):
+    assert fold(network(ModelConfig(width=4, blocks=1, se=False))).measure_gates(torch.rand(1, 3, 8, 8)) is None
+
+
+def test_folding_a_float64_network_gives_float32(network):
+    model = network(ModelConfig(width=4, blocks=1))
+    rainy = torch.rand(1, 3, 9, 9)
+    folded = fold(model.double())
+    assert {p.dtype for p in folded.parameters()} == {torch.float32}
+    assert float((folded(rainy).derained - model(rainy.double()).derained.float()).abs().max()) < 1e-5
