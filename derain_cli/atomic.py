@@ -1,0 +1,250 @@
+"""Files that are whole or absent.
+
+Everything the program writes goes through `atomic_file`: a temporary file beside the target, flushed
+to the disk, then renamed onto it. Whoever looks at the final name sees the old file or the new one,
+never a part. Temporary names carry the host and the process id, so `sweep_stale` can tell the
+left-overs of a killed process from the work of a running one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import re
+import secrets
+import stat
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
+
+__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "sweep_stale"]
+
+# A short fixed-length name: the target's own name is not part of it, so a target at NAME_MAX, or one whose
+# bytes are no valid text, needs no special case.
+_PATTERN = re.compile(r"\.derain-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{12}\.tmp")
+_STALE_SECONDS = 24 * 3600.0
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
+
+
+@contextmanager
+def atomic_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path to write to; when the block ends well it becomes `path`.
+
+    The temporary file exists already (empty, mode by umask) and lies in the target's folder; it may be
+    opened, or replaced by a library that renames onto it. On any exception, KeyboardInterrupt too, it is
+    removed and a file that was at `path` stays as it was. A symbolic link is written through.
+
+    Args:
+        path: the final name. Its folder must exist.
+        overwrite: replace an existing file. Otherwise a file that exists, or that came into being
+            meanwhile, is left alone and refused.
+
+    Raises:
+        DestinationError: `path` exists (without `overwrite`), is a folder, device or FIFO, or its folder is
+            missing or not writable.
+        ResourceError: the disk is full or failing, or memory ran out, here or inside the block.
+    """
+    path = Path(path)
+    target = _resolve_target(path, overwrite)
+    temporary, mode = _create_temporary(target, path)
+    try:
+        yield temporary
+        _settle(temporary, mode, path)
+        _publish(temporary, target, path, overwrite)
+    except DerainError:
+        raise
+    except Exception as error:
+        mapped = _resource_error(error, path)
+        if mapped is None:
+            raise
+        raise mapped from error
+    finally:
+        # After a rename nothing is there any more; after a link this removes the second name.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(target.parent, path)
+
+
+def atomic_bytes(path: Path, data: bytes | bytearray | memoryview, overwrite: bool = True) -> None:
+    """Write `data` as the whole content of `path`; errors as for `atomic_file`."""
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_text(path: Path, data: str, overwrite: bool = True) -> None:
+    """Write `data` in UTF-8, line ends as they are; errors as for `atomic_file`."""
+    # File names in reports may hold undecodable bytes (lone surrogates); they go out as the bytes they came from.
+    atomic_bytes(path, data.encode("utf-8", "surrogateescape"), overwrite)
+
+
+def sweep_stale(folder: Path) -> int:
+    """Remove temporary files that dead processes left in `folder`; returns how many.
+
+    Only names of our own pattern and regular files are looked at. One is stale when its process on this
+    host is gone; where that cannot be judged (another host on a shared disk), when it is over a day old.
+    Never raises: a folder that cannot be read has nothing to sweep.
+    """
+    removed = 0
+    try:
+        with os.scandir(folder) as entries:
+            candidates = [entry.path for entry in entries if _PATTERN.fullmatch(entry.name)]
+    except OSError:
+        return 0
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            if _is_stale(Path(candidate)):
+                Path(candidate).unlink()
+                removed += 1
+    return removed
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _resolve_target(path: Path, overwrite: bool) -> Path:
+    """The file that is to be replaced, symbolic links followed; refuses what is no plain file."""
+    try:
+        status: os.stat_result | None = path.stat()
+    except FileNotFoundError:
+        status = None
+    except OSError as error:
+        raise DestinationError(f"cannot write here: {_words(error)}", path=path) from error
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise DestinationError(f"the destination is {kind}", path=path)
+    # lexists: a dangling link is something that exists, though it has no content to lose.
+    if not overwrite and os.path.lexists(path):
+        raise DestinationError("the destination exists", path=path, hint="--overwrite replaces it")
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _create_temporary(target: Path, path: Path) -> tuple[Path, int]:
+    """A new empty file beside `target` and its mode, which the kernel made from the umask."""
+    while True:
+        temporary = target.parent / f".derain-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        try:
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        except FileExistsError:
+            continue
+        except FileNotFoundError as error:
+            raise DestinationError(
+                "the folder does not exist", path=path, hint=f"make {target.parent} first"
+            ) from error
+        except OSError as error:
+            mapped = _resource_error(error, path)
+            raise mapped or DestinationError(f"cannot write here: {_words(error)}", path=path) from error
+        try:
+            return temporary, stat.S_IMODE(os.fstat(handle).st_mode)
+        finally:
+            os.close(handle)
+
+
+def _settle(temporary: Path, mode: int, path: Path) -> None:
+    """Mode as the umask wants it, content on the disk."""
+    try:
+        status = temporary.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DestinationError("the temporary file was replaced by something else", path=path)
+        if stat.S_IMODE(status.st_mode) != mode:  # a library made its own file (safetensors: 0600)
+            temporary.chmod(mode)
+        handle = os.open(temporary, (os.O_RDWR if sys.platform == "win32" else os.O_RDONLY) | _BINARY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        mapped = _resource_error(error, path)
+        raise mapped or DestinationError(f"cannot write here: {_words(error)}", path=path) from error
+
+
+def _publish(temporary: Path, target: Path, path: Path, overwrite: bool) -> None:
+    """Give the finished file its name. Without `overwrite` a file that came meanwhile wins."""
+    try:
+        if not overwrite:
+            try:
+                os.link(temporary, target)  # fails if the name is taken: no gap between looking and acting
+                return
+            except FileExistsError:
+                raise
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+            # No hard links here (FAT, some network disks). An O_EXCL placeholder would close the gap that is
+            # left but a kill at that moment would leave an empty file at a final name, which is worse.
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.replace(temporary, target)  # noqa: PTH105  (both spellings are the same; this one names the call)
+    except FileExistsError as error:
+        raise DestinationError(
+            "the destination came into being meanwhile", path=path, hint="--overwrite replaces it"
+        ) from error
+    except OSError as error:
+        mapped = _resource_error(error, path)
+        raise mapped or DestinationError(f"cannot write here: {_words(error)}", path=path) from error
+
+
+def _sync_folder(folder: Path, path: Path) -> None:
+    """Flush the folder, so that the new name survives a power cut. Not every system can."""
+    if sys.platform == "win32":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder one may write but not read
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        mapped = _resource_error(error, path)
+        if mapped is not None:
+            raise mapped from error
+    finally:
+        os.close(handle)
+
+
+def _is_stale(candidate: Path) -> bool:
+    match = _PATTERN.fullmatch(candidate.name)
+    status = candidate.lstat()
+    if match is None or not stat.S_ISREG(status.st_mode):
+        return False
+    alive = _alive(int(match["pid"])) if match["host"] == _host() else None
+    if alive is None:
+        return time.time() - status.st_mtime > _STALE_SECONDS
+    return not alive
+
+
+def _alive(pid: int) -> bool | None:
+    """Whether a process of this host runs; None when that cannot be told."""
+    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
+        return True if pid == os.getpid() else None
+    if pid <= 0:
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return None
+    return True
+
+
+def _resource_error(error: BaseException, path: Path) -> ResourceError | None:
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return ResourceError(
+            "the file is too large for this file system or its limit", path=path, hint="choose another folder"
+        )
+    return resource_error_from(error, path)
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or type(error).__name__

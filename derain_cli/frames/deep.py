@@ -1,0 +1,220 @@
+"""What Pillow does not do: 16-bit colour in PNG, TIFF and PPM, read and written.
+
+The readers here are never the judge of a file: Pillow has found it sound before, and what they see must agree with
+the 8 bits that Pillow saw.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffImagePlugin, TiffTags
+
+from derain_cli.frames.metadata import Metadata, exif_for_tiff, png_chunk, save_arguments
+
+__all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "upright"]
+
+_Array = npt.NDArray[Any]
+_LEVEL = 3  # of zlib; measured on photos: as small as 6 and faster
+_BLOCK = 1 << 20  # bytes of pixels that are compressed or compared at a time
+
+
+def upright(array: _Array, orientation: int) -> _Array:
+    """(H, W, ...) turned and mirrored as PIL.ImageOps.exif_transpose does it. Returns a view."""
+    if orientation in (5, 7):
+        array = array.swapaxes(0, 1)
+    turns = {3: 2, 4: 2, 6: 3, 7: 2, 8: 1}.get(orientation, 0)
+    array = np.rot90(array, turns)
+    return array[:, ::-1] if orientation in (2, 4) else array
+
+
+def keyed_alpha(pixels: _Array, key: object) -> _Array | None:
+    """Alpha of a PNG that names one transparent value or colour."""
+    if isinstance(key, int):
+        hit = pixels == key
+    elif isinstance(key, tuple) and pixels.ndim == 3 and len(key) == 3:
+        hit = (pixels == np.asarray(key)).all(axis=2)
+    else:
+        return None
+    alpha = np.full(hit.shape, np.iinfo(pixels.dtype).max, pixels.dtype)
+    alpha[hit] = 0
+    return alpha
+
+
+def deep_planes(
+    data: bytes, kind: str, image: Image.Image, pixels: _Array, alpha: _Array | None
+) -> tuple[_Array, _Array | None] | None:
+    """16-bit pixels and alpha in the layout of the 8-bit ones that Pillow gave, or None.
+
+    None when the second decoder does not see the same picture (other channel order, premultiplied alpha,
+    a colour transform): 8 right bits are better than 16 doubtful ones.
+    """
+    deep = _ppm_samples(data) if kind == "PPM" else _opencv_rgb(data)
+    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
+        return None
+    deep_alpha = deep[..., 3] if deep.shape[2] == 4 and alpha is not None else None
+    deep_pixels = deep[..., 0] if pixels.ndim == 2 else deep[..., :3]
+    # OpenCV turns some TIFF upright by itself, and Pillow has done so: one of these fits.
+    for orientation in range(1, 9) if kind == "TIFF" else (1,):
+        turned = upright(deep_pixels, orientation)
+        if not _same_high_bits(turned, pixels):
+            continue
+        if alpha is None:
+            key = image.info.get("transparency") if kind == "PNG" else None
+            return turned, keyed_alpha(turned, key)
+        if deep_alpha is not None and _same_high_bits(upright(deep_alpha, orientation), alpha):
+            return turned, upright(deep_alpha, orientation)
+    return None
+
+
+def _opencv_rgb(data: bytes) -> _Array | None:
+    """The samples as they lie in the file, (H, W, C) in RGB(A) order. OpenCV has no part in judging the file."""
+    import cv2
+
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints remarks about unusual TIFF tags
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    finally:
+        logging.setLogLevel(level)
+    if decoded is None or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
+        return None
+    code = cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    converted: _Array = cv2.cvtColor(decoded, code)
+    return converted
+
+
+def _same_high_bits(deep: _Array, shallow: _Array) -> bool:
+    """Whether 16-bit and 8-bit samples agree; Pillow keeps the high byte, or rounds (PPM)."""
+    if deep.shape != shallow.shape:
+        return False
+    step = max(1, _BLOCK // max(1, deep[0].size))
+    for row in range(0, len(deep), step):
+        high = (deep[row : row + step] >> 8).astype(np.int16)
+        if np.abs(high - shallow[row : row + step]).max() > 1:
+            return False
+    return True
+
+
+def ppm_header(data: bytes) -> tuple[int, int, int, int]:
+    """Width, height, largest value, and where the samples of a PNM file start."""
+    bitmap = data[1:2] in b"14"
+    space = rb"(?:\s|#[^\n]*\n)"
+    numbers = rb"%b+(\d{1,10})" % space * (2 if bitmap else 3)
+    found = re.match(rb"P[1-6]" + numbers + rb"\s", data[: 1 << 16])
+    if found is None:
+        return 0, 0, 0, 0
+    values = [int(v) for v in found.groups()]
+    return values[0], values[1], 1 if bitmap else values[2], found.end()
+
+
+def _ppm_samples(data: bytes) -> _Array | None:
+    """(H, W, 3) uint16 of a binary PPM, stretched to 0..65535."""
+    width, height, top, start = ppm_header(data)
+    if data[:2] != b"P6" or len(data) - start < 6 * width * height:
+        return None
+    samples = np.frombuffer(data, ">u2", 3 * width * height, start).reshape(height, width, 3)
+    if top == 65535:
+        return samples.astype(np.uint16)
+    stretched: _Array = (np.minimum(samples, top).astype(np.uint32) * 65535 + top // 2) // top
+    return stretched.astype(np.uint16)
+
+
+def encode_ppm(planes: _Array, path: Path, notes: list[str]) -> bytes:
+    """A binary PGM or PPM from (H, W, 1) or (H, W, 3), 8 or 16 bits."""
+    colour = planes.shape[2] == 3
+    if colour and path.suffix.lower() == ".pgm":
+        notes.append("content is colour (PPM) though the name says .pgm")
+    height, width = planes.shape[:2]
+    top = np.iinfo(planes.dtype).max
+    return (
+        b"P%d\n%d %d\n%d\n" % (6 if colour else 5, width, height, top)
+        + planes.astype(planes.dtype.newbyteorder(">")).tobytes()
+    )
+
+
+def encode_png16(planes: _Array, chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A 16-bit PNG (Pillow writes 16 bits for grey only). Each row is stored as its difference to the one above."""
+    height, width, channels = planes.shape
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = b"".join((width.to_bytes(4, "big"), height.to_bytes(4, "big"), bytes((16, colour, 0, 0, 0))))
+    parts = [b"\x89PNG\r\n\x1a\n", png_chunk(b"IHDR", header), *(png_chunk(*chunk) for chunk in chunks)]
+    packer = zlib.compressobj(_LEVEL)
+    above = np.zeros((1, 2 * width * channels), np.uint8)
+    step = max(1, _BLOCK // above.size)
+    for row in range(0, height, step):
+        rows = planes[row : row + step].astype(">u2").view(np.uint8).reshape(-1, above.size)
+        filtered = np.full((len(rows), above.size + 1), 2, np.uint8)
+        filtered[:, 1:] = rows - np.concatenate([above, rows[:-1]])
+        above = rows[-1:]
+        if packed := packer.compress(filtered.tobytes()):
+            parts.append(png_chunk(b"IDAT", packed))
+    parts += [png_chunk(b"IDAT", packer.flush()), png_chunk(b"IEND", b"")]
+    return b"".join(parts)
+
+
+def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> bytes:
+    """A TIFF of 8 or 16 bits with 1 to 4 channels (Pillow writes no 16-bit colour), deflate with predictor."""
+    height, width, channels = planes.shape
+    arguments = save_arguments(metadata, "TIFF", grey=channels < 3, notes=notes)
+    step = max(1, _BLOCK // (width * channels * planes.itemsize))
+    strips = []
+    for row in range(0, height, step):
+        rows = planes[row : row + step].astype(planes.dtype.newbyteorder("<"))
+        rows[:, 1:] -= planes[row : row + step, :-1]
+        strips.append(zlib.compress(rows.tobytes(), _LEVEL))
+    layout: dict[int, Any] = {
+        256: width,
+        257: height,
+        258: (8 * planes.itemsize,) * channels,
+        259: 8,  # deflate
+        262: 2 if channels >= 3 else 1,
+        277: channels,
+        278: step,
+        284: 1,  # channels interleaved
+        317: 2,  # horizontal differences
+        339: (1,) * channels,
+    }
+    if channels in (2, 4):
+        layout[338] = (2,)  # the last channel is alpha, not multiplied in
+    stream = io.BytesIO()
+    try:
+        _tiff_directory(layout, strips, arguments, exif_for_tiff(metadata)).save(stream)
+    except Exception:  # EXIF values whose types the writer cannot tell; the pixels matter more
+        notes.append("EXIF dropped: it cannot be written as TIFF")
+        stream = io.BytesIO()
+        _tiff_directory(layout, strips, arguments, {}).save(stream)
+    return b"".join([stream.getvalue(), *strips])
+
+
+def _tiff_directory(
+    layout: dict[int, Any], strips: list[bytes], arguments: dict[str, Any], exif: dict[int, Any]
+) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The directory of a TIFF whose strips follow it (`save` adds its own length to their offsets)."""
+    directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+    for tag, value in (exif | layout).items():
+        directory[tag] = value
+    sizes = [len(strip) for strip in strips]
+    raw = {
+        TiffImagePlugin.STRIPOFFSETS: (TiffTags.LONG, tuple(sum(sizes[:n]) for n in range(len(sizes)))),
+        TiffImagePlugin.STRIPBYTECOUNTS: (TiffTags.LONG, tuple(sizes)),
+        TiffImagePlugin.ICCPROFILE: (TiffTags.UNDEFINED, arguments.get("icc_profile")),
+        TiffImagePlugin.XMP: (TiffTags.BYTE, arguments.get("xmp")),
+    }
+    for tag, (code, value) in raw.items():
+        if value is not None:
+            directory.tagtype[tag] = code
+            directory[tag] = value
+    if dpi := arguments.get("dpi"):
+        directory[282], directory[283] = dpi
+        directory[296] = 2  # inches
+    return directory
