@@ -120,6 +120,11 @@ def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
     return meta, header, memoryview(blob)[8 + length :]
 
 
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: safetensors takes no tensors that share memory, as those of a repeated block do."""
+    return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+
+
 def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool = True) -> str:
     """Write `model` with its card as one weight file, atomically; returns the SHA-256 in it.
 
@@ -127,7 +132,7 @@ def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool =
         ResourceError: the disk is full.
         DestinationError: the file exists and `overwrite` is off.
     """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    tensors = _apart(model.state_dict())
     meta = {"format": _FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
     plain = safetensors.torch.save(tensors, metadata={_META_KEY: ""})
     _, table, data = _parse(plain)
@@ -166,7 +171,8 @@ def load_weights(path: Path) -> Weights:
         stated = ours.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise refuse("not a usable weights file", error) from error
-    if _digest(ours, table, data) != stated:
+    # The spelling counts too: 1e-05 and 1E-05 are one bit apart and mean the same.
+    if _digest(ours, table, data) != stated or json.dumps({**ours, "sha256": stated}) != meta[_META_KEY]:
         raise refuse("checksum mismatch, the weights file is damaged")
     if ours.get("format") != _FORMAT:
         raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {_FORMAT}")
@@ -174,7 +180,7 @@ def load_weights(path: Path) -> Weights:
         config = from_mapping(ModelConfig, ours["config"])
         card = from_mapping_card(ours["card"])
         tensors = safetensors.torch.load(blob)
-    except (SafetensorError, UsageError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise refuse(f"not a usable weights file: {error}", error) from error
     problem = _mismatch(config, tensors)
     if problem:
@@ -289,7 +295,7 @@ def save_checkpoint(
         place.mkdir(parents=True, exist_ok=True)
         (place / _MANIFEST).unlink(missing_ok=True)
         blobs = {
-            _TENSORS: safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}),
+            _TENSORS: safetensors.torch.save(_apart(tensors)),
             _STATE: json.dumps(state).encode(),
         }
         for name, blob in blobs.items():

@@ -1,0 +1,553 @@
+"""Weight files and checkpoints: what goes in comes out, and what is damaged is refused, never believed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import random
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from derain_cli import checkpoint
+from derain_cli.checkpoint import (
+    Card,
+    find_weights,
+    installed_models,
+    latest_checkpoint,
+    load_checkpoint,
+    load_weights,
+    network,
+    save_checkpoint,
+    save_weights,
+)
+from derain_cli.config import ModelConfig, TrainConfig, to_mapping
+from derain_cli.errors import DerainError, DestinationError, ResourceError, WeightsError
+from derain_cli.model import build
+
+TINY = ModelConfig(width=4, blocks=1)
+CARD = Card(
+    name="tiny – ☂",
+    summary="for tests",
+    trained_on=("generated", "photos: été"),
+    recipe=to_mapping(TrainConfig()),
+    steps=7,
+    patches=56,
+    commit="abc",
+    scores={"set": {"rgb": {"input": [26.1, 0.1 + 0.2], "output": [1e-05, 1 / 3]}}},
+    licence="CC0",
+    date="2025-01-01",
+    limits="none",
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    return build(TINY).eval()
+
+
+@pytest.fixture(scope="module")
+def good(tiny, tmp_path_factory) -> Path:
+    """A valid weight file; not to be written to."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, tiny, CARD)
+    return path
+
+
+def written(tmp_path: Path, blob: bytes) -> Path:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(blob)
+    return path
+
+
+def refused(path: Path, words: str = "") -> WeightsError:
+    with pytest.raises(WeightsError) as caught:
+        load_weights(path)
+    assert caught.value.exit_code == 5
+    assert str(path) in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert words in str(caught.value)
+    return caught.value
+
+
+# --- weight files -----------------------------------------------------------------------------------------------
+
+
+def test_what_goes_in_comes_out(good, tiny):
+    weights = load_weights(good)
+    assert weights.config == TINY
+    assert weights.card == CARD
+    assert weights.path == good
+    state = tiny.state_dict()
+    assert set(weights.tensors) == set(state)
+    for key, value in state.items():
+        assert torch.equal(weights.tensors[key], value)
+        assert weights.tensors[key].dtype == value.dtype
+    rainy = torch.rand(1, 3, 9, 11)
+    again = network(weights)
+    assert not again.training
+    with torch.no_grad():
+        assert torch.equal(again(rainy).derained, tiny(rainy).derained)
+
+
+@pytest.mark.parametrize("detail", ["none", "direct", "residual", "msarr", "sdcab"])
+def test_every_form_can_be_saved_and_loaded(tmp_path, detail):
+    config = ModelConfig(width=4, blocks=2, detail=detail, unshuffle=2)
+    model = build(config).to(memory_format=torch.channels_last)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, model, Card())
+    again = network(load_weights(path)).state_dict()
+    assert all(torch.equal(again[key], value) for key, value in model.state_dict().items())
+
+
+def test_the_sum_is_in_the_file_and_the_same_each_time(good, tiny, tmp_path):
+    again = tmp_path / "again.safetensors"
+    assert save_weights(again, tiny, CARD) == load_weights(good).sha256
+    assert again.read_bytes() == good.read_bytes()
+    assert len(load_weights(good).sha256) == 64
+
+
+def test_other_programs_can_read_the_tensors(good, tiny):
+    tensors = safetensors.torch.load_file(good)
+    assert all(torch.equal(tensors[key], value) for key, value in tiny.state_dict().items())
+
+
+def test_mode_is_that_of_the_umask(tiny, tmp_path):
+    path = tmp_path / "w.safetensors"
+    before = os.umask(0o027)
+    try:
+        save_weights(path, tiny, Card())
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_existing_file_is_kept_without_overwrite(tiny, tmp_path):
+    path = written(tmp_path, b"precious")
+    with pytest.raises(DestinationError):
+        save_weights(path, tiny, Card(), overwrite=False)
+    assert path.read_bytes() == b"precious"
+    save_weights(path, tiny, Card())
+    assert load_weights(path).config == TINY
+
+
+def flips(blob: bytes, count: int) -> list[tuple[int, int]]:
+    """Positions all over the file, half of them in the header, which is the smaller part."""
+    rng = random.Random(0)
+    header = 8 + struct.unpack("<Q", blob[:8])[0]
+    places = [(i, b) for i in range(8) for b in range(8)]
+    places += [(rng.randrange(8, header), rng.randrange(8)) for _ in range(count // 2)]
+    places += [(rng.randrange(header, len(blob)), rng.randrange(8)) for _ in range(count // 2)]
+    return [*places, (header - 1, 0), (header, 0), (len(blob) - 1, 7)]
+
+
+def test_one_flipped_bit_anywhere_is_noticed(good, tmp_path):
+    blob = good.read_bytes()
+    path = tmp_path / "w.safetensors"
+    for position, bit in flips(blob, 200):
+        damaged = bytearray(blob)
+        damaged[position] ^= 1 << bit
+        path.write_bytes(damaged)
+        refused(path)
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_of_the_header_is_noticed(good, tmp_path):
+    blob = good.read_bytes()
+    path = tmp_path / "w.safetensors"
+    header = 8 + struct.unpack("<Q", blob[:8])[0]
+    for position in range(header):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            refused(path)
+
+
+@pytest.mark.parametrize("part", range(33))
+def test_cut_anywhere(good, tmp_path, part):
+    blob = good.read_bytes()
+    end = min(len(blob) - 1, len(blob) * part // 32)
+    refused(written(tmp_path, blob[:end]))
+
+
+def test_longer_than_it_says(good, tmp_path):
+    refused(written(tmp_path, good.read_bytes() + b"\0"))
+
+
+class Evil:
+    """Unpickling this makes a file."""
+
+    def __init__(self, canary: Path):
+        self.canary = canary
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.canary),))
+
+
+def test_a_pickle_is_refused_and_not_executed(tmp_path):
+    canary = tmp_path / "canary"
+    for number, blob in enumerate([pickle.dumps(Evil(canary)), pickle.dumps({"state_dict": Evil(canary)})]):
+        path = tmp_path / f"{number}.pt"
+        path.write_bytes(blob)
+        refused(path)
+    torch.save({"state_dict": Evil(canary)}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt")
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Evil(canary)))  # the bait is real
+    assert canary.exists()
+
+
+def nonsense() -> dict[str, bytes]:
+    rng = random.Random(1)
+    table = lambda text: struct.pack("<Q", len(text)) + text  # noqa: E731
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    return {
+        "empty": b"",
+        "seven bytes": b"1234567",
+        "zeros": bytes(4096),
+        "random": rng.randbytes(5000),
+        "png": b"\x89PNG\r\n\x1a\n" + rng.randbytes(500),
+        "text": b"hello, these are the weights\n" * 9,
+        "header of 8 x 0xFF": b"\xff" * 8 + bytes(100),
+        "header of 2^62": struct.pack("<Q", 1 << 62) + bytes(100),
+        "header is a list": table(b"[1, 2]"),
+        "header is a number": table(b"7"),
+        "no metadata": table(b"{}"),
+        "metadata is a list": table(b'{"__metadata__": [1]}'),
+        "metadata is a number inside": table(b'{"__metadata__": {"derain": 7}}'),
+        "our metadata is a list": table(b'{"__metadata__": {"derain": "[1]"}}'),
+        "our metadata is no JSON": table(b'{"__metadata__": {"derain": "{"}}'),
+        "no sum": table(b'{"__metadata__": {"derain": "{}"}}'),
+        "deep": table(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        "many tensors": table(json.dumps({f"t{i}": entry for i in range(20_001)}).encode()),
+        "unknown dtype": table(b'{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}') + bytes(4),
+        "tensor is a number": table(b'{"a": 5}'),
+        "bad utf-8": table(b'{"\xff": 5}'),
+    }
+
+
+@pytest.mark.parametrize("name", nonsense())
+def test_nonsense(tmp_path, name):
+    refused(written(tmp_path, nonsense()[name]), "not a usable weights file")
+
+
+def test_a_folder_and_a_missing_file_and_a_fifo(tmp_path):
+    refused(tmp_path, "not a regular file")
+    refused(tmp_path / "missing.safetensors", "No such file")
+    os.mkfifo(tmp_path / "fifo.safetensors")
+    refused(tmp_path / "fifo.safetensors", "not a regular file")
+    (tmp_path / "loop").symlink_to("loop")
+    refused(tmp_path / "loop")
+    refused(tmp_path / ("n" * 300))
+
+
+def forged(tensors, meta) -> bytes:
+    """A file with a right checksum, whatever is in it."""
+    _, table, data = checkpoint._parse(safetensors.torch.save(tensors, metadata={"derain": ""}))
+    sha = checkpoint._digest(meta, table, data)
+    return safetensors.torch.save(tensors, metadata={"derain": json.dumps({**meta, "sha256": sha})})
+
+
+def proper_meta(config=TINY):
+    return {"format": 1, "config": to_mapping(config), "card": {"name": "x"}}
+
+
+def test_a_forged_file_is_read_when_it_fits(tiny, tmp_path):
+    """The helper of the tests below makes files that are right but for what each test changes."""
+    assert load_weights(written(tmp_path, forged(tiny.state_dict(), proper_meta()))).card == Card(name="x")
+
+
+@pytest.mark.parametrize("what", ["missing", "extra", "other width", "other depth", "other detail"])
+def test_tensors_of_another_network_name_the_key(tiny, tmp_path, what):
+    tensors, config = dict(tiny.state_dict()), TINY
+    if what == "missing":
+        del tensors["rrn.body.weight"]
+        key = "rrn.body.weight is missing (1 in all)"
+    elif what == "extra":
+        tensors["rrn.zz.weight"] = torch.zeros(1)
+        key = "rrn.zz.weight is unknown (1 in all)"
+    elif what == "other width":
+        config, key = ModelConfig(width=5, blocks=1), "is [4"
+    elif what == "other depth":
+        config, key = ModelConfig(width=4, blocks=2), "drn.blocks.1.act.weight is missing"
+    else:
+        config, key = ModelConfig(width=4, blocks=1, detail="none"), "drn.act.weight is unknown"
+    error = refused(written(tmp_path, forged(tensors, proper_meta(config))), "another network")
+    assert key in str(error)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("key", ["drn.blocks.0.norm1.running_var", "rrn.head.weight"])
+def test_non_finite_values_inside(tiny, tmp_path, key, value):
+    tensors = {k: v.clone() for k, v in tiny.state_dict().items()}
+    tensors[key].flatten()[-1] = value
+    assert key in str(refused(written(tmp_path, forged(tensors, proper_meta())), "non-finite"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"format": None},
+        {"config": {"width": 4, "blocks": 1, "nosuch": 1}},
+        {"config": {"width": "4"}},
+        {"config": {"width": -4}},
+        {"config": 5},
+        {"config": [1]},
+        {"config": None},
+        {"card": 5},
+        {"card": [1]},
+        {"card": None},
+        {"card": {"trained_on": 5}},
+    ],
+    ids=str,
+)
+def test_other_formats_and_settings_that_make_no_sense(tiny, tmp_path, change):
+    refused(written(tmp_path, forged(tiny.state_dict(), proper_meta() | change)))
+
+
+@pytest.mark.parametrize("key", ["format", "config", "card"])
+def test_parts_of_the_metadata_left_out(tiny, tmp_path, key):
+    meta = proper_meta()
+    del meta[key]
+    refused(written(tmp_path, forged(tiny.state_dict(), meta)))
+
+
+def test_tables_that_lie_are_refused(tiny, tmp_path):
+    """Offsets that overlap or a shape that does not fit, with the right checksum over them."""
+    plain = safetensors.torch.save(dict(tiny.state_dict()), metadata={"derain": ""})
+    _, table, data = checkpoint._parse(plain)
+    for change in ({"data_offsets": [0, 16]}, {"shape": [1 << 40]}, {"dtype": "F16"}, {"shape": [-1]}):
+        lied = {k: dict(v) for k, v in table.items()}
+        lied["rrn.body.bias"] |= change
+        sha = checkpoint._digest(proper_meta(), lied, data)
+        meta = {"derain": json.dumps({**proper_meta(), "sha256": sha})}
+        header = json.dumps({"__metadata__": meta, **lied}).encode()
+        refused(written(tmp_path, struct.pack("<Q", len(header)) + header + bytes(data)), "not a usable weights file")
+
+
+def test_cards_of_later_versions_are_read(tiny, tmp_path):
+    meta = proper_meta() | {"card": {"name": "later", "colour": "blue"}}
+    assert load_weights(written(tmp_path, forged(tiny.state_dict(), meta))).card.name == "later"
+
+
+def test_full_disk_while_writing_weights(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, tiny, CARD)
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(ResourceError):
+        save_weights(path, tiny, Card())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def full_disk(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# --- which there are --------------------------------------------------------------------------------------------
+
+
+def test_installed_models_are_found_by_name(tmp_path, monkeypatch):
+    first, second = tmp_path / "wheel", tmp_path / "checkout"
+    for folder, names in ((first, "ab"), (second, "bc")):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.safetensors").touch()
+        (folder / "notes.txt").touch()
+    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [first, second])
+    assert installed_models() == {
+        "a": first / "a.safetensors",
+        "b": first / "b.safetensors",
+        "c": second / "c.safetensors",
+    }
+    assert find_weights("c") == second / "c.safetensors"
+
+
+def test_a_path_is_taken_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_weight_folders", list)
+    monkeypatch.chdir(tmp_path)
+    Path("plain").touch()
+    for name in ("plain", "missing.safetensors", "runs/x", str(tmp_path / "x.pt")):
+        assert find_weights(name) == Path(name)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [tmp_path])
+    (tmp_path / "fast.safetensors").touch()
+    with pytest.raises(WeightsError, match="fast") as caught:
+        find_weights("fsat")
+    assert caught.value.exit_code == 5
+
+
+def test_everything_that_ships_is_whole():
+    for path in installed_models().values():
+        weights = load_weights(path)
+        assert weights.card.name == path.stem
+
+
+# --- training checkpoints ---------------------------------------------------------------------------------------
+
+
+def tensors(value: float) -> dict[str, torch.Tensor]:
+    return {"a": torch.full((3, 2), value), "n": torch.tensor(5), "empty": torch.zeros(0)}
+
+
+def steps(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_checkpoint_comes_back(tmp_path):
+    folder = tmp_path / "deep" / "checkpoints"
+    place = save_checkpoint(folder, 12, tensors(1 / 3), {"step": 12, "best": None, "loss": 0.1 + 0.2})
+    assert place == folder / "step-000000012"
+    for loaded, state in (load_checkpoint(place), latest_checkpoint(folder)[:2]):
+        assert state == {"step": 12, "best": None, "loss": 0.1 + 0.2}
+        assert all(torch.equal(loaded[key], value) for key, value in tensors(1 / 3).items())
+
+
+def test_tensors_that_share_memory_or_are_strided_are_saved(tmp_path):
+    base = torch.arange(12.0).view(3, 4)
+    place = save_checkpoint(tmp_path, 1, {"one": base, "same": base, "part": base[1], "turned": base.t()}, {})
+    loaded, _ = load_checkpoint(place)
+    assert torch.equal(loaded["same"], base)
+    assert torch.equal(loaded["part"], base[1])
+    assert torch.equal(loaded["turned"], base.t())
+
+
+def test_the_two_newest_are_kept(tmp_path):
+    for step in (5, 10, 100, 20):
+        save_checkpoint(tmp_path, step, tensors(step), {"step": step})
+    assert steps(tmp_path) == ["step-000000020", "step-000000100"]
+    save_checkpoint(tmp_path, 200, tensors(1), {}, keep=1)
+    assert steps(tmp_path) == ["step-000000200"]
+
+
+def test_nothing_but_checkpoints_is_dropped(tmp_path):
+    (tmp_path / "step-notes").mkdir()
+    (tmp_path / "step-1").mkdir()
+    for step in range(4):
+        save_checkpoint(tmp_path, step, tensors(step), {})
+    assert {"step-notes", "step-1"} <= set(steps(tmp_path))
+
+
+def test_manifest_is_written_last(tmp_path, monkeypatch):
+    order = []
+    real = checkpoint.atomic_bytes
+
+    def spy(path, *args, **kwargs):
+        if path.name == "manifest.json":
+            sums = json.loads(args[0])["sha256"]
+            assert {n: hashlib.sha256((path.parent / n).read_bytes()).hexdigest() for n in sums} == sums
+        order.append(path.name)
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "atomic_bytes", spy)
+    save_checkpoint(tmp_path, 1, tensors(1), {})
+    assert order == ["state.safetensors", "state.json", "manifest.json"]
+
+
+def test_a_folder_without_manifest_does_not_count(tmp_path):
+    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    place = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
+    (place / "manifest.json").unlink()
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1] == {"step": 1}
+    assert found[2] == []
+    with pytest.raises(WeightsError):
+        load_checkpoint(place)
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("kind", [OSError(errno.ENOSPC, "full"), ResourceError("no space left on the disk")])
+def test_full_disk_while_saving_leaves_the_one_before(tmp_path, monkeypatch, file, kind):
+    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    real = checkpoint.atomic_bytes
+
+    def failing(path, *args, **kwargs):
+        if path.name == file:
+            raise kind
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "atomic_bytes", failing)
+    with pytest.raises(ResourceError) as caught:
+        save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
+    assert caught.value.exit_code == 6
+    assert steps(tmp_path) == ["step-000000001"]
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1] == {"step": 1}
+
+
+def test_other_trouble_while_saving_is_not_called_a_full_disk(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise DestinationError("cannot write here", path=tmp_path)
+
+    monkeypatch.setattr(checkpoint, "atomic_bytes", refuse)
+    with pytest.raises(DestinationError):
+        save_checkpoint(tmp_path, 2, tensors(2), {})
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "nonsense"])
+def test_a_damaged_newest_is_passed_over_and_told(tmp_path, file, damage):
+    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    place = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
+    path = place / file
+    blob = bytearray(path.read_bytes())
+    if damage == "flip":
+        blob[len(blob) // 2] ^= 1
+    path.write_bytes({"flip": blob, "cut": blob[: len(blob) // 2], "empty": b"", "nonsense": b"[]"}.get(damage, blob))
+    if damage == "gone":
+        path.unlink()
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    loaded, state, passed_over = found
+    assert state == {"step": 1}
+    assert torch.equal(loaded["a"], tensors(1)["a"])
+    if (file, damage) != ("manifest.json", "gone"):  # then it was never complete
+        assert len(passed_over) == 1
+        assert "step-000000002" in str(passed_over[0])
+        assert str(passed_over[0]).isprintable()
+
+
+def test_all_damaged_is_an_error_and_none_is_none(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "missing") is None
+    place = save_checkpoint(tmp_path, 2, tensors(2), {})
+    (place / "state.json").write_text("x")
+    with pytest.raises(WeightsError) as caught:
+        latest_checkpoint(tmp_path)
+    assert caught.value.exit_code == 5
+
+
+def test_saving_the_same_step_again_replaces_it(tmp_path):
+    save_checkpoint(tmp_path, 2, tensors(1), {"step": 2, "n": 1})
+    save_checkpoint(tmp_path, 2, tensors(2), {"step": 2, "n": 2})
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1]["n"] == 2
+    assert torch.equal(found[0]["a"], tensors(2)["a"])
+
+
+def test_every_error_of_the_module_has_an_exit_code(tmp_path):
+    """Whatever bytes lie there, loading ends in one of our errors."""
+    rng = random.Random(3)
+    place = tmp_path / "step-000000001"
+    place.mkdir()
+    for _ in range(30):
+        for name in ("state.safetensors", "state.json", "manifest.json"):
+            (place / name).write_bytes(rng.choice([b"{}", b"null", b"[]", b'{"sha256": 1}', rng.randbytes(50)]))
+        with pytest.raises(DerainError):
+            load_checkpoint(place)
