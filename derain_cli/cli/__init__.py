@@ -1,0 +1,164 @@
+"""The command line: commands by name, the default command, and what each way to end is called.
+
+A command's module is imported when the command is used, and it imports torch only when it starts to work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from derain_cli import __version__
+from derain_cli.cli.console import Interrupted, debug_wanted, print_data, print_error, signals
+from derain_cli.cli.options import SETTINGS
+from derain_cli.errors import DerainError, UsageError, resource_error_from
+
+__all__ = ["COMMANDS", "DEFAULT_COMMAND", "app", "main", "route"]
+
+
+class Command(NamedTuple):
+    """Where a command is: a function, or a Typer application with commands of its own."""
+
+    module: str
+    name: str
+    summary: str
+
+
+DEFAULT_COMMAND = "derain"
+COMMANDS = {
+    "derain": Command("derain_cli.cli.derain", "derain", "Take the rain out of photos and folders (the default)."),
+    "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),
+    "synth": Command("derain_cli.cli.synth", "synth", "Put rain on clean photos: pairs to train and test with."),
+    "models": Command("derain_cli.cli.models", "app", "List, describe and verify the installed weights."),
+    "info": Command("derain_cli.cli.info", "info", "Versions, devices, and what `auto` picks and why."),
+}
+_ROOT_FLAGS = ("--help", "-h", "--version")
+
+# Typer carries a Click of its own since 0.26: its usage error is reached through what Typer itself gives out.
+_ClickUsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by the table; imports the one that is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = COMMANDS.get(cmd_name)
+        if command is None:
+            return None
+        target = getattr(importlib.import_module(command.module), command.name)
+        if not isinstance(target, typer.Typer):
+            lone = _new_app()
+            lone.command(cmd_name, context_settings=SETTINGS)(target)
+            target = lone
+        return typer.main.get_command(target)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+
+def _new_app(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=SETTINGS,
+        **settings,
+    )
+
+
+app = _new_app(cls=_LazyGroup)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print_data(f"derain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the rain out of photos, offline.
+
+    `derain PATH...` is `derain derain PATH...`; `derain derain --help` shows its options.
+    """
+
+
+def route(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with the default command in front, unless they name a command or begin with a flag of the root."""
+    if not arguments:
+        return ["--help"]
+    first = arguments[0]
+    return list(arguments) if first in COMMANDS or first in _ROOT_FLAGS else [DEFAULT_COMMAND, *arguments]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code and never raises for what a command does.
+
+    Args:
+        argv: what follows the program's name; None takes the process's own.
+    """
+    if argv is None:
+        _open_standard_streams()
+    arguments = route(sys.argv[1:] if argv is None else argv)
+    debug = debug_wanted(arguments)
+    try:
+        with signals(), warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")  # libraries warn their callers; what a user must know we say
+            code = typer.main.get_command(app).main(args=arguments, prog_name="derain", standalone_mode=False)
+            return code if isinstance(code, int) else 0
+    except Interrupted as stop:
+        return stop.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except typer.Abort:
+        return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except Exception as error:
+        known = _expected(error)
+        print_error(known, debug=debug)
+        return known.exit_code
+
+
+def _expected(error: Exception) -> DerainError:
+    """The error to tell: as it is, as what it stands for, or as a bug of ours."""
+    known = error if isinstance(error, DerainError) else resource_error_from(error)
+    if known is None and isinstance(error, _ClickUsageError):
+        context = getattr(error, "ctx", None)
+        hint = f"see {context.command_path} --help" if context else None
+        known = UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)  # type: ignore[attr-defined]
+    if known is None:
+        text = (str(error).strip().splitlines() or [""])[0]
+        known = DerainError(
+            f"internal error: {type(error).__name__}: {text}", hint="please report this; --debug shows the traceback"
+        )
+    if known is not error:
+        known.__cause__ = error
+    return known
+
+
+def _open_standard_streams() -> None:
+    """A standard stream that is closed would give its number to the next file opened: to an output, say."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -1,0 +1,226 @@
+"""What is told, and where: data and JSON lines on stdout; lines, bar and errors on stderr. Signals, too.
+
+Both streams may be closed, full, or unable to show a character; none of that may stop the work, except that
+nobody reads stdout any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from derain_cli.errors import DerainError, printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Bar", "Interrupted", "Reporter", "debug_wanted", "print_data", "print_error", "print_json", "signals"]
+
+_SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
+
+
+class Interrupted(BaseException):
+    """The program was told to stop by signal `number`; `exit_code` is what a shell reports for it."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """Inside, the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; the second ends at once.
+
+    A signal that is ignored when this begins (`nohup`, a job in the background) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.getsignal(n) for n in numbers}
+    ours = [n for n in numbers if before[n] is not signal.SIG_IGN]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            # None: the handler was not installed from Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
+
+
+def debug_wanted(arguments: list[str] | None = None) -> bool:
+    """Whether tracebacks are to be shown: `--debug` among the options, or DERAIN_DEBUG set to something but 0."""
+    options = arguments or []
+    options = options[: options.index("--")] if "--" in options else options
+    return "--debug" in options or os.environ.get("DERAIN_DEBUG", "0") not in ("", "0")
+
+
+def print_data(text: str) -> None:
+    """One line on stdout.
+
+    Raises:
+        Interrupted: nobody reads it any more.
+        OSError: it cannot be written for another reason, such as a full disk.
+    """
+    try:
+        _write_line(sys.stdout, text)
+    except BrokenPipeError as error:
+        _drop_stdout()
+        raise Interrupted(_SIGPIPE) from error
+    except OSError as error:
+        if error.errno != errno.EBADF:  # closed from the start: nobody wants it
+            raise
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """One JSON record on one line of stdout; undecodable bytes of names come as Python's surrogate escapes."""
+    print_data(json.dumps(record, allow_nan=False))
+
+
+def print_error(error: DerainError, *, debug: bool = False) -> None:
+    """`derain: error: PATH: REASON (HINT)` on stderr, with `debug` the traceback before it."""
+    if debug:
+        _say("".join(traceback.format_exception(error)).rstrip())
+    _say(f"derain: error: {error}")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        _write_line(sys.stderr, text)
+
+
+def _write_line(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def _drop_stdout() -> None:
+    """What is left in the buffer would raise once more when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass
+class Bar:
+    """How far the work is. Without a terminal it shows nothing."""
+
+    _progress: Progress | None = None
+    _task: TaskID | None = None
+
+    def update(self, done: float, text: str = "") -> None:
+        """Set the number of items done (fractions count), and what is worked on."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, **({"description": text} if text else {}))
+
+
+class Reporter:
+    """How a command talks.
+
+    Args:
+        json: records go to stdout.
+        quiet: only errors go to stderr.
+        verbose: also what is of interest only now and then.
+        debug: errors come with their traceback.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False, debug: bool = False):
+        self.json = json
+        self.quiet = quiet
+        self.verbose = verbose and not quiet
+        self.debug = debug or debug_wanted()
+        self._bar: Progress | None = None
+
+    @property
+    def shows_bar(self) -> bool:
+        """Whether a bar is on the screen now."""
+        return self._bar is not None
+
+    def say(self, text: str) -> None:
+        """One line, unless quiet."""
+        if not self.quiet:
+            self._line(printable(text))
+
+    def note(self, text: str, path: str | None = None) -> None:
+        """A remark on a file, unless quiet."""
+        self.say(f"derain: note: {'' if path is None else f'{path}: '}{text}")
+
+    def detail(self, text: str) -> None:
+        """One line, if verbose."""
+        if self.verbose:
+            self._line(printable(text))
+
+    def error(self, error: DerainError) -> None:
+        """One line, always; with `debug` the traceback before it."""
+        if self.debug:
+            self._line("".join(traceback.format_exception(error)).rstrip())
+        self._line(f"derain: error: {error}")
+
+    def record(self, **values: Any) -> None:
+        """A JSON record on stdout, if asked for."""
+        if self.json:
+            print_json(values)
+
+    @contextmanager
+    def bar(self, total: int) -> Iterator[Bar]:
+        """A bar with the time left, on stderr if that is a terminal."""
+        if self.quiet or not _is_terminal(sys.stderr):
+            yield Bar()
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
+        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        # Standard output stays itself: Rich would send what is printed there to its own console.
+        with Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as progress:
+            self._bar = progress
+            try:
+                yield Bar(progress, progress.add_task("", total=total))
+            finally:
+                self._bar = None
+
+    def _line(self, text: str) -> None:
+        if self._bar is None:
+            _say(text)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""`derain info`: what is installed, what this machine has, and what `auto` makes of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from derain_cli import __version__
+from derain_cli.cli import options
+from derain_cli.cli.console import print_data, print_json
+from derain_cli.errors import printable
+
+__all__ = ["info"]
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "av",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+    "rich",
+    "pillow-heif",
+    "tensorboard",
+)
+
+
+def info(json: options.Json = False, debug: options.Debug = False) -> int:
+    """Versions, devices, and what `auto` picks and why."""
+    report = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "devices": _devices(),
+        "models": _models(),
+        "data": {"DERAIN_DATA": os.environ.get("DERAIN_DATA") or "not set: ./datasets"},
+    }
+    if json:
+        print_json(report)
+        return 0
+    for title, values in report.items():
+        print_data(title)
+        for name, value in values.items():
+            print_data(f"  {name:<24}{_in_words(value)}")
+    return 0
+
+
+def _versions() -> dict[str, Any]:
+    found: dict[str, Any] = {"derain": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "cores for this process": len(affinity(0)) if affinity else os.cpu_count(),
+        "memory, GiB": _memory(),
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE"),
+    }
+
+
+def _memory() -> float | None:
+    """What the machine has, or the container's limit if that is less, in GiB."""
+    sizes = []
+    try:
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (AttributeError, OSError, ValueError):
+        pass  # no such question, no such limit, or "max"
+    return round(min(sizes) / 2**30, 1) if sizes else None
+
+
+def _devices() -> dict[str, Any]:
+    """What torch sees. A torch that cannot be imported is worth telling, not worth failing for."""
+    try:
+        import torch
+
+        from derain_cli.restorer import pick_device, pick_precision
+    except Exception as error:
+        return {"torch": f"cannot be imported: {str(error).strip().splitlines()[0] if str(error) else error!r}"}
+    device = pick_device("auto")
+    precision = pick_precision("auto", device)
+    cpu_bf16 = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+    cuda = [
+        f"cuda:{i} {torch.cuda.get_device_name(i)}, {torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB"
+        for i in range(torch.cuda.device_count())
+    ]
+    why = {
+        "cuda": "a CUDA device is there",
+        "mps": "no CUDA device, but Apple's GPU is there",
+        "cpu": "neither CUDA nor Apple's GPU is there",
+    }
+    fast = "the device computes bf16 itself" if precision == torch.bfloat16 else "the device has no bf16 of its own"
+    return {
+        "CPU threads of torch": torch.get_num_threads(),
+        "CPU bf16 matrix units": cpu_bf16,
+        "CUDA": cuda,
+        "MPS": torch.backends.mps.is_available(),
+        "auto picks device": device.type,
+        "because of the device": why[device.type],
+        "auto picks precision": str(precision).removeprefix("torch."),
+        "because of precision": fast,
+    }
+
+
+def _models() -> dict[str, Any]:
+    try:
+        from derain_cli.checkpoint import DEFAULT_MODEL, installed_models
+    except Exception:
+        return {"installed": None}
+    installed = installed_models()
+    asked = os.environ.get("DERAIN_MODEL")
+    return {
+        "used unless told": asked or DEFAULT_MODEL,
+        "because of the model": "DERAIN_MODEL says so" if asked else "it is made for laptop CPUs",
+        "installed": {name: str(path) for name, path in installed.items()},
+    }
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} ({printable(path)})" for name, path in value.items()) or "none"
+    if isinstance(value, list):
+        return "; ".join(value) or "none"
+    return printable(str(value))

@@ -1,0 +1,186 @@
+"""`derain models`: which weights there are, what they were trained on, whether they are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from derain_cli.cli import options
+from derain_cli.cli.console import print_data, print_error, print_json
+from derain_cli.errors import DerainError, NothingToDoError, UsageError, printable
+
+if TYPE_CHECKING:
+    from derain_cli.checkpoint import Weights
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List, describe and verify weights.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=options.SETTINGS,
+)
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|FILE...", help="All installed ones by itself.")]
+Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or a weight file.")]
+
+
+@app.callback(invoke_without_command=True)
+def _models(context: typer.Context, json: options.Json = False, debug: options.Debug = False) -> int:
+    if context.invoked_subcommand is not None:
+        return 0
+    return list_models(json=json)
+
+
+@app.command("list")
+def list_models(json: options.Json = False, debug: options.Debug = False) -> int:
+    """One line for each installed model (what `derain models` alone does)."""
+    loaded, code = _load(_installed())
+    if json:
+        for weights in loaded:
+            print_json(_facts(weights))
+    elif loaded:
+        _print_table([_row(weights) for weights in loaded])
+    return code
+
+
+@app.command("show")
+def show(name: Name, json: options.Json = False, debug: options.Debug = False) -> int:
+    """The whole card of one model: training, scores with their protocol, licence, limits."""
+    loaded, code = _load([name])
+    for weights in loaded:
+        facts = _facts(weights)
+        if json:
+            print_json(facts)
+        else:
+            _print_tree(facts, "")
+    return code
+
+
+@app.command("verify")
+def verify(names: Names = None, json: options.Json = False, debug: options.Debug = False) -> int:
+    """Check SHA-256, shapes and values; ends with 5 if any is damaged."""
+    from derain_cli.checkpoint import find_weights, load_weights
+
+    failed = 0
+    for name in names or _installed():
+        error: DerainError | None = None
+        sha256 = path = None
+        try:
+            path = find_weights(name)
+            sha256 = load_weights(path).sha256
+        except DerainError as problem:
+            error = problem
+            failed = problem.exit_code
+            print_error(problem)
+        if json:
+            status = "failed" if error else "ok"
+            where = None if path is None else str(path)
+            reason = error.reason if error else None
+            print_json({"name": name, "path": where, "sha256": sha256, "status": status, "error": reason})
+        elif error is None:
+            print_data(f"{printable(name)}: sound, SHA-256 {sha256}")
+    return failed
+
+
+@app.command("path")
+def path(name: Name, json: options.Json = False, debug: options.Debug = False) -> int:
+    """Where the weights of a model lie."""
+    from derain_cli.checkpoint import find_weights
+
+    place = find_weights(name)
+    if not place.is_file():
+        raise UsageError("no such weight file", path=place)
+    if json:
+        print_json({"name": name, "path": str(place)})
+    else:
+        print_data(str(place))
+    return 0
+
+
+def _installed() -> list[str]:
+    from derain_cli.checkpoint import installed_models
+
+    names = list(installed_models())
+    if not names:
+        raise NothingToDoError("no models are installed", hint="-m FILE takes a weight file")
+    return names
+
+
+def _load(names: list[str]) -> tuple[list[Weights], int]:
+    """The sound ones, and the exit code; what is wrong with the others is told."""
+    from derain_cli.checkpoint import find_weights, load_weights
+
+    loaded, code = [], 0
+    for name in names:
+        try:
+            loaded.append(load_weights(find_weights(name)))
+        except DerainError as error:
+            print_error(error)
+            code = error.exit_code
+    return loaded, code
+
+
+def _facts(weights: Weights) -> dict[str, Any]:
+    """All that is known of one weight file, ready for JSON."""
+    from dataclasses import asdict
+
+    from derain_cli.config import to_mapping
+    from derain_cli.model import build
+    from derain_cli.model.semi_drdnet import macs_per_pixel
+
+    parameters = sum(p.numel() for p in build(weights.config).parameters())
+    return {
+        "name": weights.path.stem,
+        "path": str(weights.path),
+        "bytes": weights.path.stat().st_size,
+        "sha256": weights.sha256,
+        "network": to_mapping(weights.config),
+        "parameters": parameters,
+        "macs_per_pixel": macs_per_pixel(weights.config),
+        "card": asdict(weights.card),
+    }
+
+
+def _row(weights: Weights) -> list[str]:
+    facts, config, card = _facts(weights), weights.config, weights.card
+    return [
+        facts["name"],
+        f"{facts['parameters'] / 1e6:.2f} M",
+        f"{config.width}/{config.blocks}/{config.unshuffle}",
+        f"{facts['macs_per_pixel'] / 1e6:.2f} M",
+        f"{facts['bytes'] / 1e6:.1f} MB",
+        ", ".join(card.trained_on) or "-",
+        _scores_in_words(card.scores) or "-",
+    ]
+
+
+def _scores_in_words(scores: Mapping[str, Any]) -> str:
+    """`{"Rain100L": {"y": {"psnr": 38.1}}}`, however deep, as `Rain100L y psnr 38.1`."""
+    words = []
+    for name, value in scores.items():
+        inner = _scores_in_words(value) if isinstance(value, Mapping) else str(value)
+        words.append(f"{name} {inner}")
+    return ", ".join(words)
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    titles = ["name", "parameters", "width/blocks/unshuffle", "MAC per pixel", "file", "trained on", "scores"]
+    table = [titles, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
+    for row in table:
+        print_data("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_tree(values: Mapping[str, Any], indent: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            print_data(f"{indent}{name}:")
+            _print_tree(value, indent + "  ")
+        elif isinstance(value, list | tuple):
+            print_data(f"{indent}{name}: {'; '.join(printable(str(v)) for v in value) or '-'}")
+        else:
+            print_data(f"{indent}{name}: {printable(str(value)) or '-'}")

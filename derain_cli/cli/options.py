@@ -1,0 +1,135 @@
+"""Every flag that commands share, spelled once. A command names the ones it has as types of its parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from derain_cli.config import RestoreOptions
+from derain_cli.errors import UsageError
+
+__all__ = [
+    "SETTINGS",
+    "Compare",
+    "Debug",
+    "Device",
+    "DryRun",
+    "Exclude",
+    "FailFast",
+    "FollowSymlinks",
+    "Format",
+    "Include",
+    "Jobs",
+    "Json",
+    "MaxPixels",
+    "Model",
+    "Output",
+    "Overwrite",
+    "Precision",
+    "Quality",
+    "Quiet",
+    "Recursive",
+    "SaveLayers",
+    "Strength",
+    "Suffix",
+    "Tile",
+    "Verbose",
+    "restore_options",
+]
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+"""Context settings of every command."""
+
+# Inputs and outputs
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A file, or a folder (made if missing). Without it results lie beside the inputs.",
+    ),
+]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders; their tree is mirrored.")]
+FollowSymlinks = Annotated[
+    bool, typer.Option("--follow-symlinks", help="Follow symbolic links found in folders (named ones always are).")
+]
+Include = Annotated[
+    list[str] | None, typer.Option("--include", metavar="GLOB", help="Take only names that match; repeatable.")
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="GLOB", help="Leave out names, and whole folders, that match; repeatable."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist instead of skipping them.")]
+Suffix = Annotated[
+    str | None,
+    typer.Option(
+        "--suffix", metavar="TEXT", help="Put behind output names; beside the inputs it is _derained by itself."
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="png|jpg|webp|tiff|...", help="Output format; the input's by itself.")
+]
+Quality = Annotated[
+    int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of JPEG, WebP, AVIF and HEIF outputs.")
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels", metavar="N", min=1, help="Refuse larger pictures (89478485 by itself, about 89 megapixels)."
+    ),
+]
+Compare = Annotated[bool, typer.Option("--compare", help="Also write NAME_compare: before and after, side by side.")]
+SaveLayers = Annotated[
+    bool,
+    typer.Option("--save-layers", help="Also write NAME_rain.png and NAME_detail.png: taken out, and repaired."),
+]
+
+# The network
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", metavar="NAME|FILE|hf:ORG/REPO", envvar="DERAIN_MODEL", help="Weights to use."),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", "-d", metavar="auto|cpu|cuda[:N]|mps", envvar="DERAIN_DEVICE", help="Where to compute."),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"], typer.Option("--precision", help="What to compute in; auto is safe.")
+]
+Tile = Annotated[
+    str, typer.Option("--tile", metavar="auto|0|N", help="Side of the tiles in pixels; 0 takes pictures whole.")
+]
+Strength = Annotated[
+    float, typer.Option("--strength", metavar="0..1", min=0.0, max=1.0, help="How much of the rain found is taken out.")
+]
+
+# The run
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=0, max=64, help="Threads that read and write meanwhile; 0 is one at a time."
+    ),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON record per item on stdout, a summary last.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (also DERAIN_DEBUG=1).")]
+
+
+def restore_options(
+    device: str, precision: Literal["auto", "fp32", "bf16", "fp16"], tile: str, strength: float
+) -> RestoreOptions:
+    """The flags of the network as one object.
+
+    Raises:
+        UsageError: one is out of range.
+    """
+    if tile != "auto" and not tile.isdecimal():
+        raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {tile!r}")
+    side: int | Literal["auto"] = "auto" if tile == "auto" else int(tile)
+    return RestoreOptions(device=device, precision=precision, tile=side, strength=strength)
