@@ -65,7 +65,7 @@ class Evaluation:
 
 
 def _tensor(picture: Picture) -> Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    return torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
 
 
 def _mean(rows: Iterable[Mapping[Protocol, Score]]) -> Scores:

@@ -38,6 +38,9 @@ _SMALLEST_TILE = 128
 _GATE_CROPS, _GATE_SIDE = 16, 512
 """A picture larger than one tile has its gates measured on this many crops of this side."""
 
+_NO_MEMORY = "out of memory even with the smallest tiles"
+_NOT_FINITE, _NOT_FINITE_HINT = "the network gave non-finite values", "the weights may be damaged: derain models verify"
+
 
 @dataclass(frozen=True)
 class PictureLayers:
@@ -203,7 +206,7 @@ class Restorer:
         Every picture is taken whole and has its own gates.
 
         Raises:
-            InputError: another shape.
+            InputError: another shape, or the network gives non-finite values.
         """
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise InputError(f"pictures must be (N, 3, H, W), not {tuple(pictures.shape)}")
@@ -211,6 +214,8 @@ class Restorer:
         derained = self._net(rainy).derained
         if not bool(torch.isfinite(derained).all()):
             derained = self._exact(rainy).derained
+            if not bool(torch.isfinite(derained).all()):
+                raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
         return self._blend(rainy, derained).to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
@@ -255,9 +260,29 @@ class Restorer:
         return raw.permute(0, 3, 1, 2).float() / float(np.iinfo(image.dtype).max)
 
     def _picture_gates(self, image: Array) -> Gates | None:
-        side = _GATE_SIDE - _GATE_SIDE % self.config.unshuffle
-        boxes = sample_crops(image.shape[0], image.shape[1], side, _GATE_CROPS, self.config.unshuffle)
-        return self._net.measure_gates(self._to_device(image, boxes))
+        if not self.config.se:
+            return None
+        side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, self.config.unshuffle
+        while True:
+            boxes = sample_crops(image.shape[0], image.shape[1], side - side % unshuffle, count, unshuffle)
+            try:
+                return self._net.measure_gates(self._to_device(image, boxes))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if side <= _SMALLEST_TILE and count == 1:
+                    raise ResourceError(_NO_MEMORY, hint="close other programs") from error
+            # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
+            self._empty_cache()
+            if side > _SMALLEST_TILE:
+                side = max(_SMALLEST_TILE, side // 2)
+            else:
+                count //= 2
+            self.notes.append(f"out of memory: gates measured on up to {count} crops of {side} px")
+
+    def _empty_cache(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _write_tile(self, image: Array, tile: Tile, gates: Gates | None, out: list[Array]) -> None:
         try:
@@ -267,17 +292,14 @@ class Restorer:
                 raise
             side = max(tile.write.height, tile.write.width)
             if side <= _SMALLEST_TILE:
-                raise ResourceError(
-                    "out of memory even with the smallest tiles", hint="close other programs"
-                ) from error
+                raise ResourceError(_NO_MEMORY, hint="close other programs") from error
             results = None
         if results is not None:
             for target, result in zip(out, results, strict=True):
                 target[tile.write.slices] = result
             return
         # Outside the handler: the exception's traceback would keep the failed tile's tensors alive.
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._empty_cache()
         half = max(_SMALLEST_TILE, -(-side // 2))
         self.notes.append(f"out of memory with tiles of {side} px: halved")
         if gates is None:
@@ -294,9 +316,7 @@ class Restorer:
             exact = None if gates is None else [gate.float() for gate in gates]
             layers = self._exact(rainy, exact)
         if not bool(torch.isfinite(layers.derained).all()):
-            raise InputError(
-                "the network gave non-finite values", hint="the weights may be damaged: derain models verify"
-            )
+            raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
         rows, columns = tile.inner
         ready = (self._blend(rainy, layers.derained), layers.rain.clamp(0, 1), (layers.detail + 0.5).clamp(0, 1))
         top = float(np.iinfo(image.dtype).max)

@@ -29,6 +29,8 @@ LAYOUTS: tuple[tuple[str, str], ...] = (
 _PREFIXES = ("norain", "rain", "clean", "rainy", "im_", "gt")
 """What data sets put before the number that pairs two files (`rain-001.png`, `norain-001.png`)."""
 
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -44,7 +46,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairGroup:
-    """The pairs of one folder; `name` is the folder's, so that scores can be told apart."""
+    """The pairs of one folder; `name` is the folder's (with its parent's for `train` and the like): scores are kept
+    apart by it."""
 
     name: str
     pairs: tuple[Pair, ...]
@@ -146,6 +149,11 @@ def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair
     return tuple(Pair(ours[key], theirs[key]) for key in sorted(set(ours) & set(theirs)))
 
 
+def _group_name(place: Path) -> str:
+    place = place.resolve()
+    return f"{place.parent.name}/{place.name}" if place.name.lower() in _SPLITS else place.name
+
+
 def find_pairs(folder: Path, depth: int = 3) -> PairSet:
     """Pairs below `folder`: sub-folders named as in `LAYOUTS`, in the folder itself or up to `depth` levels deeper.
 
@@ -161,7 +169,7 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
             if rainy in children and clean in children:
                 pairs = _pair_up(children[rainy], children[clean], rejected)
                 if pairs:
-                    groups.append(PairGroup(place.name, pairs))
+                    groups.append(PairGroup(_group_name(place), pairs))
                 return
         for child in children.values() if left else ():
             visit(child, left - 1)

@@ -1,0 +1,504 @@
+"""From picture to picture: kinds and dtypes, tiles, gates, faults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from derain_cli import restorer as module
+from derain_cli.checkpoint import Card, save_weights
+from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
+from derain_cli.model import build, fold
+from derain_cli.restorer import Restorer, pick_device, pick_precision
+from derain_cli.tiling import receptive_radius
+
+TINY = ModelConfig(width=4, blocks=1)
+PLAIN = ModelConfig(width=4, blocks=1, se=False)
+MODES = ["RGB", "RGBA", "L", "LA"]
+
+
+def make(model, tile=0, strength=1.0, precision="fp32") -> Restorer:
+    return Restorer(model, RestoreOptions(device="cpu", precision=precision, tile=tile, strength=strength))
+
+
+def zero_network(config=TINY):
+    model = build(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    return model.eval()
+
+
+def busy(network, config=PLAIN, seed=0):
+    """A network whose result lies well inside the range, so that clamping hides no difference."""
+    model = network(config, seed)
+    with torch.no_grad():
+        for net in (model.rrn, model.drn):
+            if net is not None:
+                net.tail.weight.mul_(0.3)
+                net.tail.bias.zero_()
+    return model
+
+
+def as_tensor(picture):
+    top = np.iinfo(picture.dtype).max
+    return torch.from_numpy(picture.astype(np.int64)).permute(2, 0, 1)[None].float() / top
+
+
+# --- kinds of pictures ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([np.uint8, np.uint16]), st.sampled_from([1, 2, 3]))
+def test_a_network_of_zeros_is_the_identity(height, width, dtype, unshuffle):
+    rng = np.random.default_rng(height * 100 + width)
+    picture = rng.integers(0, np.iinfo(dtype).max + 1, (height, width, 3)).astype(dtype)
+    out = make(zero_network(ModelConfig(width=4, blocks=1, unshuffle=unshuffle)))(picture)
+    assert out.dtype == dtype
+    assert np.array_equal(out, picture)
+
+
+def test_all_levels_survive_the_way_through_the_network():
+    restorer = make(zero_network())
+    for dtype in (np.uint8, np.uint16):
+        levels = np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+        picture = np.repeat(levels.reshape(-1, 256)[..., None], 3, axis=-1)
+        assert np.array_equal(restorer(picture), picture)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pil_pictures_keep_mode_size_and_alpha(mode, picture):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(picture(21, 34)).convert(mode)
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray(rng.integers(0, 256, (21, 34)).astype(np.uint8)))
+    out = make(zero_network())(image)
+    assert isinstance(out, Image.Image)
+    assert (out.mode, out.size) == (image.mode, image.size)
+    assert np.array_equal(np.asarray(out), np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_alpha_is_kept_by_a_network_that_changes_the_rest(mode, network, picture):
+    image = Image.fromarray(picture(16, 18)).convert(mode)
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray(picture(16, 18, 5)[..., 0]))
+    out = make(busy(network, TINY))(image)
+    assert (out.mode, out.size) == (mode, image.size)
+    assert not np.array_equal(np.asarray(out), np.asarray(image))
+    if mode.endswith("A"):
+        assert np.array_equal(np.asarray(out)[..., -1], np.asarray(image)[..., -1])
+
+
+def test_pil_and_array_agree(network, picture):
+    restorer, pixels = make(busy(network, TINY)), picture(20, 25)
+    assert np.array_equal(np.asarray(restorer(Image.fromarray(pixels))), restorer(pixels))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_result_is_that_of_the_network_rounded(network, picture, dtype):
+    model = busy(network, TINY)
+    pixels = picture(23, 30)
+    if dtype is np.uint16:
+        pixels = pixels.astype(np.uint16) * 257
+    with torch.no_grad():
+        expected = model(as_tensor(pixels)).derained.clamp(0, 1)[0].permute(1, 2, 0) * np.iinfo(dtype).max
+    found = make(model)(pixels)
+    assert np.abs(found.astype(float) - expected.numpy()).max() <= 0.5 + 1e-5 * np.iinfo(dtype).max
+    assert len(np.unique(found)) > 50
+
+
+def test_deep_pictures_are_restored_in_depth(network, picture):
+    """More than 256 levels come out, not 8 bits blown up."""
+    rng = np.random.default_rng(0)
+    pixels = picture(40, 40).astype(np.uint16) * 257 - rng.integers(0, 200, (40, 40, 3)).astype(np.uint16)
+    assert len(np.unique(make(busy(network, TINY))(pixels))) > 1000
+
+
+def test_input_is_never_modified_and_may_be_read_only_or_a_view(network, picture):
+    restorer = make(busy(network, TINY))
+    pixels = picture(20, 24)
+    expected = restorer(pixels.copy())
+    frozen = pixels.copy()
+    frozen.setflags(write=False)
+    assert np.array_equal(restorer(frozen), expected)
+    assert np.array_equal(frozen, pixels)
+    view = np.ascontiguousarray(pixels[::-1, ::-1])[::-1, ::-1]
+    assert np.array_equal(restorer(view), expected)
+    image = Image.fromarray(pixels)
+    restorer(image)
+    assert np.array_equal(np.asarray(image), pixels)
+    batch = as_tensor(pixels)
+    kept = batch.clone()
+    restorer.restore(batch)
+    assert torch.equal(batch, kept)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 1), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((2, 8, 8, 3), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 0, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.int16),
+        np.zeros((8, 8, 3), np.uint32),
+        np.zeros((8, 8, 3), bool),
+    ],
+    ids=lambda a: f"{a.dtype}{a.shape}",
+)
+def test_other_arrays_are_refused(bad):
+    with pytest.raises(InputError, match="HxWx3"):
+        make(zero_network())(bad)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "I;16", "F", "YCbCr"])
+def test_other_pil_modes_are_refused_by_name(mode):
+    with pytest.raises(InputError, match=mode):
+        make(zero_network())(Image.new(mode, (8, 8)))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (8, 8)])
+def test_other_tensors_are_refused(shape):
+    with pytest.raises(InputError, match="N, 3, H, W"):
+        make(zero_network()).restore(torch.zeros(shape))
+
+
+def test_tensors_each_have_their_own_gates_and_keep_their_dtype(network):
+    restorer = make(busy(network, TINY))
+    batch = torch.rand(3, 3, 14, 17)
+    together = restorer.restore(batch)
+    alone = torch.cat([restorer.restore(one[None]) for one in batch])
+    assert torch.allclose(together, alone, rtol=0, atol=1e-6)
+    assert float(together.min()) >= 0
+    assert float(together.max()) <= 1
+    assert restorer.restore(batch.double()).dtype == torch.float64
+
+
+def test_layers_add_up(network, picture):
+    pixels = picture(30, 33)
+    model = busy(network, TINY)
+    layers = make(model).layers(pixels)
+    with torch.no_grad():
+        expected = model(as_tensor(pixels))
+    assert {layer.dtype for layer in (layers.derained, layers.rain, layers.detail)} == {np.dtype(np.uint8)}
+    for found, value in (
+        (layers.derained, expected.derained),
+        (layers.rain, expected.rain),
+        (layers.detail, expected.detail + 0.5),
+    ):
+        assert found.shape == pixels.shape
+        assert np.abs(found - value.clamp(0, 1)[0].permute(1, 2, 0).numpy() * 255).max() <= 0.51
+
+
+# --- strength ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_0_is_the_input_and_1_is_all(network, picture, dtype):
+    model, pixels = busy(network, TINY), picture(20, 20).astype(dtype)
+    full = make(model)(pixels)
+    assert np.array_equal(make(model, strength=0.0)(pixels), pixels)
+    assert np.array_equal(make(model, strength=1.0)(pixels), full)
+    half = make(model, strength=0.5)(pixels).astype(float)
+    inside = (full > 0) & (full < np.iinfo(dtype).max)
+    assert np.abs(half - (pixels.astype(float) + full) / 2)[inside].max() <= 1.0
+    assert not np.array_equal(full, pixels)
+
+
+# --- tiles ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PLAIN,
+        ModelConfig(width=4, blocks=3, se=False, detail="residual"),
+        ModelConfig(width=4, blocks=1, se=False, unshuffle=2),
+        ModelConfig(width=4, blocks=2, se=False, unshuffle=4, detail="none"),
+    ],
+    ids=lambda c: f"b{c.blocks}-s{c.unshuffle}-{c.detail}",
+)
+@pytest.mark.parametrize("size", [(150, 201), (64, 65), (70, 300)])
+def test_tiles_with_a_full_halo_equal_the_whole(config, size, network, picture):
+    """Without gates, and with a halo of the whole reach, a tile sees all that matters: the same levels."""
+    model, pixels = busy(network, config), picture(*size)
+    tiled = make(model, tile=64)
+    assert tiled.halo == receptive_radius(config)
+    assert np.abs(tiled(pixels).astype(int) - make(model, tile=0)(pixels)).max() <= 1
+    assert float((tiled(pixels) != make(model, tile=0)(pixels)).mean()) < 1e-3  # rounding at the half level only
+
+
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_tiles_share_gates_and_equal_the_whole_where_the_sample_is_the_picture(unshuffle, network, picture):
+    """With SE, tiles use gates of the whole picture when it is no larger than a sample crop: the same levels."""
+    config = ModelConfig(width=6, blocks=2, unshuffle=unshuffle)
+    model, pixels = busy(network, config), picture(140, 160)
+    tiled, whole = make(model, tile=64)(pixels), make(model, tile=0)(pixels)
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+    # With gates of its own each tile would disagree, or this test would prove nothing.
+    folded = fold(model)
+    own = [folded.measure_gates(as_tensor(pixels[:64, :64])), folded.measure_gates(as_tensor(pixels))]
+    assert own[0] is not None
+    assert own[1] is not None
+    assert float((own[0][0] - own[1][0]).abs().max()) > 1e-4
+
+
+def test_gates_of_a_sample_are_near_those_of_the_picture(network, picture, monkeypatch):
+    """A picture larger than the sample: gates differ by little, and the restored levels by at most one."""
+    monkeypatch.setattr(module, "_GATE_SIDE", 64)
+    model = busy(network, ModelConfig(width=6, blocks=2))
+    pixels = picture(400, 420)
+    tiled, whole = make(model, tile=128), make(model, tile=0)
+    sampled = tiled._picture_gates(pixels)
+    true = fold(model).measure_gates(as_tensor(pixels))
+    assert sampled is not None
+    assert true is not None
+    assert max(float((a - b).abs().max()) for a, b in zip(sampled, true, strict=True)) < 0.02
+    assert np.abs(tiled(pixels).astype(int) - whole(pixels)).max() <= 1
+
+
+def test_no_seams_where_tiles_meet(network, picture):
+    """Neighbouring tiles agree on the pixels that both read, because their gates are the same."""
+    model, pixels = busy(network, ModelConfig(width=6, blocks=1)), picture(128, 256)
+    for tile in (64, 100, 128):
+        difference = np.abs(make(model, tile=tile)(pixels).astype(int) - make(model, tile=0)(pixels))
+        assert difference.max() <= 1
+
+
+def test_tile_size_does_not_show(network, picture):
+    model, pixels = busy(network, PLAIN), picture(200, 230)
+    results = [make(model, tile=tile)(pixels).astype(int) for tile in (64, 96, 200)]
+    assert all(np.abs(result - results[0]).max() <= 1 for result in results)
+
+
+def test_same_input_same_output(network, picture):
+    model, pixels = busy(network, TINY), picture(100, 120)
+    restorer = make(model, tile=64)
+    first = restorer(pixels)
+    restorer(picture(90, 90, 4))  # nothing is carried over from another picture
+    assert np.array_equal(restorer(pixels), first)
+    assert np.array_equal(make(model, tile=64)(pixels), first)
+
+
+def test_progress_rises_to_one(network, picture):
+    seen: list[float] = []
+    make(busy(network, PLAIN), tile=64)(picture(130, 200), seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) == 12
+    assert seen[-1] == 1.0
+
+
+# --- faults -----------------------------------------------------------------------------------------------------
+
+
+class Faulty(nn.Module):
+    """The network until it is given more pixels than it can take; what it was given is recorded."""
+
+    def __init__(self, net, limit: int, error: Exception):
+        super().__init__()
+        self.net, self.limit, self.error, self.seen = net, limit, error, []
+
+    def _check(self, x):
+        pixels = x.shape[0] * x.shape[2] * x.shape[3]
+        self.seen.append((pixels, pixels <= self.limit))
+        if pixels > self.limit:
+            raise self.error
+
+    def forward(self, x, gates=None):
+        self._check(x)
+        return self.net(x, gates)
+
+    def measure_gates(self, crops):
+        self._check(crops)
+        return self.net.measure_gates(crops)
+
+
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: f"{type(e).__name__}{str(e)[:8]}")
+@pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
+@pytest.mark.parametrize("tile", [0, 256, "auto"])
+def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config, tile, network, picture):
+    model, pixels = busy(network, config), picture(300, 420)
+    restorer = make(model, tile=tile)
+    net = Faulty(restorer._net, (140 + 2 * restorer.halo) ** 2, error)
+    restorer._net = net
+    found = restorer(pixels)
+    assert np.abs(found.astype(int) - make(model, tile=0)(pixels)).max() <= 1
+    assert any(not fitted for _, fitted in net.seen)
+    assert any("out of memory" in note for note in restorer.notes)
+
+
+def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
+    """The sample of a large picture is larger than a tile; where tiles fit, the picture is done."""
+    monkeypatch.setattr(module, "_GATE_SIDE", 128)
+    model, pixels = busy(network, ModelConfig(width=6, blocks=1)), picture(500, 520)
+    restorer = make(model, tile=128)
+    restorer._net = Faulty(restorer._net, (132 + 2 * restorer.halo) ** 2, OUT_OF_MEMORY[0])
+    assert np.abs(restorer(pixels).astype(int) - make(model, tile=0)(pixels)).max() <= 1
+
+
+@pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
+@pytest.mark.parametrize("tile", [0, 256])
+def test_out_of_memory_with_the_smallest_tiles_is_a_resource_error(config, tile, network, picture):
+    restorer = make(busy(network, config), tile=tile)
+    restorer._net = Faulty(restorer._net, 1000, OUT_OF_MEMORY[1])
+    with pytest.raises(ResourceError) as caught:
+        restorer(picture(300, 300))
+    assert caught.value.exit_code == 6
+    restorer._net = restorer._exact  # and the next picture is fine
+    restorer(picture(300, 300))
+
+
+def test_other_errors_of_the_network_are_not_taken_for_memory(network, picture):
+    restorer = make(busy(network))
+    restorer._net = Faulty(restorer._net, 1, RuntimeError("expected scalar type Float"))
+    with pytest.raises(RuntimeError, match="expected scalar type"):
+        restorer(picture(20, 20))
+
+
+class Overflowing(nn.Module):
+    """One pixel of the result is not finite, in every `every`-th call."""
+
+    def __init__(self, net, value: float, every: int = 1):
+        super().__init__()
+        self.net, self.value, self.every, self.calls = net, value, every, 0
+
+    def forward(self, x, gates=None):
+        layers = self.net(x, gates)
+        self.calls += 1
+        if self.calls % self.every == 0:
+            derained = layers.derained.clone()
+            derained[0, 1, -1, -1] = self.value
+            layers = layers._replace(derained=derained)
+        return layers
+
+    def measure_gates(self, crops):
+        return self.net.measure_gates(crops)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
+def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, picture):
+    model, pixels = busy(network, config), picture(130, 140)
+    restorer = make(model, tile=64, precision="bf16")
+    net = restorer._net
+    restorer._net = Overflowing(net, value, every=2)
+    found = restorer(pixels)
+    redone = [note for note in restorer.notes if "redone in float32" in note]
+    assert len(redone) == restorer._net.calls // 2 > 0
+    assert np.abs(found.astype(int) - make(model, tile=64)(pixels)).max() <= 8  # bf16 has 8 bits
+    restorer._net = Overflowing(net, value)
+    exact = restorer(pixels)
+    expected = make(model, tile=64)(pixels)
+    assert np.abs(exact.astype(int) - expected).max() <= (1 if config.se else 0)  # gates were measured in bf16
+    whole = Restorer(model, RestoreOptions(device="cpu", precision="bf16"))
+    whole._net = Overflowing(whole._net, value)
+    batch = as_tensor(pixels)
+    assert torch.equal(whole.restore(batch), make(model).restore(batch))
+
+
+def test_a_network_that_is_never_finite_gives_no_picture(network, picture):
+    model = busy(network)
+    with torch.no_grad():
+        model.rrn.tail.bias.fill_(float("nan"))
+    with pytest.raises(InputError, match="non-finite"):
+        make(model)(picture(20, 20))
+    with pytest.raises(InputError, match="non-finite"):
+        make(model).restore(torch.rand(1, 3, 8, 8))
+
+
+def test_half_precision_is_near_and_remembers_the_exact_network(network, picture):
+    model, pixels = busy(network, TINY), picture(60, 70)
+    found = make(model, precision="bf16")(pixels)
+    assert np.abs(found.astype(int) - make(model)(pixels)).max() <= 8
+    assert {p.dtype for p in make(model, precision="bf16")._net.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in make(model, precision="bf16")._exact.parameters()} == {torch.float32}
+
+
+# --- devices, weights -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", ["cuda", "cuda:0", "cuda:7"])
+def test_a_device_that_is_not_there(asked, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ResourceError, match="no device") as caught:
+        pick_device(asked)
+    assert caught.value.exit_code == 6
+    assert caught.value.hint
+    with pytest.raises(ResourceError):
+        Restorer(zero_network(), RestoreOptions(device=asked))
+
+
+def test_mps_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ResourceError, match="mps"):
+        pick_device("mps")
+
+
+def test_a_second_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(ResourceError, match="1 CUDA"):
+        pick_device("cuda:1")
+
+
+def test_auto_takes_the_best_there_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [({"avx2"}, torch.float32), ({"avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16)],
+)
+def test_auto_precision_of_a_cpu_is_bf16_only_with_instructions_for_it(monkeypatch, flags, expected):
+    monkeypatch.setattr(module, "_cpu_flags", lambda: frozenset(flags))
+    cpu = torch.device("cpu")
+    assert pick_precision("auto", cpu) == expected
+    assert pick_precision("fp32", cpu) == torch.float32
+    assert pick_precision("fp16", cpu) == torch.float16
+
+
+def test_from_pretrained(tmp_path, network, picture):
+    model, pixels = busy(network, TINY), picture(20, 22)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, model, Card(name="mine"))
+    restorer = Restorer.from_pretrained(path, device="cpu", precision="fp32", tile=0, strength=0.5)
+    assert restorer.card.name == "mine"
+    assert restorer.options == RestoreOptions(device="cpu", precision="fp32", tile=0, strength=0.5)
+    assert np.array_equal(restorer(pixels), make(model, strength=0.5)(pixels))
+
+
+def test_from_pretrained_refuses_before_it_reads(tmp_path):
+    with pytest.raises(WeightsError):
+        Restorer.from_pretrained(tmp_path / "missing.safetensors")
+    with pytest.raises(UsageError):
+        Restorer.from_pretrained(tmp_path / "missing.safetensors", strength=2.0)
+
+
+def test_making_a_restorer_leaves_the_network_alone(network, picture):
+    model = network(TINY).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    make(model, precision="bf16")(picture(20, 20))
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
