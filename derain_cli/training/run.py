@@ -290,6 +290,8 @@ def _signals() -> Iterator[list[signal.Signals]]:
         yield caught
         return
     watched = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    # What is ignored from the start (`nohup`, a job in the background) stays ignored.
+    watched = [number for number in watched if signal.getsignal(number) is not signal.SIG_IGN]
     old = {number: signal.getsignal(number) for number in watched}
 
     def note(number: int, _: object) -> None:

@@ -1,0 +1,40 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both make the environment in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint types format env clean
+.DEFAULT_GOAL := demo
+
+env: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: env
+	$(BIN)/derain samples --output samples_derained --compare --overwrite
+	@echo
+	@echo "Results: samples_derained/*.jpg   before and after side by side: samples_derained/*_compare.jpg"
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest
+
+test-slow: env
+	$(BIN)/pytest -m slow
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist samples_derained .pytest_cache .mypy_cache .ruff_cache .hypothesis
