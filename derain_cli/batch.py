@@ -55,7 +55,7 @@ class Outcome:
 
     Attributes:
         item: input and output.
-        error: why there is no output; None when all went well.
+        error: why there is no output; None when all went well. What is no `DerainError` is a bug of ours.
         fatal: whether the error would meet all other items too (a full disk, a lost device).
         width, height: of the photo, pixels; 0 when it could not be read.
         seconds: reading, restoring and writing, waiting left out.
@@ -64,7 +64,7 @@ class Outcome:
     """
 
     item: Item
-    error: DerainError | None = None
+    error: Exception | None = None
     fatal: bool = False
     width: int = 0
     height: int = 0
@@ -119,8 +119,9 @@ class _Run:
                 self._read_ahead(index, pool)
                 outcome = self._restored(index, item, pool)
                 self.outcomes.append(outcome)
-                if not self.options.jobs:
-                    wait([outcome])
+                failed = outcome.done() and outcome.result().error is not None
+                if failed or not self.options.jobs:  # a failure may end the run, and is told after what came before
+                    wait(self.outcomes)
                 self._tell()
             wait(self.outcomes)
             self._tell()
@@ -261,24 +262,13 @@ def _settled(outcome: Outcome) -> Future[Outcome]:
 
 
 def _failure(item: Item, error: Exception, size: tuple[int, ...], *, fatal: bool) -> Outcome:
-    """The outcome of an item that failed; anything unexpected is a bug of ours, which must not stop the others."""
     known = error if isinstance(error, DerainError) else resource_error_from(error)
     if known is None and fatal:
-        known = ResourceError(f"the device failed: {_first_line(error)}", hint="--device cpu")
-    if known is None:
-        known = DerainError(
-            f"internal error: {type(error).__name__}: {_first_line(error)}",
-            hint="please report this; --debug shows the traceback",
-        )
-    if known is not error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        known = ResourceError(f"the device failed: {first}", hint="--device cpu")
+    if known is not None and known is not error:
         known.__cause__ = error
-    if known.path is None:
-        known.path = Path(item.source)
-    return Outcome(item, known, fatal, size[1], size[0])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+    return Outcome(item, known or error, fatal, size[1], size[0])
 
 
 def _device_is_lost(error: Exception) -> bool:

@@ -174,6 +174,9 @@ class _Planner:
         self.output_file = self._output_is_file()
         self.output_identity = _identity(self.rules.output) if self.rules.output and not self.output_file else None
 
+        tags = ("", *(tag for tag, _ in (COMPARE, *LAYERS)))
+        self.own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
+
     def plan(self) -> WorkList:
         found = self._without_own_outputs(list(self._find()))
         targets = [self._target(one) for one in found]
@@ -385,7 +388,7 @@ class _Planner:
             except OSError as error:
                 self.failed.append(InputError(f"cannot be read: {error.strerror}", path=place))
                 continue
-            stems = {os.path.splitext(e.name)[0] for e in entries}
+            stems = {os.path.splitext(e.name)[0] for e in entries} | {e.name for e in entries}
             deeper = []
             for entry in entries:
                 inner = os.path.join(below, entry.name)
@@ -433,10 +436,7 @@ class _Planner:
 
     def _is_own_output(self, stem: str, stems: set[str]) -> bool:
         """`a_derained`, or a companion of it, with an `a` beside it."""
-        tails = (
-            [f"{self._suffix}{tag}" for tag in ("", *(tag for tag, _ in (COMPARE, *LAYERS)))] if self._suffix else []
-        )
-        return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in tails)
+        return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in self.own_tails)
 
     def _is_wanted(self, path: str, name: str) -> bool:
         rules = self.rules

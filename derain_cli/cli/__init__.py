@@ -16,9 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 from derain_cli import __version__
-from derain_cli.cli.console import Interrupted, debug_wanted, print_data, print_error, signals
-from derain_cli.cli.options import SETTINGS
-from derain_cli.errors import DerainError, UsageError, resource_error_from
+from derain_cli.cli.console import Interrupted, as_derain_error, debug_wanted, print_data, print_error, signals
+from derain_cli.cli.options import SETTINGS, new_app
+from derain_cli.errors import DerainError, UsageError
 
 __all__ = ["COMMANDS", "DEFAULT_COMMAND", "app", "main", "route"]
 
@@ -57,7 +57,7 @@ class _LazyGroup(TyperGroup):
             return None
         target = getattr(importlib.import_module(command.module), command.name)
         if not isinstance(target, typer.Typer):
-            lone = _new_app()
+            lone = new_app()
             lone.command(cmd_name, context_settings=SETTINGS)(target)
             target = lone
         return typer.main.get_command(target)
@@ -67,17 +67,7 @@ class _LazyGroup(TyperGroup):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
 
-def _new_app(**settings: Any) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings=SETTINGS,
-        **settings,
-    )
-
-
-app = _new_app(cls=_LazyGroup)
+app = new_app(cls=_LazyGroup)
 
 
 def _show_version(wanted: bool) -> None:
@@ -139,20 +129,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _expected(error: Exception) -> DerainError:
-    """The error to tell: as it is, as what it stands for, or as a bug of ours."""
-    known = error if isinstance(error, DerainError) else resource_error_from(error)
-    if known is None and isinstance(error, _ClickUsageError):
-        context = getattr(error, "ctx", None)
-        hint = f"see {context.command_path} --help" if context else None
-        known = UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)  # type: ignore[attr-defined]
-    if known is None:
-        text = (str(error).strip().splitlines() or [""])[0]
-        known = DerainError(
-            f"internal error: {type(error).__name__}: {text}", hint="please report this; --debug shows the traceback"
-        )
-    if known is not error:
-        known.__cause__ = error
-    return known
+    """The error to tell, usage errors of Typer included."""
+    if not isinstance(error, _ClickUsageError):
+        return as_derain_error(error)
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path} --help" if context else None
+    return UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)  # type: ignore[attr-defined]
 
 
 def _open_standard_streams() -> None:

@@ -17,15 +17,26 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from derain_cli.errors import DerainError, printable
+from derain_cli.errors import DerainError, printable, resource_error_from
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "Interrupted", "Reporter", "debug_wanted", "print_data", "print_error", "print_json", "signals"]
+__all__ = [
+    "Bar",
+    "Interrupted",
+    "Reporter",
+    "as_derain_error",
+    "debug_wanted",
+    "print_data",
+    "print_error",
+    "print_json",
+    "signals",
+]
 
 _SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
 
@@ -75,6 +86,21 @@ def debug_wanted(arguments: list[str] | None = None) -> bool:
     options = arguments or []
     options = options[: options.index("--")] if "--" in options else options
     return "--debug" in options or os.environ.get("DERAIN_DEBUG", "0") not in ("", "0")
+
+
+def as_derain_error(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError:
+    """The error to tell: as it is, as what it stands for, or as a bug of ours; about `path` if it names none."""
+    known = error if isinstance(error, DerainError) else resource_error_from(error, path)
+    if known is None:
+        first = (str(error).strip().splitlines() or [""])[0]
+        known = DerainError(
+            f"internal error: {type(error).__name__}: {first}", hint="please report this; --debug shows the traceback"
+        )
+    if known is not error:
+        known.__cause__ = error
+    if known.path is None and path is not None:
+        known.path = Path(path)
+    return known
 
 
 def print_data(text: str) -> None:
@@ -144,10 +170,10 @@ class Bar:
     _progress: Progress | None = None
     _task: TaskID | None = None
 
-    def update(self, done: float, text: str = "") -> None:
+    def update(self, done: float, text: str) -> None:
         """Set the number of items done (fractions count), and what is worked on."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, **({"description": text} if text else {}))
+            self._progress.update(self._task, completed=done, description=text)
 
 
 class Reporter:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Bar, Interrupted, Reporter, print_data
+from derain_cli.cli.console import Bar, Interrupted, Reporter, as_derain_error, print_data
 from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
@@ -214,9 +214,10 @@ class _Tally:
         """An item that was worked on."""
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
+            error = as_derain_error(outcome.error, item.source)
             if outcome.fatal:
-                self.stopped_by = outcome.error.exit_code
-            self._failed(outcome.error, {"input": item.source, "output": item.target, **size})
+                self.stopped_by = error.exit_code
+            self._failed(error, {"input": item.source, "output": item.target, **size})
             return
         self.ok += 1
         megapixels = outcome.width * outcome.height / 1e6

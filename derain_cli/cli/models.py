@@ -9,20 +9,14 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
-from derain_cli.errors import DerainError, NothingToDoError, UsageError, printable
+from derain_cli.errors import DerainError, NothingToDoError, WeightsError, printable
 
 if TYPE_CHECKING:
     from derain_cli.checkpoint import Weights
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="List, describe and verify weights.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings=options.SETTINGS,
-)
+app = options.new_app(help="List, describe and verify weights.")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|FILE...", help="All installed ones by itself.")]
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or a weight file.")]
@@ -93,7 +87,7 @@ def path(name: Name, json: options.Json = False, debug: options.Debug = False) -
 
     place = find_weights(name)
     if not place.is_file():
-        raise UsageError("no such weight file", path=place)
+        raise WeightsError("no such weight file", path=place)
     if json:
         print_json({"name": name, "path": str(place)})
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,11 +35,19 @@ __all__ = [
     "Suffix",
     "Tile",
     "Verbose",
+    "new_app",
     "restore_options",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 """Context settings of every command."""
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """A Typer application as all of ours are: plain help, errors left to `derain_cli.cli.main`."""
+    settings |= {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+    return typer.Typer(context_settings=SETTINGS, **settings)
+
 
 # Inputs and outputs
 Output = Annotated[

@@ -1,0 +1,102 @@
+"""A tiny weight file, photos to feed it, and the program called in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from derain_cli.checkpoint import Card, save_weights
+from derain_cli.cli import main
+from derain_cli.config import ModelConfig
+from derain_cli.frames.images import write_rgb
+from derain_cli.model import SemiDRDNet, build
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call of the program ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("derain: error: ")]
+
+
+Derain = Callable[..., Ended]
+
+
+def unchanging(unshuffle: int = 2) -> SemiDRDNet:
+    """A network that finds no rain and repairs no detail: its output is its input."""
+    model = build(ModelConfig(width=8, blocks=1, unshuffle=unshuffle)).eval()
+    with torch.no_grad():
+        for part in (model.rrn, model.drn):
+            assert part is not None
+            last = [m for m in part.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+            last.weight.zero_()
+            if last.bias is not None:
+                last.bias.zero_()
+    return model
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weight file whose network leaves pictures as they are; not to be written to."""
+    path = tmp_path_factory.mktemp("weights") / "same.safetensors"
+    save_weights(path, unchanging(), Card(name="same", trained_on=("nothing",), scores={"none": {"y": 1.5}}))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path) -> None:
+    """A folder of its own, and none of the user's settings but the weights of these tests."""
+    for name in ("DERAIN_DEBUG", "DERAIN_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DERAIN_MODEL", str(weights))
+    monkeypatch.setenv("DERAIN_DEVICE", "cpu")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of processes started; two threads wait on each other on a busy machine
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def derain(capsys: pytest.CaptureFixture[str]) -> Derain:
+    """`derain(*argv)`: the program, in this process."""
+
+    def call(*argv: str | Path) -> Ended:
+        capsys.readouterr()
+        code = main([str(a) for a in argv])
+        out, err = capsys.readouterr()
+        return Ended(code, out, err)
+
+    return call
+
+
+def noise(height: int = 24, width: int = 32, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def photo(path: str | Path, seed: int = 0, height: int = 24, width: int = 32) -> Path:
+    """Write a photo of noise; its folder is made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_rgb(path, noise(height, width, seed))
+    return path
+
+
+def snapshot(folder: str | Path = ".") -> dict[str, bytes]:
+    """Content of every file below a folder, by path."""
+    return {str(p): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}

@@ -1,0 +1,136 @@
+"""`derain info` and `derain models`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from derain_cli import __version__, checkpoint
+from derain_cli.checkpoint import Card, save_weights
+from tests.cli.conftest import Derain, unchanging
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of installed weights: `one` and `two`."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [folder])
+    card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores={"SetA": {"y": {"psnr": 38.25}}})
+    save_weights(folder / "one.safetensors", unchanging(), card)
+    save_weights(folder / "two.safetensors", unchanging(1), Card(name="two", limits="night"))
+    return folder
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+
+
+def test_info_in_words(derain: Derain) -> None:
+    ended = derain("info")
+    assert ended.code == 0
+    assert ended.err == ""
+    for words in (__version__, "torch", "numpy", "auto picks device", "auto picks precision", "because", "DERAIN_DATA"):
+        assert words in ended.out
+
+
+def test_info_as_json(derain: Derain, monkeypatch: pytest.MonkeyPatch, installed: Path) -> None:
+    monkeypatch.setenv("DERAIN_DATA", "/data")
+    monkeypatch.delenv("DERAIN_MODEL")
+    report = json.loads(derain("info", "--json").out)
+    assert report["versions"]["derain"] == __version__
+    assert report["data"]["DERAIN_DATA"] == "/data"
+    assert report["models"]["used unless told"] == "fast"
+    assert report["models"]["installed"] == {n: f"{installed}/{n}.safetensors" for n in ("one", "two")}
+    assert report["devices"]["auto picks device"] in {"cpu", "cuda", "mps"}
+
+
+def test_info_survives_what_is_missing(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.setitem(sys.modules, "derain_cli.restorer", None)
+    ended = derain("info", "--json")
+    assert ended.code == 0
+    report = json.loads(ended.out)
+    assert report["versions"]["torch"] is None
+    assert "cannot be imported" in report["devices"]["torch"]
+
+
+@pytest.mark.parametrize("argv", [["models"], ["models", "list"]])
+def test_list(derain: Derain, installed: Path, argv: list[str]) -> None:
+    ended = derain(*argv)
+    assert ended.code == 0
+    title, one, two = ended.out.splitlines()
+    assert title.split()[0] == "name"
+    assert all(words in one for words in ("one", "8/1/2", "SetA, SetB", "SetA y psnr 38.25"))
+    assert all(words in two for words in ("two", "8/1/1"))
+    first, second = derain(*argv, "--json").records
+    assert (first["name"], second["name"]) == ("one", "two")
+    assert first["network"]["unshuffle"] == 2
+    assert first["parameters"] > 0
+    assert first["macs_per_pixel"] == checkpoint_macs(installed / "one.safetensors")
+
+
+def checkpoint_macs(path: Path) -> float:
+    from derain_cli.model.semi_drdnet import macs_per_pixel
+
+    return macs_per_pixel(checkpoint.load_weights(path).config)
+
+
+def test_show(derain: Derain, installed: Path, weights: Path) -> None:
+    shown = derain("models", "show", "one").out
+    assert "summary: first" in shown
+    assert "trained_on: SetA; SetB" in shown
+    assert derain("models", "show", weights, "--json").records[0]["card"]["name"] == "same"
+    ended = derain("models", "show", "three")
+    assert ended.code == 5
+    assert "installed: one, two" in ended.err
+
+
+def test_path(derain: Derain, installed: Path) -> None:
+    assert derain("models", "path", "two").out == f"{installed}/two.safetensors\n"
+    assert derain("models", "path", "two", "--json").records == [
+        {"name": "two", "path": f"{installed}/two.safetensors"}
+    ]
+    assert derain("models", "path", "three").code == 5
+    assert derain("models", "path", "three.safetensors").code == 5
+
+
+def test_verify(derain: Derain, installed: Path, weights: Path) -> None:
+    ended = derain("models", "verify")
+    assert ended.code == 0
+    assert [line.split(":")[0] for line in ended.out.splitlines()] == ["one", "two"]
+    damage(installed / "one.safetensors")
+    ended = derain("models", "verify", "--json")
+    assert ended.code == 5
+    assert [r["status"] for r in ended.records] == ["failed", "ok"]
+    assert "checksum mismatch" in ended.err
+    assert derain("models", "verify", "two", weights).code == 0
+    assert derain("models", "verify", "two", "gone.safetensors").code == 5
+    listed = derain("models", "list")
+    assert listed.code == 5
+    assert listed.out.splitlines()[1].startswith("two")
+
+
+def test_no_models_at_all_is_4(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "_weight_folders", list)
+    for command in ("list", "verify"):
+        ended = derain("models", command)
+        assert ended.code == 4
+        assert "no models are installed" in ended.err
+
+
+def test_nothing_is_offered_that_does_not_exist(derain: Derain) -> None:
+    shown = derain("models", "--help").out
+    assert all(name in shown for name in ("list", "show", "verify", "path"))
+    assert "pull" not in shown
+    assert "export" not in shown

@@ -1,0 +1,325 @@
+"""The plan: which inputs are taken, where outputs go, what is refused before any work."""
+
+# ruff: noqa: PTH118, PTH119, PTH208, PTH211
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from derain_cli.errors import DestinationError, UsageError
+from derain_cli.worklist import COMPARE, LAYERS, Rules, WorkList, plan
+
+READABLE = frozenset({".jpg", ".png", ".gif"})
+WRITABLE = frozenset({".jpg", ".png", ".webp"})
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rules(**changes: object) -> Rules:
+    return Rules(readable=READABLE, writable=WRITABLE, **changes)  # type: ignore[arg-type]
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(name.encode("utf-8", "surrogateescape"))
+
+
+def pairs(work: WorkList) -> dict[str, str]:
+    return {item.source: item.target for item in work.items}
+
+
+def test_results_lie_beside_the_inputs() -> None:
+    touch("a.jpg", "d/b.png", "folder/c.jpg")
+    assert pairs(plan(["a.jpg", "./d/b.png", "folder"], rules())) == {
+        "a.jpg": "a_derained.jpg",
+        "./d/b.png": "./d/b_derained.png",
+        "folder/c.jpg": "folder_derained/c.jpg",
+    }
+
+
+def test_the_current_folder_has_a_name(tmp_path: Path) -> None:
+    touch("here/a.jpg")
+    os.chdir("here")
+    assert pairs(plan(["."], rules())) == {"./a.jpg": f"{tmp_path}/here_derained/a.jpg"}
+
+
+@pytest.mark.parametrize("out", ["out", "out/", "new/out"])
+def test_a_tree_is_mirrored(out: str) -> None:
+    touch("in/a.jpg", "in/x/y/b.jpg", "in/x/c.png")
+    assert pairs(plan(["in"], rules(output=out, recursive=True))) == {
+        "in/a.jpg": os.path.join(out, "a.jpg"),
+        "in/x/c.png": os.path.join(out, "x/c.png"),
+        "in/x/y/b.jpg": os.path.join(out, "x/y/b.jpg"),
+    }
+
+
+def test_without_recursive_only_the_folders_own_files() -> None:
+    touch("in/a.jpg", "in/x/b.jpg")
+    assert list(pairs(plan(["in"], rules(output="out")))) == ["in/a.jpg"]
+
+
+def test_what_is_hidden_or_no_picture_is_left_out() -> None:
+    touch("in/.a.jpg", "in/.cache/b.jpg", "in/c.txt", "in/d.JPG")
+    assert list(pairs(plan(["in"], rules(recursive=True)))) == ["in/d.JPG"]
+
+
+def test_a_file_named_outright_is_taken_whatever_its_name() -> None:
+    touch("scan", ".hidden.jpg", "a.dat")
+    assert pairs(plan(["scan", ".hidden.jpg", "a.dat"], rules(output="out"))) == {
+        "scan": "out/scan.png",
+        ".hidden.jpg": "out/.hidden.jpg",
+        "a.dat": "out/a.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("in/*.jpg", {"in/a.jpg": "out/a.jpg"}),
+        ("in/**/*.jpg", {"in/a.jpg": "out/a.jpg", "in/x/b.jpg": "out/x/b.jpg", "in/x/y/c.jpg": "out/x/y/c.jpg"}),
+        ("in/*/*.jpg", {"in/x/b.jpg": "out/x/b.jpg"}),
+        ("in/[ab].*", {"in/a.jpg": "out/a.jpg"}),
+        ("*/?.jpg", {"in/a.jpg": "out/in/a.jpg"}),
+        ("in/**", {"in/a.jpg": "out/a.jpg", "in/x/b.jpg": "out/x/b.jpg", "in/x/y/c.jpg": "out/x/y/c.jpg"}),
+    ],
+)
+def test_patterns_that_no_shell_expanded(pattern: str, expected: dict[str, str]) -> None:
+    touch("in/a.jpg", "in/a.txt", "in/x/b.jpg", "in/x/y/c.jpg")
+    assert pairs(plan([pattern], rules(output="out"))) == expected
+
+
+def test_an_absolute_pattern(tmp_path: Path) -> None:
+    touch("in/a.jpg")
+    assert pairs(plan([f"{tmp_path}/in/*.jpg"], rules())) == {f"{tmp_path}/in/a.jpg": f"{tmp_path}/in/a_derained.jpg"}
+
+
+def test_a_file_with_the_name_of_a_pattern_is_that_file() -> None:
+    touch("a[1].jpg", "a1.jpg")
+    assert list(pairs(plan(["a[1].jpg"], rules()))) == ["a[1].jpg"]
+
+
+def test_a_pattern_that_matches_nothing_is_told() -> None:
+    touch("a.jpg")
+    work = plan(["a.jpg", "*.webp"], rules())
+    assert len(work.items) == 1
+    assert [str(e) for e in work.failed] == ["*.webp: no image matches"]
+
+
+def test_include_and_exclude() -> None:
+    touch("in/a1.jpg", "in/a2.jpg", "in/b.jpg", "in/thumbs/a3.jpg", "in/x/a4.jpg")
+    work = plan(["in"], rules(recursive=True, include=("a*",), exclude=("*2*", "thumbs", "x/*")))
+    assert list(pairs(work)) == ["in/a1.jpg"]
+    work = plan(["in"], rules(recursive=True, include=("zz*",)))
+    assert "--include" in str(work.nothing_found())
+
+
+def test_names_of_any_bytes_keep_them() -> None:
+    names = ["-rf.png", "a\nb.png", "\x1b[31m.png", os.fsdecode(b"\xff\xfe.png"), "🌧.png", "a .png", "n" * 251 + ".png"]
+    touch(*(f"in/{name}" for name in names))
+    work = plan(["in"], rules(output="out"))
+    assert {os.path.basename(i.target) for i in work.items} == set(names) == set(os.listdir("in"))
+
+
+def test_an_output_name_that_would_be_too_long_fails_alone() -> None:
+    long = "n" * 251 + ".png"
+    touch(long, "a.png")
+    work = plan([long, "a.png"], rules())
+    assert list(pairs(work)) == ["a.png"]
+    assert "too long" in str(work.failed[0])
+
+
+def test_formats_that_cannot_be_written_become_another_with_a_note() -> None:
+    touch("a.gif")
+    (item,) = plan(["a.gif"], rules()).items
+    assert item.target == "a_derained.png"
+    assert ".gif" in item.note
+
+
+def test_format_and_suffix() -> None:
+    touch("in/a.jpg")
+    assert pairs(plan(["in"], rules(format="webp", suffix="_x"))) == {"in/a.jpg": "in_x/a.webp"}
+    assert pairs(plan(["in"], rules(format="webp", suffix="_x", output="out"))) == {"in/a.jpg": "out/a_x.webp"}
+    assert pairs(plan(["in/a.jpg"], rules(suffix="-dry"))) == {"in/a.jpg": "in/a-dry.jpg"}
+    with pytest.raises(UsageError):
+        rules(format="xyz")
+    with pytest.raises(UsageError):
+        rules(suffix="/x")
+
+
+def test_output_file_or_folder() -> None:
+    touch("a.jpg", "b.jpg", "there.txt")
+    Path("dir.png").mkdir()
+    assert pairs(plan(["a.jpg"], rules(output="new/b.png"))) == {"a.jpg": "new/b.png"}
+    assert pairs(plan(["a.jpg"], rules(output="dir.png"))) == {"a.jpg": "dir.png/a.jpg"}
+    assert pairs(plan(["a.jpg"], rules(output="x.png/"))) == {"a.jpg": "x.png/a.jpg"}
+    assert pairs(plan(["a.jpg"], rules(output="plain"))) == {"a.jpg": "plain/a.jpg"}
+    with pytest.raises(UsageError, match="xyz"):
+        plan(["a.jpg"], rules(output="b.xyz"))
+    with pytest.raises(UsageError):
+        plan(["a.jpg"], rules(output="b.png", format="jpg"))
+    with pytest.raises(UsageError):
+        plan(["a.jpg", "b.jpg"], rules(output="c.png"))
+    with pytest.raises(DestinationError):
+        plan(["a.jpg", "b.jpg"], rules(output="there.txt"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("spelling", ["a.jpg", "./a.jpg", "x/../a.jpg", "hard.jpg", "soft.jpg", "{tmp}/a.jpg", "."])
+def test_an_output_that_is_the_input_is_refused(spelling: str, overwrite: bool, tmp_path: Path) -> None:
+    touch("a.jpg", "x/b.jpg")
+    os.link("a.jpg", "hard.jpg")
+    os.symlink("a.jpg", "soft.jpg")
+    with pytest.raises(DestinationError, match="is the input"):
+        plan(["a.jpg"], rules(output=spelling.format(tmp=tmp_path), overwrite=overwrite))
+
+
+def test_an_output_that_is_another_input_is_refused() -> None:
+    touch("a.jpg", "b.jpg", "out/c.jpg")
+    os.link("b.jpg", "out/a.jpg")
+    with pytest.raises(DestinationError, match=r"another input, b\.jpg"):
+        plan(["a.jpg", "b.jpg"], rules(output="out", overwrite=True))
+    os.link("b.jpg", "out/d_compare.jpg")
+    touch("d.jpg")
+    with pytest.raises(DestinationError, match=r"another input, b\.jpg"):
+        plan(["d.jpg", "b.jpg"], rules(output="out", overwrite=True, companions=(COMPARE,)))
+
+
+def test_two_inputs_for_one_output_are_refused_and_named() -> None:
+    touch("in/a.jpg", "in/a.png", "in/b.jpg", "in/b.png")
+    with pytest.raises(DestinationError) as caught:
+        plan(["in"], rules(output="out", format="png"))
+    assert "in/a.jpg" in str(caught.value)
+    assert "in/a.png" in str(caught.value)
+    assert "1 more" in str(caught.value)
+    os.symlink("out", "alias")  # dangling: both names are still one folder
+    with pytest.raises(DestinationError):
+        touch("x/c.jpg", "y/c.jpg")
+        plan(["x/c.jpg", "y/c.jpg"], rules(output="out"))
+
+
+def test_companions_collide_too() -> None:
+    touch("in/a.jpg", "in/a_rain.png")
+    assert len(plan(["in"], rules(output="out")).items) == 2
+    with pytest.raises(DestinationError, match="two inputs"):
+        plan(["in"], rules(output="out", companions=LAYERS))
+
+
+def test_an_input_named_twice_is_done_once() -> None:
+    touch("in/a.jpg")
+    work = plan(["in/a.jpg", "./in/a.jpg", "in//a.jpg"], rules())
+    assert len(work.items) == 1
+    assert len(work.notes) == 2
+
+
+def test_own_outputs_are_no_inputs() -> None:
+    touch("in/a.jpg", "in/a_derained.jpg", "in/a_derained_compare.jpg", "in/a_derained_rain.png")
+    touch(
+        "in/x/b.jpg",
+        "in/x_derained/b.jpg",
+        "in/out/a.jpg",
+        "in/lone_derained.jpg",
+        "in/n.6/c.jpg",
+        "in/n.6_derained/c.jpg",
+    )
+    work = plan(["in"], rules(recursive=True, output="in/out"))
+    assert list(pairs(work)) == ["in/lone_derained.jpg", "in/n.6/c.jpg", "in/x/b.jpg"]
+    assert [item.source for item in work.done] == ["in/a.jpg"]
+
+
+def test_own_outputs_that_the_shell_brings_in_again_are_no_inputs() -> None:
+    touch("a.jpg", "a_derained.jpg", "b.jpg")
+    work = plan(["a.jpg", "a_derained.jpg", "b.jpg"], rules())
+    assert pairs(work) == {"b.jpg": "b_derained.jpg"}
+    assert [item.source for item in work.done] == ["a.jpg"]
+    assert pairs(plan(["a_derained.jpg"], rules())) == {"a_derained.jpg": "a_derained_derained.jpg"}
+
+
+def test_outputs_that_exist_are_done_unless_overwritten() -> None:
+    touch("in/a.jpg", "in/b.jpg", "out/a.jpg")
+    work = plan(["in"], rules(output="out"))
+    assert list(pairs(work)) == ["in/b.jpg"]
+    assert [item.source for item in work.done] == ["in/a.jpg"]
+    assert len(plan(["in"], rules(output="out", overwrite=True)).items) == 2
+    with pytest.raises(DestinationError, match="exists"):
+        plan(["in/b.jpg"], rules(output="out/a.jpg"))
+
+
+def test_folders_that_cannot_hold_outputs() -> None:
+    touch("a.jpg", "file")
+    Path("out/a.jpg").mkdir(parents=True)
+    assert "folder" in str(plan(["a.jpg"], rules(output="out", overwrite=True)).failed[0])
+    assert "not a folder" in str(plan(["a.jpg"], rules(output="file/below")).failed[0])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_write_permission() -> None:
+    touch("a.jpg")
+    Path("out").mkdir(mode=0o500)
+    assert "cannot be written" in str(plan(["a.jpg"], rules(output="out")).failed[0])
+
+
+def test_symbolic_links() -> None:
+    touch("far/a.jpg", "far/d/b.jpg")
+    Path("in").mkdir()
+    os.symlink("../far/a.jpg", "in/link.jpg")
+    os.symlink("../far/d", "in/dir")
+    os.symlink("..", "in/loop")
+    work = plan(["in"], rules(recursive=True, output="out"))
+    assert work.items == ()
+    assert "--follow-symlinks" in str(work.nothing_found())
+    assert pairs(plan(["in/link.jpg"], rules())) == {"in/link.jpg": "in/link_derained.jpg"}
+    followed = pairs(plan(["in"], rules(recursive=True, follow_symlinks=True, output="out")))
+    assert "in/link.jpg" in followed
+    assert "in/dir/b.jpg" in followed
+    assert len(followed) <= 5
+
+
+def test_a_dangling_link_is_left_to_the_reader() -> None:
+    os.symlink("nowhere", "a.jpg")
+    assert list(pairs(plan(["a.jpg"], rules()))) == ["a.jpg"]
+
+
+def test_missing_inputs_concern_themselves_only() -> None:
+    touch("a.jpg")
+    work = plan(["gone.jpg", "a.jpg", ""], rules())
+    assert list(pairs(work)) == ["a.jpg"]
+    assert [e.exit_code for e in work.failed] == [3, 3]
+
+
+def test_a_folder_named_like_a_picture_is_passed_over_with_a_note() -> None:
+    touch("in/x.png/a.jpg", "in/b.jpg")
+    work = plan(["in"], rules())
+    assert list(pairs(work)) == ["in/b.jpg"]
+    assert work.notes == (("in/x.png", "is a folder: passed over"),)
+    assert "-r" in str(plan(["in"], rules(include=("zz",))).nothing_found())
+
+
+def test_deep_trees_need_no_recursion() -> None:
+    place = Path(*["d"] * 400)
+    place.mkdir(parents=True)
+    (place / "a.jpg").write_bytes(b"x")
+    assert len(plan(["d"], rules(recursive=True, output="out")).items) == 1
+
+
+def test_order_is_that_of_the_names_bytes() -> None:
+    touch(*(f"in/{n}.jpg" for n in ("b", "a", "Z", "é", "10", "9")))
+    sources = [item.source for item in plan(["in"], rules()).items]
+    assert sources == sorted(sources, key=os.fsencode)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files() -> None:
+    import tracemalloc
+
+    Path("in").mkdir()
+    for number in range(100_000):
+        os.close(os.open(f"in/{number:06d}.jpg", os.O_CREAT | os.O_WRONLY))
+    tracemalloc.start()
+    assert len(plan(["in"], rules(output="out")).items) == 100_000
+    assert tracemalloc.get_traced_memory()[1] < 250 << 20
