@@ -178,6 +178,11 @@ class _Planner:
         self.own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
 
     def plan(self) -> WorkList:
+        if self.rules.output is not None:
+            root = os.path.dirname(self.rules.output) if self.output_file else self.rules.output
+            problem = _folder_problem(root)
+            if problem is not None:
+                raise problem
         found = self._without_own_outputs(list(self._find()))
         targets = [self._target(one) for one in found]
         found, targets = self._without_collisions(found, targets)

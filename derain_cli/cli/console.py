@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from derain_cli.errors import DerainError, printable, resource_error_from
+from derain_cli.errors import DerainError, ResourceError, printable, resource_error_from
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -37,6 +37,9 @@ __all__ = [
     "print_json",
     "signals",
 ]
+
+_NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
+"""What the dynamic loader says when a library does not fit into the memory left."""
 
 _SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
 
@@ -91,6 +94,8 @@ def debug_wanted(arguments: list[str] | None = None) -> bool:
 def as_derain_error(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError:
     """The error to tell: as it is, as what it stands for, or as a bug of ours; about `path` if it names none."""
     known = error if isinstance(error, DerainError) else resource_error_from(error, path)
+    if known is None and isinstance(error, ImportError) and any(words in str(error) for words in _NO_ROOM):
+        known = ResourceError("not enough memory to load torch", hint="close other programs, or raise the limit")
     if known is None:
         first = (str(error).strip().splitlines() or [""])[0]
         known = DerainError(

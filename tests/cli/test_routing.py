@@ -121,6 +121,16 @@ def test_a_full_disk_met_anywhere_is_6(derain: Derain, monkeypatch: pytest.Monke
     assert derain("a.png").code == 6
 
 
+def test_no_memory_for_libraries_is_6(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    def large(*_: object) -> None:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("derain_cli.worklist.plan", large)
+    ended = derain("a.png")
+    assert ended.code == 6
+    assert "not enough memory" in ended.err
+
+
 def test_main_puts_signal_handlers_back() -> None:
     import signal
 
