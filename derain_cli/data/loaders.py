@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -22,6 +23,10 @@ def auto_workers() -> int:
     """Loading processes for this machine: one beside the network on a laptop, up to 12 on a large machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(12, cores - 2))
+
+
+def _start_method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def _start_worker(_: int) -> None:
@@ -52,6 +57,9 @@ class BatchStream:
             num_workers=workers,
             worker_init_fn=_start_worker if workers else None,
             prefetch_factor=4 if workers else None,
+            # Never a plain fork: this process has threads by now (torch, OpenCV), and a forked child that touches
+            # OpenCV's pool of them waits for ever.
+            multiprocessing_context=_start_method() if workers else None,
             pin_memory=pin,
             # A generator of its own: drawing the workers' seed must not advance the global one.
             generator=torch.Generator(),

@@ -1,0 +1,110 @@
+"""Batches in order, the same from any start and with any number of processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from derain_cli.config import DataConfig
+from derain_cli.data.datasets import TrainingPatches, check_sources
+from derain_cli.data.loaders import BatchStream, auto_workers
+from derain_cli.data.registry import find_pairs
+from derain_cli.errors import DerainError, InputError, TrainingError
+
+BATCH, STEPS = 3, 6
+
+
+@pytest.fixture(scope="module")
+def patches(pair_folder) -> TrainingPatches:
+    sources = check_sources([find_pairs(pair_folder)], [], [], 32)
+    return TrainingPatches(sources, DataConfig(patch=32), seed=4, length=BATCH * STEPS)
+
+
+def batches(patches, start=0, workers=0) -> list[torch.Tensor]:
+    return list(BatchStream(patches, BATCH, start, workers))
+
+
+def test_batches_are_the_items_in_order(patches):
+    found = batches(patches)
+    assert len(found) == STEPS
+    assert {tuple(b.shape) for b in found} == {(BATCH, 2, 3, 32, 32)}
+    assert {b.dtype for b in found} == {torch.uint8}
+    items = torch.stack([patches[i][0] for i in range(BATCH * STEPS)])
+    assert torch.equal(torch.cat(found), items)
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, STEPS])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_start_is_the_tail_whatever_the_number_of_processes(patches, start, workers):
+    whole, tail = batches(patches), batches(patches, start, workers)
+    assert len(tail) == STEPS - start
+    assert all(torch.equal(a, b) for a, b in zip(whole[start:], tail, strict=True))
+
+
+def test_the_global_generators_are_left_alone(patches):
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    before = torch.random.get_rng_state()
+    list(BatchStream(patches, BATCH, 0, 0))
+    list(BatchStream(patches, BATCH, 4, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Plain(Dataset):
+    """Items that take a while, are bad, or are not there at all."""
+
+    def __init__(self, seconds=0.0, bad=0, error: Exception | None = None, die=False):
+        self.seconds, self.bad, self.error, self.die = seconds, bad, error, die
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        time.sleep(self.seconds)
+        if index == 5 and self.error is not None:
+            raise self.error
+        if self.die and multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return torch.zeros(2, 3, 4, 4, dtype=torch.uint8), self.bad
+
+
+def test_waiting_and_bad_files_are_counted():
+    stream = BatchStream(Plain(seconds=0.01, bad=2), 2, 0, 0)
+    assert (stream.waited, stream.bad) == (0.0, 0)
+    for _ in stream:
+        time.sleep(0.05)  # the network's own time is no waiting
+    assert 8 * 0.01 <= stream.waited < 4 * 0.05
+    assert stream.bad == 16
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_a_file_arrives_as_one_of_ours(workers):
+    stream = BatchStream(Plain(error=InputError("truncated", path="a.png")), 2, 0, workers)
+    with pytest.raises(DerainError, match="truncated") as caught:
+        list(stream)
+    assert caught.value.exit_code == 3
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_errors_arrive_as_they_are(workers):
+    with pytest.raises(ZeroDivisionError):
+        list(BatchStream(Plain(error=ZeroDivisionError("x")), 2, 0, workers))
+
+
+def test_a_process_that_dies_ends_the_run_in_one_line():
+    with pytest.raises(TrainingError, match="a data-loading process died") as caught:
+        list(BatchStream(Plain(die=True), 2, 0, 1))
+    assert "data.workers=0" in str(caught.value)
+
+
+def test_number_of_processes_for_this_machine(monkeypatch):
+    for cores, expected in ((1, 1), (2, 1), (4, 2), (16, 12), (128, 12)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        assert auto_workers() == expected
