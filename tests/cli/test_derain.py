@@ -21,6 +21,7 @@ from PIL import Image
 import derain_cli.batch
 from derain_cli.checkpoint import Card, save_weights
 from derain_cli.errors import InputError, ResourceError
+from derain_cli.frames import images
 from derain_cli.frames.images import read_photo, read_rgb
 from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, noise, photo, snapshot
@@ -143,7 +144,7 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
     import time
 
     lock, held, most = threading.Lock(), [0], [0]
-    read, write = derain_cli.batch.read_photo, derain_cli.batch.write_photo
+    read, write = images.read_photo, images.write_photo
 
     def reading(*args: Any, **options: Any) -> Any:
         with lock:
@@ -483,7 +484,7 @@ def test_a_device_that_is_not_there_is_6(derain: Derain) -> None:
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.ENOSPC) -> None:
     """Lets `after` files be written; then the disk is full."""
-    atomic = derain_cli.frames.images.atomic_file
+    atomic = images.atomic_file  # type: ignore[attr-defined]
     count = iter(range(1000))
 
     @contextmanager
@@ -493,7 +494,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.E
                 raise OSError(number, os.strerror(number))
             yield temporary
 
-    monkeypatch.setattr(derain_cli.frames.images, "atomic_file", limited)
+    monkeypatch.setattr(images, "atomic_file", limited)
 
 
 @pytest.mark.parametrize("jobs", ["0", "1"])
