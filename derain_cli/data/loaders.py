@@ -73,8 +73,12 @@ class BatchStream:
                 patches, bad = cast(tuple[Tensor, Tensor], next(batches))
             except StopIteration:
                 return
-            except DerainError:
-                raise
+            except DerainError as error:
+                # From another process it comes with that process's traceback for a reason; its last line is ours.
+                head, _, last = error.reason.rstrip().rpartition("\n")
+                if not head:
+                    raise
+                raise type(error)(last.partition(": ")[2]) from error
             except RuntimeError as error:
                 if "DataLoader worker" in str(error):
                     raise TrainingError("a data-loading process died", hint="--set data.workers=0 shows why") from error

@@ -39,8 +39,7 @@ def test_batches_are_the_items_in_order(patches):
     assert torch.equal(torch.cat(found), items)
 
 
-@pytest.mark.parametrize("start", [0, 1, 4, STEPS])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("start", "workers"), [(0, 0), (1, 0), (4, 0), (STEPS, 0), (1, 2)])
 def test_a_start_is_the_tail_whatever_the_number_of_processes(patches, start, workers):
     whole, tail = batches(patches), batches(patches, start, workers)
     assert len(tail) == STEPS - start
@@ -89,13 +88,12 @@ def test_an_error_of_a_file_arrives_as_one_of_ours(workers):
     with pytest.raises(DerainError, match="truncated") as caught:
         list(stream)
     assert caught.value.exit_code == 3
-    assert str(caught.value).isprintable()
+    assert str(caught.value) == "a.png: truncated"
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_other_errors_arrive_as_they_are(workers):
+def test_other_errors_arrive_as_they_are():
     with pytest.raises(ZeroDivisionError):
-        list(BatchStream(Plain(error=ZeroDivisionError("x")), 2, 0, workers))
+        list(BatchStream(Plain(error=ZeroDivisionError("x")), 2, 0, 0))
 
 
 def test_a_process_that_dies_ends_the_run_in_one_line():
