@@ -55,6 +55,9 @@ def make_network(config: ModelConfig | None = None, seed: int = 0) -> SemiDRDNet
                 nn.init.normal_(module.bias, 0, 0.2)
             elif isinstance(module, nn.PReLU):
                 nn.init.uniform_(module.weight, 0.05, 0.5)
+        for net in (model.rrn, model.drn):
+            if net is not None:
+                net.tail.reset_parameters()  # a fresh one hardly changes the picture
     return model.eval()
 
 

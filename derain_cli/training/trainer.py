@@ -90,7 +90,7 @@ class Trainer:
             fused=device.type in {"cpu", "cuda"},
         )
         self._forward = cast(SemiDRDNet, torch.compile(self.model)) if config.loop.compile else self.model
-        self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self._buffers = list(self.model.buffers())
         self._frozen = False
         self.step = self.bad_steps = self.skipped = 0
 
@@ -121,7 +121,8 @@ class Trainer:
             self._update_average()
             self.bad_steps = 0
         else:
-            torch._foreach_copy_(self._buffers, kept)
+            for buffer, value in zip(self._buffers, kept, strict=True):
+                buffer.copy_(value)
             self.bad_steps += 1
             self.skipped += 1
         self.step += 1
@@ -149,7 +150,7 @@ class Trainer:
         # While there are few steps to average over, the average follows quickly.
         decay = min(self.config.optim.ema, (1 + self.step) / (10 + self.step))
         ours = [*self.average.parameters(), *(b for b in self.average.buffers() if b.is_floating_point())]
-        theirs = [*self.model.parameters(), *self._buffers]
+        theirs = [*self.model.parameters(), *(b for b in self._buffers if b.is_floating_point())]
         torch._foreach_lerp_([t.data for t in ours], [t.data for t in theirs], 1 - decay)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -172,17 +173,22 @@ class Trainer:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-        optimizer: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            index, _, key = name.partition(".")
-            optimizer.setdefault(int(index), {})[key] = value
         try:
+            parameters = list(self.model.parameters())
+            optimizer: dict[int, dict[str, Tensor]] = {}
+            for name, value in part("optimizer.").items():
+                index, _, key = name.partition(".")
+                # The fused optimiser goes through memory in order: moments must lie there as their parameter does.
+                like = parameters[int(index)]
+                if value.shape == like.shape:
+                    value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
+                optimizer.setdefault(int(index), {})[key] = value
             self.model.load_state_dict(part("model."))
             if self.average is not self.model:
                 self.average.load_state_dict(part("average."))
             self.objective.load_state_dict(part("objective."))
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, LookupError) as error:
             raise TrainingError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from error
         self.step, self.bad_steps, self.skipped = state["step"], state["bad_steps"], state["skipped"]

@@ -58,6 +58,15 @@ def test_layers_of_the_paper():
     assert {k: tuple(v.shape) for k, v in build().state_dict().items()} == expected
 
 
+@pytest.mark.parametrize("config", FORMS, ids=name)
+def test_a_fresh_network_nearly_passes_the_picture_on(config):
+    rainy = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        layers = build(config).train()(rainy)
+    assert float((layers.derained - rainy).abs().mean()) < 0.02
+    assert bool(layers.rain.any())
+
+
 def test_slopes_start_at_a_quarter():
     slopes = [m.weight for m in build().modules() if isinstance(m, nn.PReLU)]
     assert len(slopes) == 2 * 17

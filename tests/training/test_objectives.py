@@ -1,0 +1,64 @@
+"""The supervised objective is eq. 10 to 12 without the contrastive term."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from derain_cli.config import ModelConfig, OptimConfig
+from derain_cli.training.objectives import Supervised
+
+TINY = ModelConfig(width=4, blocks=1)
+
+
+def batch(seed=0) -> torch.Tensor:
+    return torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.5])
+def test_the_sum_is_the_paper_s(network, weight):
+    model, pairs = network(TINY), batch()
+    losses = Supervised(OptimConfig(rain_weight=weight), autocast=False)(model, pairs, step=0)
+    rainy, clean = pairs[:, 0], pairs[:, 1]
+    layers = model(rainy)
+    detail = (layers.derained - clean).abs().mean()
+    rain = (layers.rain - (rainy - clean)).abs().mean()  # eq. 11 as written: f(O) against O - B
+    assert float(losses.total.detach()) == pytest.approx(float((detail + weight * rain).detach()), abs=1e-6)
+    assert float(losses.parts["detail"]) == pytest.approx(float(detail.detach()), abs=1e-6)
+    assert float(losses.parts["rain"]) == pytest.approx(float(rain.detach()), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["l1", "charbonnier", "log_l1"])
+def test_the_gradient_reaches_every_parameter_and_the_parts_carry_none(network, loss):
+    model = network(TINY).train()
+    losses = Supervised(OptimConfig(loss=loss), autocast=False)(model, batch(), step=3)
+    assert all(not part.requires_grad for part in losses.parts.values())
+    losses.total.backward()
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
+def test_nothing_to_repair_costs_nothing(network):
+    model = network(TINY)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    clean = torch.rand(1, 3, 16, 16)
+    losses = Supervised(OptimConfig(), autocast=False)(model, torch.stack([clean, clean], dim=1), step=0)
+    assert float(losses.total.detach()) == 0.0
+
+
+def test_under_autocast_the_losses_are_still_float32_and_near(network):
+    model, pairs = network(TINY), batch()
+    half = Supervised(OptimConfig(), autocast=True)(model, pairs, step=0)
+    full = Supervised(OptimConfig(), autocast=False)(model, pairs, step=0)
+    assert half.total.dtype == torch.float32
+    assert float(half.total.detach()) == pytest.approx(float(full.total.detach()), rel=0.02)
+    assert float(half.total.detach()) != float(full.total.detach())
+
+
+def test_there_is_no_state():
+    objective = Supervised(OptimConfig(), autocast=False)
+    assert objective.state_dict() == {}
+    objective.load_state_dict({})
+    with pytest.raises(ValueError, match="bank"):
+        objective.load_state_dict({"bank": torch.zeros(1)})
