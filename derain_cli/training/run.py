@@ -44,7 +44,14 @@ from derain_cli.config import RestoreOptions, TrainConfig, differing_keys, to_ma
 from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
 from derain_cli.data.loaders import BatchStream
 from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos
-from derain_cli.errors import DestinationError, NothingToDoError, TrainingError, UsageError, WeightsError
+from derain_cli.errors import (
+    DestinationError,
+    NothingToDoError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+    resource_error_from,
+)
 from derain_cli.evaluation import Evaluation, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import fold
@@ -151,9 +158,17 @@ class _Log:
     def forget_after(self, step: int) -> None:
         """Drop what a killed run wrote past its last checkpoint: those steps will be done again."""
         if self.path.exists():
-            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            atomic_bytes(self.path, "".join(line + "\n" for line in kept).encode(), overwrite=True)
+            kept = []
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+            atomic_bytes(self.path, "".join(kept).encode(), overwrite=True)
+
+    def close(self) -> None:
+        """TensorBoard writes in the background: without this the end of a run is lost."""
+        if self.board is not None:
+            self.board.close()
 
 
 def _open_log(folder: Path, listener: Listener, step: int) -> _Log:
@@ -253,19 +268,26 @@ def _commit() -> str:
     return __version__
 
 
+def _refuse_folder(plan: RunPlan) -> None:
+    """See that the run folder may be written to, before anything is."""
+    if (plan.out / "run.json").exists():
+        if not plan.resume:
+            raise DestinationError("there is a run here already", path=plan.out, hint="--resume goes on with it")
+    elif plan.resume:
+        raise NothingToDoError("no run to resume here", path=plan.out, hint="leave --resume out to start one")
+    elif plan.out.exists() and not plan.out.is_dir():
+        raise DestinationError("not a folder", path=plan.out, hint="choose another -o")
+    elif plan.out.exists() and any(p.name != "validation" for p in plan.out.iterdir()):
+        raise DestinationError("the folder is not empty", path=plan.out, hint="choose another -o")
+
+
 def _claim(plan: RunPlan, record: dict[str, Any], listener: Listener) -> None:
     """Make the run folder, or see that a resumed run agrees with it."""
     path = plan.out / "run.json"
     if not path.exists():
-        if plan.resume:
-            raise NothingToDoError("no run to resume here", path=plan.out, hint="leave --resume out to start one")
-        if plan.out.exists() and any(p.name != "validation" for p in plan.out.iterdir()):
-            raise DestinationError("the folder is not empty", path=plan.out, hint="choose another -o")
         plan.out.mkdir(parents=True, exist_ok=True)
         atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
         return
-    if not plan.resume:
-        raise DestinationError("there is a run here already", path=plan.out, hint="--resume goes on with it")
     before = json.loads(path.read_text(encoding="utf-8"))
     binding = ("config", "data", "start")
     different = [key for part in binding for key in differing_keys({part: before[part]}, {part: record[part]})]
@@ -430,6 +452,7 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
         if weights.config != config.model:
             keys = ", ".join(differing_keys(to_mapping(weights.config), to_mapping(config.model)))
             raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=weights.path)
+    _refuse_folder(plan)
     sources, held = _prepare(plan)
     for rejected in sources.rejected:
         listener.note(f"not used: {rejected}")
@@ -445,9 +468,15 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
     run = _Run(plan, trainer, held, _Log(plan.out / "log.jsonl"), listener)
     if plan.resume:
         run.restore()
-    run.log = _open_log(plan.out, listener, trainer.step)
-    with _signals() as caught:
-        return _loop(run, sources, caught)
+    try:
+        run.log = _open_log(plan.out, listener, trainer.step)
+        with _signals() as caught, contextlib.closing(run.log):
+            return _loop(run, sources, caught)
+    except OSError as error:
+        full = resource_error_from(error, plan.out)
+        if full is None:
+            raise
+        raise full from error
 
 
 def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResult:

@@ -1,0 +1,551 @@
+"""A run is a folder: what is in it, and that a run which was stopped, or killed, goes on to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derain_cli import checkpoint
+from derain_cli.checkpoint import latest_checkpoint, load_weights, save_weights
+from derain_cli.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
+from derain_cli.data.registry import Pair, PairGroup, find_pairs
+from derain_cli.errors import (
+    DestinationError,
+    NothingToDoError,
+    ResourceError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+)
+from derain_cli.evaluation import evaluate
+from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.restorer import Restorer
+from derain_cli.training import run
+from derain_cli.training.run import RunPlan, SilentListener, _hold_back, _prepare, train
+
+TINY = ModelConfig(width=4, blocks=1)
+STEPS = 7
+CONFIG = TrainConfig(
+    model=TINY,
+    data=DataConfig(patch=32, batch=2, workers=0),
+    optim=OptimConfig(steps=STEPS, lr=1e-2, schedule="cosine", ema=0.9, freeze_norm=0.8, precision="fp32"),
+    loop=LoopConfig(seed=3, log_every=1, validate_every=3, checkpoint_every=2, threads=1),
+)
+
+
+class Stop(Exception):
+    """Stands for a process that dies: nothing of ours handles it."""
+
+
+class Recorder(SilentListener):
+    """Remembers what it is told; interrupts or dies where it is asked to."""
+
+    def __init__(self, interrupt_at=0, die_at=0, die_validating=0):
+        self.interrupt_at, self.die_at, self.die_validating = interrupt_at, die_at, die_validating
+        self.begun: list[int] = []
+        self.steps: list[int] = []
+        self.losses: dict[int, float] = {}
+        self.validations: list[tuple[int, float, bool]] = []
+        self.notes: list[str] = []
+
+    def started(self, step, total, batch):
+        self.begun.append(step)
+
+    def stepped(self, report, patches_per_second, waiting_share):
+        self.steps.append(report.step)
+        self.losses[report.step] = report.loss
+        if report.step == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if report.step == self.die_at:
+            raise Stop
+
+    def validated(self, step, evaluation, best):
+        self.validations.append((step, evaluation.mean_psnr(), best))
+        if step == self.die_validating:
+            raise Stop
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, pairs) -> Path:
+    """Eight pairs; not to be written to."""
+    return pairs(tmp_path_factory.mktemp("set"), count=8, height=36, width=40)
+
+
+@pytest.fixture
+def plan(tmp_path, data) -> RunPlan:
+    return RunPlan(out=tmp_path / "run", config=CONFIG, datasets=(data,), device="cpu")
+
+
+def change(plan: RunPlan, **sections) -> RunPlan:
+    """The plan with some settings changed: `change(plan, optim={"lr": 1.0})`."""
+    parts = {name: dataclasses.replace(getattr(plan.config, name), **values) for name, values in sections.items()}
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, **parts))
+
+
+def resumed(plan: RunPlan, **changes) -> RunPlan:
+    return dataclasses.replace(plan, resume=True, **changes)
+
+
+def final(out: Path):
+    """All that a run is: tensors and state of its last checkpoint, and its best and last weights."""
+    found = latest_checkpoint(out / "checkpoints")
+    assert found is not None
+    tensors, state, damaged = found
+    assert damaged == []
+    weights = {f"{name}.{k}": v for name in ("best", "last") for k, v in weights_of(out, name).tensors.items()}
+    return tensors | weights, state, [weights_of(out, name).card.scores for name in ("best", "last")]
+
+
+def weights_of(out: Path, name: str):
+    return load_weights(out / f"{name}.safetensors")
+
+
+def assert_same_bits(one, other):
+    assert set(one[0]) == set(other[0])
+    assert [k for k, v in one[0].items() if not torch.equal(v, other[0][k])] == []
+    assert one[1:] == other[1:]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, data):
+    """The end of a run that nothing happened to, and what its listener was told."""
+    listener = Recorder()
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    result = train(RunPlan(out=out, config=CONFIG, datasets=(data,), device="cpu"), listener)
+    assert result.finished
+    return final(out), listener, result, out
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+# --- one run ----------------------------------------------------------------------------------------------------
+
+
+def test_an_unbroken_run_does_what_it_says(unbroken):
+    (tensors, state, _), listener, result, out = unbroken
+    assert listener.begun == [0]
+    assert listener.steps == list(range(1, STEPS + 1))
+    assert [step for step, _, _ in listener.validations] == [3, 6, 7]
+    assert (result.step, result.finished, result.stopped) == (STEPS, True, "")
+    assert result.weights == out / "best.safetensors"
+    assert result.best_psnr == state["best"] == max(psnr for _, psnr, _ in listener.validations)
+    assert state["step"] == STEPS
+    assert {key.split(".")[0] for key in tensors} == {"model", "average", "optimizer", "best", "last"}
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step-000000006", "step-000000007"]
+    assert len(list((out / "pictures").iterdir())) == 3
+
+
+def test_the_log_has_every_step_and_validation(unbroken):
+    _, listener, _, out = unbroken
+    records = log(out)
+    steps = [record for record in records if record["kind"] == "train"]
+    assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
+    assert [record["loss"] for record in steps] == [listener.losses[n] for n in range(1, STEPS + 1)]
+    needed = {"loss", "loss_detail", "loss_rain", "grad_norm", "lr", "patches_per_second", "waiting_share", "skipped"}
+    assert all(needed <= set(record) for record in steps)
+    checks = [record for record in records if record["kind"] == "validation"]
+    assert [(r["step"], r["mean_psnr_rgb"]) for r in checks] == [(s, p) for s, p, _ in listener.validations]
+
+
+def test_the_best_weights_score_what_their_card_says(unbroken, data):
+    _, listener, result, out = unbroken
+    weights = weights_of(out, "best")
+    assert weights.config == TINY
+    card = weights.card
+    best_step = next(step for step, psnr, _ in listener.validations if psnr == result.best_psnr)
+    assert (card.steps, card.patches) == (best_step, best_step * 2)
+    assert card.recipe == to_mapping(CONFIG) | {"start": None}
+    assert data.name in str(card.trained_on)
+    (name,) = card.scores
+    assert set(card.scores[name]) == {"rgb", "y", "pictures"}
+    held = _hold_back(find_pairs(data).groups)[1]
+    assert card.scores[name]["pictures"] == len(held[0].pairs)
+    found = evaluate(Restorer.from_pretrained(out / "best.safetensors", device="cpu"), held)
+    assert found.mean_psnr() == pytest.approx(result.best_psnr, abs=1e-9)
+    for protocol in ("rgb", "y"):
+        assert card.scores[name][protocol]["output"] == pytest.approx(found.after[name][protocol], abs=1e-4)
+        assert card.scores[name][protocol]["input"] == pytest.approx(found.before[name][protocol], abs=1e-4)
+
+
+def test_tensorboard_is_told_the_same_and_it_is_on_disk_when_the_run_ends(plan, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    kept = []  # TensorBoard's own writer flushes when it is collected, which at the end of a process it is not
+
+    def keep(*args):
+        kept.append(real(*args))
+        return kept[-1]
+
+    real = run._open_log
+    monkeypatch.setattr(run, "_open_log", keep)
+    listener = Recorder()
+    train(plan, listener)
+    events = accumulator.EventAccumulator(str(plan.out / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("train/loss")] == list(range(1, STEPS + 1))
+    found = {e.step: e.value for e in events.Scalars("validation/mean_psnr_rgb")}
+    assert found == pytest.approx({step: psnr for step, psnr, _ in listener.validations}, rel=1e-5)
+    assert events.Tags()["images"] == ["validation"]
+
+
+def test_the_caller_s_signal_handlers_are_given_back(plan):
+    before = signal.getsignal(signal.SIGTERM)
+    train(change(plan, optim={"steps": 2}))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- going on ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_stopped_at_any_step_it_goes_on_to_the_same_bits(plan, unbroken, step):
+    """Before the first validation, at one, at a checkpoint, between two."""
+    listener = Recorder(interrupt_at=step)
+    result = train(plan, listener)
+    assert (result.step, result.finished, result.stopped) == (step, False, "SIGTERM")
+    assert listener.steps == list(range(1, step + 1))
+    again = Recorder()
+    result = train(resumed(plan), again)
+    assert result.finished
+    assert again.begun == [step]
+    assert again.notes == []
+    assert_same_bits(final(plan.out), unbroken[0])
+    assert listener.losses | again.losses == unbroken[1].losses
+    assert [r["step"] for r in log(plan.out)] == [r["step"] for r in log(unbroken[3])]
+
+
+@pytest.mark.parametrize("fault", [{"die_at": 1}, {"die_at": 5}, {"die_validating": 6}, {"die_validating": 3}])
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(plan, unbroken, fault):
+    """Steps since the last checkpoint are done again, and the log has them once."""
+    with pytest.raises(Stop):
+        train(plan, Recorder(**fault))
+    with (plan.out / "log.jsonl").open("a") as file:
+        file.write('{"kind": "train", "step": 7, "los')  # killed while it wrote
+    again = Recorder()
+    assert train(resumed(plan), again).finished
+    died = next(iter(fault.values()))
+    assert again.begun == [(died - 1) // 2 * 2]
+    assert_same_bits(final(plan.out), unbroken[0])
+    kept = [{k: r.get(k) for k in ("kind", "step", "loss", "mean_psnr_rgb")} for r in log(plan.out)]
+    assert kept == [{k: r.get(k) for k in ("kind", "step", "loss", "mean_psnr_rgb")} for r in log(unbroken[3])]
+
+
+def test_one_step_at_a_time_to_the_same_bits(plan, unbroken):
+    """`minutes` runs out after every single step."""
+    result = train(dataclasses.replace(plan, minutes=0))
+    for step in range(1, STEPS):
+        assert (result.step, result.finished, result.stopped) == (step, False, "time")
+        result = train(resumed(plan, minutes=0))
+    assert result.finished
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+def test_a_second_run_elsewhere_has_the_same_bits_and_another_seed_has_not(plan, unbroken, tmp_path):
+    train(plan)
+    assert_same_bits(final(plan.out), unbroken[0])
+    other = dataclasses.replace(change(plan, loop={"seed": 4}), out=tmp_path / "other")
+    train(other)
+    key = "model.rrn.head.weight"
+    assert not torch.equal(final(other.out)[0][key], unbroken[0][0][key])
+
+
+def test_a_finished_run_has_nothing_left_to_do(plan, unbroken):
+    train(plan)
+    listener = Recorder()
+    result = train(resumed(plan), listener)
+    assert (result.step, result.finished, listener.steps) == (STEPS, True, [])
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_told(plan, unbroken):
+    train(plan, Recorder(interrupt_at=6))
+    newest = plan.out / "checkpoints" / "step-000000006" / "state.safetensors"
+    blob = bytearray(newest.read_bytes())
+    blob[len(blob) // 2] ^= 4
+    newest.write_bytes(blob)
+    listener = Recorder()
+    assert train(resumed(plan), listener).finished
+    assert listener.begun == [4]
+    assert any("damaged" in note and "step-000000006" in note for note in listener.notes)
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+def test_all_checkpoints_damaged_is_an_error(plan):
+    train(plan, Recorder(interrupt_at=2))
+    for file in (plan.out / "checkpoints").rglob("state.json"):
+        file.write_text("{}")
+    with pytest.raises(WeightsError):
+        train(resumed(plan))
+
+
+def test_without_any_checkpoint_it_starts_from_its_beginning(plan, unbroken):
+    train(plan, Recorder(interrupt_at=1))
+    shutil.rmtree(plan.out / "checkpoints")
+    listener = Recorder()
+    train(resumed(plan), listener)
+    assert listener.begun == [0]
+    assert any("no checkpoint yet" in note for note in listener.notes)
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(plan, unbroken, monkeypatch):
+    real = checkpoint.atomic_bytes
+
+    def full(path, *args, **kwargs):
+        if "step-000000004" in str(path):
+            raise ResourceError("no space left on the disk", path=path)
+        real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "atomic_bytes", full)
+        with pytest.raises(ResourceError) as caught:
+            train(plan)
+    assert caught.value.exit_code == 6
+    found = latest_checkpoint(plan.out / "checkpoints")
+    assert found is not None
+    assert found[1]["step"] == 2
+    assert train(resumed(plan)).finished
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+def test_a_full_disk_at_the_log_is_a_resource_error_too(plan, monkeypatch):
+    real = Path.open
+
+    def full(self, mode="r", *args, **kwargs):
+        if self.name == "log.jsonl" and "a" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ResourceError) as caught:
+        train(plan)
+    assert str(plan.out) in str(caught.value)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("source", ["pairs", "photos"])
+def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(plan, source, data):
+    plan.out.mkdir()
+    (plan.out / "holiday.txt").write_text("mine")
+    if source == "photos":
+        plan = dataclasses.replace(plan, datasets=(), photos=(data / "norain",))
+    with pytest.raises(DestinationError) as caught:
+        train(plan)
+    assert caught.value.exit_code == 7
+    assert tree(plan.out) == {"holiday.txt": b"mine"}
+
+
+def test_a_file_is_no_run_folder(plan):
+    plan.out.write_text("mine")
+    with pytest.raises(DestinationError):
+        train(plan)
+    assert plan.out.read_text() == "mine"
+
+
+def test_a_run_that_is_there_is_refused_without_resume(plan):
+    train(plan, Recorder(interrupt_at=1))
+    before = tree(plan.out)
+    with pytest.raises(DestinationError, match="--resume"):
+        train(plan)
+    assert tree(plan.out) == before
+
+
+def test_no_run_to_resume(plan):
+    with pytest.raises(NothingToDoError, match="no run to resume"):
+        train(resumed(plan))
+    assert not plan.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"optim": {"lr": 0.5}}, "config.optim.lr"),
+        ({"data": {"batch": 3}}, "config.data.batch"),
+        ({"loop": {"seed": 9}}, "config.loop.seed"),
+        ({"model": {"width": 5}}, "config.model.width"),
+    ],
+)
+def test_other_settings_are_refused_by_name(plan, sections, key):
+    train(plan, Recorder(interrupt_at=2))
+    before = tree(plan.out)
+    with pytest.raises(UsageError) as caught:
+        train(change(resumed(plan), **sections))
+    assert key in str(caught.value)
+    assert "--force" in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert tree(plan.out) == before
+
+
+def test_force_goes_on_with_other_settings_and_says_so(plan, unbroken):
+    train(plan, Recorder(interrupt_at=2))
+    other = change(resumed(plan, force=True), optim={"lr": 0.02})
+    listener = Recorder()
+    assert train(other, listener).finished
+    assert listener.begun == [2]
+    assert any("config.optim.lr" in note for note in listener.notes)
+    assert log(plan.out)[2]["lr"] == pytest.approx(2 * log(unbroken[3])[2]["lr"])
+    assert train(resumed(other, force=False)).finished  # the new settings are now the run's
+
+
+def test_force_cannot_make_another_network_fit(plan):
+    train(plan, Recorder(interrupt_at=2))
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(change(resumed(plan, force=True), model={"width": 5}))
+
+
+def test_other_data_are_refused(plan, tmp_path, pairs):
+    mine = dataclasses.replace(plan, datasets=(pairs(tmp_path / "mine", count=8, height=36, width=40),))
+    train(mine, Recorder(interrupt_at=2))
+    moved = shutil.move(tmp_path / "mine", tmp_path / "moved")
+    assert train(resumed(mine, datasets=(Path(moved),), minutes=0)).step == 3  # the same files elsewhere are fine
+    pairs(Path(moved), count=9, height=36, width=40)
+    with pytest.raises(UsageError, match="data"):
+        train(resumed(mine, datasets=(Path(moved),)))
+
+
+def test_another_machine_is_noted_not_refused(plan):
+    train(plan, Recorder(interrupt_at=2))
+    record = json.loads((plan.out / "run.json").read_text())
+    record["environment"]["torch"] = "1.0"
+    (plan.out / "run.json").write_text(json.dumps(record))
+    listener = Recorder()
+    assert train(resumed(plan), listener).finished
+    assert any("torch" in note and "not to the same bits" in note for note in listener.notes)
+
+
+def test_nothing_to_train_or_to_validate_on(plan, tmp_path, data):
+    with pytest.raises(UsageError, match="nothing to train on"):
+        train(dataclasses.replace(plan, datasets=()))
+    with pytest.raises(UsageError, match="nothing to validate on"):
+        train(dataclasses.replace(plan, datasets=(), layers=(data,)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToDoError, match="no photos found"):
+        train(dataclasses.replace(plan, datasets=(), photos=(tmp_path / "empty",)))
+    assert not plan.out.exists()
+
+
+def test_a_device_that_is_not_there(plan):
+    with pytest.raises(ResourceError):
+        train(dataclasses.replace(plan, device=f"cuda:{torch.cuda.device_count() + 3}"))
+    assert not plan.out.exists()
+
+
+# --- starting weights -------------------------------------------------------------------------------------------
+
+
+def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network):
+    model = network(TINY, seed=7)
+    for name, seed in (("a", 7), ("b", 8)):
+        save_weights(tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card())
+    started = dataclasses.replace(plan, start=str(tmp_path / "a.safetensors"))
+    train(change(started, optim={"steps": 1, "lr": 1e-9, "ema": 0.0}), Recorder())
+    tensors = final(plan.out)[0]
+    for key, value in model.named_parameters():
+        assert torch.allclose(tensors[f"model.{key}"], value, atol=1e-6)
+    assert weights_of(plan.out, "last").card.recipe["start"] == str(tmp_path / "a.safetensors")
+    with pytest.raises(UsageError, match="start"):
+        train(
+            change(resumed(started, start=str(tmp_path / "b.safetensors")), optim={"steps": 1, "lr": 1e-9, "ema": 0.0})
+        )
+
+
+def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tmp_path, network):
+    save_weights(tmp_path / "w.safetensors", network(ModelConfig(width=5, blocks=1)), checkpoint.Card())
+    with pytest.raises(WeightsError, match=r"model\.width"):
+        train(dataclasses.replace(plan, start=str(tmp_path / "w.safetensors")))
+    with pytest.raises(WeightsError):
+        train(dataclasses.replace(plan, start=str(tmp_path / "missing.safetensors")))
+    assert not plan.out.exists()
+
+
+# --- training and validation stay apart -------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=4))
+def test_hold_back_splits_every_group(sizes):
+    groups = [
+        PairGroup(str(g), tuple(Pair(Path(f"{g}/r/{i}"), Path(f"{g}/c/{i}")) for i in range(size)))
+        for g, size in enumerate(sizes)
+    ]
+    training, held = _hold_back(groups)
+    assert [group.name for group in training] == [group.name for group in groups]
+    kept = {group.name: group.pairs for group in held}
+    for group, rest in zip(groups, training, strict=True):
+        validation = kept.get(group.name, ())
+        assert not set(validation) & set(rest.pairs)
+        assert sorted(validation + rest.pairs, key=str) == sorted(group.pairs, key=str)
+        assert rest.pairs
+        assert len(validation) == (min(40, max(1, round(0.05 * len(group.pairs)))) if len(group.pairs) > 1 else 0)
+
+
+def test_held_back_pairs_are_in_no_source_of_training(plan, data):
+    """The same folder for pairs, for layers, and (by another spelling) for layers again."""
+    spelled = data / ".." / data.name
+    sources, held = _prepare(dataclasses.replace(plan, layers=(data, spelled)))
+    hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
+    assert len(hidden) == 1
+    used = [pair.clean.resolve() for group in (*sources.pairs, *sources.layers) for pair in group.pairs]
+    assert len(used) == 3 * 7
+    assert not hidden & set(used)
+
+
+def test_given_validation_pairs_are_used_and_nothing_is_held_back(plan, data, tmp_path, pairs):
+    mine = pairs(tmp_path / "mine", count=2)
+    sources, held = _prepare(dataclasses.replace(plan, validation=(mine,)))
+    assert [group.name for group in held] == ["mine"]
+    assert len(sources.pairs[0].pairs) == len(find_pairs(data).pairs)
+
+
+def test_photos_alone_make_validation_pairs_of_their_own(plan, tmp_path, picture):
+    for number in range(21):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        write_rgb(tmp_path / "photos" / f"{number:02d}.jpg", picture(40, 44, number))
+    mine = dataclasses.replace(plan, datasets=(), photos=(tmp_path / "photos",))
+    assert train(mine, Recorder(interrupt_at=3)).step == 3
+    sources, held = _prepare(mine)
+    assert sorted(group.name for group in held) == ["heavy", "light", "real"]
+    assert len(sources.photos) == 19  # two are kept for validation
+    for group in held:
+        assert len(group.pairs) == 2
+        for pair in group.pairs:
+            assert read_rgb(pair.rainy).shape == read_rgb(pair.clean).shape == (40, 44, 3)
+    kept = read_rgb(next(g for g in held if g.name == "light").pairs[0].clean)
+    assert (kept == read_rgb(tmp_path / "photos" / "00.jpg")).all()
+    assert set(weights_of(plan.out, "best").card.scores) == {"heavy", "light", "real"}
+    before = tree(plan.out / "validation")
+    listener = Recorder()
+    assert train(resumed(mine), listener).finished
+    assert listener.notes == []
+    assert tree(plan.out / "validation") == before
+
+
+def test_unusable_files_are_told_and_too_many_end_it(plan, tmp_path, pairs):
+    mine = pairs(tmp_path / "mine", count=25, height=36, width=40)
+    (mine / "rain" / "007.png").write_bytes(b"")
+    listener = Recorder()
+    train(change(dataclasses.replace(plan, datasets=(mine,)), optim={"steps": 1}), listener)
+    assert [note for note in listener.notes if "007.png" in note and "empty file" in note]
+    (mine / "rain" / "008.png").write_bytes(b"")
+    with pytest.raises(TrainingError, match="2 of 24"):
+        train(dataclasses.replace(plan, datasets=(mine,), out=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
