@@ -184,7 +184,7 @@ def test_the_best_weights_score_what_their_card_says(unbroken, data):
 
 def test_tensorboard_is_told_the_same_and_it_is_on_disk_when_the_run_ends(plan, monkeypatch):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    kept = []  # TensorBoard's own writer flushes when it is collected, which at the end of a process it is not
+    kept = []
 
     def keep(*args):
         kept.append(real(*args))
@@ -194,6 +194,7 @@ def test_tensorboard_is_told_the_same_and_it_is_on_disk_when_the_run_ends(plan, 
     monkeypatch.setattr(run, "_open_log", keep)
     listener = Recorder()
     train(plan, listener)
+    assert kept[0].board.file_writer is None, "what an open writer has not flushed is lost when the process ends"
     events = accumulator.EventAccumulator(str(plan.out / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("train/loss")] == list(range(1, STEPS + 1))
