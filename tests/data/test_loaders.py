@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import time
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
@@ -41,18 +40,12 @@ def test_batches_are_the_items_in_order(patches):
 
 @pytest.mark.parametrize(("start", "workers"), [(0, 0), (1, 0), (4, 0), (STEPS, 0), (1, 2)])
 def test_a_start_is_the_tail_whatever_the_number_of_processes(patches, start, workers):
+    torch.manual_seed(0)
+    generator = torch.random.get_rng_state()
     whole, tail = batches(patches), batches(patches, start, workers)
+    assert torch.equal(torch.random.get_rng_state(), generator), "the global generator is left alone"
     assert len(tail) == STEPS - start
     assert all(torch.equal(a, b) for a, b in zip(whole[start:], tail, strict=True))
-
-
-def test_the_global_generators_are_left_alone(patches):
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
-    before = torch.random.get_rng_state()
-    list(BatchStream(patches, BATCH, 0, 0))
-    list(BatchStream(patches, BATCH, 4, 1))
-    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 class Plain(Dataset):
@@ -96,6 +89,7 @@ def test_other_errors_arrive_as_they_are():
         list(BatchStream(Plain(error=ZeroDivisionError("x")), 2, 0, 0))
 
 
+@pytest.mark.slow  # torch looks every five seconds
 def test_a_process_that_dies_ends_the_run_in_one_line():
     with pytest.raises(TrainingError, match="a data-loading process died") as caught:
         list(BatchStream(Plain(die=True), 2, 0, 1))
