@@ -6,7 +6,7 @@ the number of loading processes, so a run can be resumed at any sample with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
 from derain_cli.data.augment import crop_box, flip, orient
-from derain_cli.data.registry import Pair, PairGroup, PairSet
+from derain_cli.data.pairing import Pair, PairGroup, PairSet, read_clean, read_pair
 from derain_cli.errors import DerainError, InputError, TrainingError, UsageError
 from derain_cli.frames.images import probe_photo, read_rgb
 from derain_cli.rain.profiles import add_rain
@@ -30,19 +30,6 @@ MAX_BAD_SHARE = 0.05
 """Training stops when more than this share of its files cannot be used."""
 
 Picture = NDArray[np.uint8]
-
-
-def read_pair(pair: Pair, read: Callable[[Path], Picture] = read_rgb) -> tuple[Picture, Picture]:
-    """Rainy and clean picture, uint8 HxWx3.
-
-    Raises:
-        InputError: one is unreadable, or their sizes differ; nothing is ever resized.
-    """
-    rainy, clean = read(pair.rainy), read(pair.clean)
-    if rainy.shape != clean.shape:
-        sizes = f"{rainy.shape[1]}x{rainy.shape[0]}, its clean partner {clean.shape[1]}x{clean.shape[0]}"
-        raise InputError(f"sizes differ: {sizes}", path=pair.rainy)
-    return rainy, clean
 
 
 class PictureCache:
@@ -86,8 +73,10 @@ class Sources:
     rejected: tuple[InputError, ...] = field(default=())
 
 
-def _usable(paths: Sequence[Path], patch: int) -> InputError | None:
-    """Why files that belong together cannot be trained on, by their headers; None when they can."""
+def _usable(item: Pair | Path, patch: int) -> InputError | None:
+    """Why a pair or a photo cannot be trained on, by the headers of its files; None when it can."""
+    halves = isinstance(item, Pair) and bool(item.halves)
+    paths = [item] if isinstance(item, Path) else [item.rainy] if halves else [item.rainy, item.clean]
     try:
         sizes = [(info.width, info.height) for info in map(probe_photo, paths)]
     except InputError as error:
@@ -95,11 +84,13 @@ def _usable(paths: Sequence[Path], patch: int) -> InputError | None:
     if len(set(sizes)) > 1:
         texts = " and ".join(f"{w}x{h}" for w, h in sizes)
         return InputError(f"a pair of different sizes: {texts}", path=paths[0])
-    if min(sizes[0]) < patch:
+    width, height = sizes[0]
+    if halves and width % 2:
+        return InputError(f"a side-by-side picture of odd width ({width}) has no two halves", path=paths[0])
+    width = width // 2 if halves else width
+    if min(width, height) < patch:
         return InputError(
-            f"{sizes[0][0]}x{sizes[0][1]} is smaller than the {patch}x{patch} patch",
-            path=paths[0],
-            hint="--set data.patch",
+            f"{width}x{height} is smaller than the {patch}x{patch} patch", path=paths[0], hint="--set data.patch"
         )
     return None
 
@@ -118,7 +109,7 @@ def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: S
         for group in (g for found in groups for g in found.groups):
             good = []
             for pair in group.pairs:
-                problem = _usable([pair.rainy, pair.clean], patch)
+                problem = _usable(pair, patch)
                 if problem is None:
                     good.append(pair)
                 else:
@@ -129,7 +120,7 @@ def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: S
 
     good_pairs, good_layers, good_photos = keep(pairs), keep(layers), []
     for photo in photos:
-        problem = _usable([photo], patch)
+        problem = _usable(photo, patch)
         if problem is None:
             good_photos.append(photo)
         else:
@@ -163,9 +154,8 @@ class TrainingPatches(Dataset[tuple[Tensor, int]]):
     def __init__(self, sources: Sources, config: DataConfig, seed: int, length: int):
         self.sources, self.config, self.seed, self.length = sources, config, seed, length
         self.read = PictureCache()
-        backgrounds = list(sources.photos)
-        backgrounds += [pair.clean for group in sources.layers for pair in group.pairs]
-        self.backgrounds = backgrounds
+        self.backgrounds: list[Pair | Path] = list(sources.photos)
+        self.backgrounds += [pair for group in sources.layers for pair in group.pairs]
         makers = [
             (config.pairs if sources.pairs else 0.0, self._from_pair),
             (config.layers if sources.layers else 0.0, self._from_layer),
@@ -217,9 +207,10 @@ class TrainingPatches(Dataset[tuple[Tensor, int]]):
         return picture[rows, columns]
 
     def _background(self, rng: np.random.Generator) -> Picture:
-        paths = self.backgrounds or [pair.clean for group in self.sources.pairs for pair in group.pairs]
-        path = paths[int(rng.integers(len(paths)))]
-        return orient(self._cut(self.read(path), rng), rng)
+        sources = self.backgrounds or [pair for group in self.sources.pairs for pair in group.pairs]
+        source = sources[int(rng.integers(len(sources)))]
+        picture = read_clean(source, self.read) if isinstance(source, Pair) else self.read(source)
+        return orient(self._cut(picture, rng), rng)
 
     def _pair(self, groups: Sequence[PairGroup], rng: np.random.Generator) -> tuple[Picture, Picture]:
         # Groups are drawn alike, whatever their size: a set of light and one of heavy rain count the same.

@@ -1,183 +1,381 @@
-"""Data sets by name, and the folder layouts in which pairs are found in the wild."""
+"""The data sets of the field by name: what is in them, where they come from, how their files lie on a disk."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from derain_cli.errors import InputError, NothingToDoError, UsageError
-from derain_cli.frames.images import READABLE_SUFFIXES
-
-__all__ = ["DATASETS", "LAYOUTS", "Pair", "PairGroup", "PairSet", "find_pairs", "list_photos", "resolve_dataset"]
-
-LAYOUTS: tuple[tuple[str, str], ...] = (
-    ("rain", "norain"),
-    ("rainy", "clean"),
-    ("rainy_image", "ground_truth"),
-    ("input", "target"),
-    ("input", "gt"),
-    ("input", "groundtruth"),
-    ("rain", "gt"),
-    ("data", "gt"),
-    ("rainy", "gt"),
-    ("lq", "gt"),
+from derain_cli.data.pairing import (
+    LAYOUTS,
+    Halves,
+    Layout,
+    Pair,
+    PairGroup,
+    PairSet,
+    find_pairs,
+    list_photos,
+    looks_swapped,
+    pair_key,
 )
-"""Names of the sub-folders of rainy and of clean pictures, compared without case; the first pair found is taken."""
+from derain_cli.errors import InputError, NothingToDoError, UsageError
 
-_PREFIXES = ("norain", "rain", "clean", "rainy", "im_", "gt")
-"""What data sets put before the number that pairs two files (`rain-001.png`, `norain-001.png`)."""
-
-_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+__all__ = [
+    "DATASETS",
+    "LAYOUTS",
+    "DatasetRecord",
+    "DatasetView",
+    "Halves",
+    "Layout",
+    "Licence",
+    "Pair",
+    "PairGroup",
+    "PairSet",
+    "Split",
+    "data_root",
+    "find_pairs",
+    "find_record",
+    "list_photos",
+    "looks_swapped",
+    "open_dataset",
+    "pair_key",
+    "resolve_dataset",
+]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A rainy picture and the same picture without rain."""
+class Licence:
+    """Terms of a data set: `green` free, `amber` for research, `red` unclear or none stated; and in words."""
 
-    rainy: Path
-    clean: Path
-
-    @property
-    def name(self) -> str:
-        return self.rainy.stem
+    colour: Literal["green", "amber", "red"]
+    words: str
 
 
 @dataclass(frozen=True)
-class PairGroup:
-    """The pairs of one folder; `name` is the folder's (with its parent's for `train` and the like): scores are kept
-    apart by it."""
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        count: of pairs, or of pictures where there is no ground truth; 0 where it is not settled.
+        places: folders below the set's own, the first that holds something is taken; `""` is the set's own.
+        parts: names of the sets that make up this split, where it has no pictures of its own.
+    """
+
+    count: int
+    places: tuple[str, ...] = ("",)
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """A public data set.
+
+    Attributes:
+        name: as in the tables of the field.
+        about: one line.
+        page: where its authors give it away.
+        licence: its terms.
+        splits: `train`, `test`.
+        layouts: packings found in the wild, in the order in which they are tried.
+        folders: names of the set's folder below the data root, the first that is there is taken.
+        aliases: other names.
+        truth: whether there are clean pictures.
+        hub: data set repository on the Hugging Face Hub that carries it, or empty.
+    """
 
     name: str
-    pairs: tuple[Pair, ...]
+    about: str
+    page: str
+    licence: Licence
+    splits: Mapping[str, Split]
+    layouts: tuple[Layout, ...]
+    folders: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    truth: bool = True
+    hub: str = ""
+
+    def split(self, name: str) -> Split:
+        """The part called `name`.
+
+        Raises:
+            UsageError: it has no such part.
+        """
+        if name not in self.splits:
+            raise UsageError(f"{self.name} has no split {name!r}", hint=f"it has {', '.join(self.splits)}")
+        return self.splits[name]
 
 
 @dataclass(frozen=True)
-class PairSet:
-    """All pairs found below a folder, and what could not be paired (path and reason)."""
+class DatasetView:
+    """A data set that is there.
 
-    groups: tuple[PairGroup, ...]
-    rejected: tuple[InputError, ...]
+    Attributes:
+        name: of the set, or of the folder.
+        groups: pairs with ground truth; scores are kept apart by group.
+        photos: pictures without ground truth, for reference-free figures; empty where there are pairs.
+        warnings: what the user ought to know, one line each: missing files, guessed sides.
+        record: what is known of the set; None for a folder.
+        rejected: files that could not be paired.
+    """
+
+    name: str
+    groups: tuple[PairGroup, ...] = ()
+    photos: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    record: DatasetRecord | None = None
+    rejected: tuple[InputError, ...] = field(default=())
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
         return tuple(pair for group in self.groups for pair in group.pairs)
 
 
-@dataclass(frozen=True)
-class DatasetRecord:
-    """A public data set: the folder names under the data root it is usually unpacked to, and its splits."""
+_IN_TWO_FOLDERS = (
+    Layout("rain/{n}", "norain/{n}"),
+    Layout("input/{n}", "target/{n}"),
+    Layout("rain/norain-{n}x2", "norain/norain-{n}"),
+    Layout("rain/x2/norain-{n}x2", "norain/norain-{n}"),
+    Layout("rain/rain-{n}", "norain/norain-{n}"),
+    Layout("rainy/rain-{n}", "norain-{n}"),
+    Layout("rainy/norain-{n}", "norain-{n}"),
+    Layout("rain-{n}", "norain-{n}"),
+)
+_JORDER = "https://www.icst.pku.edu.cn/struct/Projects/joint_rain_removal.html"
+_RESEARCH = Licence("amber", "given away for research; no licence text")
 
-    folders: tuple[str, ...]
-    train: tuple[str, ...]
-    about: str
-
-
-DATASETS: dict[str, DatasetRecord] = {
-    "Rain200L": DatasetRecord(("Rain200L",), ("train",), "1,800 training pairs, light rain in one direction (JORDER)"),
-    "Rain200H": DatasetRecord(
-        ("Rain200H",), ("train",), "1,800 training pairs, heavy rain in five directions (JORDER)"
+_RECORDS: tuple[DatasetRecord, ...] = (
+    DatasetRecord(
+        name="Rain200L",
+        about="light rain in one direction (JORDER, second edition)",
+        page=_JORDER,
+        licence=_RESEARCH,
+        splits={"train": Split(1800, ("train", "")), "test": Split(200, ("test", ""))},
+        layouts=_IN_TWO_FOLDERS,
+        folders=("Rain200L",),
     ),
-    "Rain100L": DatasetRecord(("Rain100L", "RainTrainL"), ("train",), "200 training pairs, light rain (JORDER)"),
-    "Rain100H": DatasetRecord(("Rain100H", "RainTrainH"), ("train",), "1,800 training pairs, heavy rain (JORDER)"),
-    "Rain1400": DatasetRecord(("Rain1400", "DDN"), ("train", "training"), "14 kinds of rain on 1,000 photos (DDN)"),
-}
+    DatasetRecord(
+        name="Rain200H",
+        about="heavy rain in five directions (JORDER, second edition)",
+        page=_JORDER,
+        licence=_RESEARCH,
+        splits={"train": Split(1800, ("train", "")), "test": Split(200, ("test", ""))},
+        layouts=_IN_TWO_FOLDERS,
+        folders=("Rain200H",),
+    ),
+    DatasetRecord(
+        name="Rain100L",
+        about="light rain (JORDER)",
+        page=_JORDER,
+        licence=_RESEARCH,
+        splits={"train": Split(200, ("train", "")), "test": Split(100, ("test", ""))},
+        layouts=_IN_TWO_FOLDERS,
+        folders=("Rain100L", "RainTrainL", "Rain13K/test/Rain100L"),
+    ),
+    DatasetRecord(
+        name="Rain100H",
+        about="heavy rain (JORDER)",
+        page=_JORDER,
+        licence=_RESEARCH,
+        splits={"train": Split(1800, ("train", "")), "test": Split(100, ("test", ""))},
+        layouts=_IN_TWO_FOLDERS,
+        folders=("Rain100H", "RainTrainH", "Rain13K/test/Rain100H"),
+    ),
+    DatasetRecord(
+        name="Rain800",
+        about="700 and 100 photos with rain of many kinds (ID-CGAN)",
+        page="https://github.com/hezhangsprinter/ID-CGAN",
+        licence=_RESEARCH,
+        splits={
+            "train": Split(700, ("train", "training", "rain/training")),
+            "test": Split(100, ("test", "test_syn", "testing", "rain/test_syn")),
+        },
+        layouts=(Layout("{n}", halves="clean|rainy"), *_IN_TWO_FOLDERS),
+        folders=("Rain800", "ID-CGAN", "IDCGAN"),
+    ),
+    DatasetRecord(
+        name="Rain1400",
+        about="14 kinds of rain on 1,000 photos (DDN)",
+        page="https://xueyangfu.github.io/projects/cvpr2017.html",
+        licence=Licence("red", "no terms stated"),
+        splits={
+            "train": Split(12600, ("train", "training", "rainy_image_dataset/training")),
+            "test": Split(1400, ("test", "testing", "rainy_image_dataset/testing")),
+        },
+        layouts=(
+            Layout("rainy_image/{n}_{k}", "ground_truth/{n}"),
+            Layout("rainy/{n}_{k}", "clean/{n}"),
+            Layout("input/{n}_{k}", "target/{n}"),
+            *_IN_TWO_FOLDERS,
+        ),
+        folders=("Rain1400", "DDN-Data", "DDN", "rainy_image_dataset"),
+        aliases=("DDN", "DDN-Data"),
+        hub="dronefreak/DDN-Data",
+    ),
+)
+
+DATASETS: dict[str, DatasetRecord] = {record.name: record for record in _RECORDS}
 """Sets that `--dataset` knows by name; any other folder of pairs works too."""
 
 
-def resolve_dataset(name_or_folder: str, data_root: Path | None = None) -> Path:
+def data_root(given: Path | None = None) -> Path:
+    """Where data sets lie: `given` (`--data-root`), else the environment's `DERAIN_DATA`, else `./datasets`."""
+    return given or Path(os.environ.get("DERAIN_DATA") or "datasets")
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def find_record(name: str) -> DatasetRecord:
+    """The set called `name`, by its name or an alias; case, hyphens and the like do not count.
+
+    Raises:
+        UsageError: there is none; the nearest names are in the hint.
+    """
+    known = {_plain(each): record for record in _RECORDS for each in (record.name, *record.aliases)}
+    record = known.get(_plain(name))
+    if record is None:
+        near = [known[key].name for key in difflib.get_close_matches(_plain(name), known, n=4, cutoff=0.6)]
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
+        raise UsageError(
+            f"no data set or folder {name!r}", hint=f"{hint}known names: {', '.join(DATASETS)}; or a folder of pairs"
+        )
+    return record
+
+
+def _places(record: DatasetRecord, split: Split, root: Path) -> list[Path]:
+    """Folders in which a split of a set may lie, in the order in which they are tried."""
+    found = [root / folder / place for folder in record.folders for place in split.places]
+    return [place for place in found if place.is_dir()]
+
+
+def _not_there(record: DatasetRecord, split: str, root: Path) -> NothingToDoError:
+    place = Path(record.folders[0], record.splits[split].places[0]).as_posix()
+    download = " (or --download)" if record.hub else ""
+    return NothingToDoError(
+        f"{record.name}/{split} is not there",
+        path=root,
+        hint=f"get it from {record.page}{download} and lay it out as {root / place}/{record.layouts[0]}; "
+        "--data-root or DERAIN_DATA names another folder than this",
+    )
+
+
+def resolve_dataset(name_or_folder: str, data_root: Path | None = None, split: str = "train") -> Path:
     """The folder of a data set: a path as it is, a name below the data root (`DERAIN_DATA`, else `./datasets`).
 
     Raises:
         UsageError: neither a folder nor a known name.
-        NothingToDoError: a known name that is not under the data root.
+        NothingToDoError: a known name that is not under the data root; the hint says where to get it.
     """
     if Path(name_or_folder).is_dir():
         return Path(name_or_folder)
-    record = {k.lower(): v for k, v in DATASETS.items()}.get(name_or_folder.lower())
-    if record is None:
-        raise UsageError(
-            f"no data set or folder {name_or_folder!r}",
-            hint=f"known names: {', '.join(DATASETS)}; or a folder of pairs",
-        )
-    root = data_root or Path(os.environ.get("DERAIN_DATA") or "datasets")
-    for folder in record.folders:
-        for part in (*record.train, ""):
-            if (root / folder / part).is_dir():
-                return root / folder / part
-    raise NothingToDoError(
-        f"{name_or_folder} is not there", path=root, hint="set DERAIN_DATA to the folder that holds it"
+    record = find_record(name_or_folder)
+    root = _root(data_root)
+    places = _places(record, record.split(split), root)
+    if not places:
+        raise _not_there(record, split, root)
+    return places[0]
+
+
+_root = data_root
+
+
+def open_dataset(name_or_folder: str | Path, split: str = "test", data_root: Path | None = None) -> DatasetView:
+    """The pictures of a data set, paired.
+
+    Args:
+        name_or_folder: a folder as it is, or a name from `DATASETS` (aliases too) that lies below the data root.
+        split: `train` or `test`. A folder that has sub-folders for splits is narrowed to this one.
+        data_root: where the named sets lie; None asks `DERAIN_DATA`, then takes `./datasets`.
+
+    Raises:
+        UsageError: neither a folder nor a known name, or no such split.
+        NothingToDoError: the set is not there (the hint says where to get it and how to lay it out), or there are
+            no pictures in it.
+    """
+    if Path(name_or_folder).is_dir():
+        return _open_folder(Path(name_or_folder), split)
+    record = find_record(str(name_or_folder))
+    part = record.split(split)
+    if part.parts:
+        return _open_parts(record, part, data_root)
+    root = _root(data_root)
+    for place in _places(record, part, root):
+        view = _open_place(record, split, place)
+        if view is not None:
+            return view
+    raise _not_there(record, split, root)
+
+
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation"),
+}
+
+
+def _open_folder(folder: Path, split: str) -> DatasetView:
+    below = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
+    place = next((below[name] for name in _SPLIT_FOLDERS.get(split, (split,)) if name in below), folder)
+    name = folder.resolve().name
+    try:
+        found = find_pairs(place)
+    except NothingToDoError:
+        photos = tuple(list_photos(place))
+        if not photos:
+            raise
+        return DatasetView(name, photos=photos, warnings=(f"{name}: no pairs found; pictures without ground truth",))
+    return DatasetView(name, found.groups, warnings=found.notes, rejected=found.rejected)
+
+
+def _open_parts(record: DatasetRecord, split: Split, root: Path | None) -> DatasetView:
+    views, warnings = [], []
+    for name in split.parts:
+        try:
+            views.append(open_dataset(name, "test", root))
+        except NothingToDoError as error:
+            warnings.append(f"{record.name}: {error.reason}")
+            missing = error
+    if not views:
+        raise missing
+    return DatasetView(
+        record.name,
+        groups=tuple(group for view in views for group in view.groups),
+        photos=tuple(photo for view in views for photo in view.photos),
+        warnings=(*warnings, *(line for view in views for line in view.warnings)),
+        record=record,
+        rejected=tuple(error for view in views for error in view.rejected),
     )
 
 
-def list_photos(folder: Path) -> list[Path]:
-    """Readable pictures by suffix, in the folder and below, sorted; hidden ones are left out."""
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [
-            Path(where, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in READABLE_SUFFIXES
-        ]
-    return sorted(found)
+def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView | None:
+    """The pictures of one split in one folder; None where there is not one."""
+    files = list_photos(place)
+    best: tuple[list[Pair], list[Path], list[InputError]] = ([], [], [])
+    for layout in record.layouts:
+        found = layout.find(place, files)
+        if len(found[0]) + len(found[1]) > len(best[0]) + len(best[1]):
+            best = found
+    pairs, photos, rejected = best
+    notes: tuple[str, ...] = ()
+    groups: tuple[PairGroup, ...] = (PairGroup(record.name, tuple(pairs)),) if pairs else ()
+    if not pairs and not photos:
+        try:
+            other = find_pairs(place)
+        except NothingToDoError:
+            return None
+        groups, notes, rejected = other.groups, other.notes, list(other.rejected)
+    count = sum(len(group.pairs) for group in groups) + len(photos)
+    warnings = (*_count_warning(record, split, count), *notes)
+    return DatasetView(record.name, groups, tuple(photos), warnings, record, tuple(rejected))
 
 
-def _key(path: Path) -> str:
-    stem = path.stem.lower()
-    for prefix in sorted(_PREFIXES, key=len, reverse=True):
-        if stem.startswith(prefix) and len(stem) > len(prefix):
-            stem = stem[len(prefix) :].lstrip("-_")
-            break
-    # 23x2.png is the rainy picture of 23.png in JORDER's own packing.
-    return stem.removesuffix("x2")
-
-
-def _by_key(files: Sequence[Path], rejected: list[InputError]) -> dict[str, Path]:
-    table: dict[str, Path] = {}
-    for file in files:
-        if _key(file) in table:
-            rejected.append(InputError(f"pairs with the same picture as {table[_key(file)].name}", path=file))
-        else:
-            table[_key(file)] = file
-    return table
-
-
-def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
-    ours, theirs = _by_key(list_photos(rainy), rejected), _by_key(list_photos(clean), rejected)
-    for key in sorted(set(ours) ^ set(theirs)):
-        rejected.append(InputError("has no partner", path=ours.get(key) or theirs[key]))
-    return tuple(Pair(ours[key], theirs[key]) for key in sorted(set(ours) & set(theirs)))
-
-
-def _group_name(place: Path) -> str:
-    place = place.resolve()
-    return f"{place.parent.name}/{place.name}" if place.name.lower() in _SPLITS else place.name
-
-
-def find_pairs(folder: Path, depth: int = 3) -> PairSet:
-    """Pairs below `folder`: sub-folders named as in `LAYOUTS`, in the folder itself or up to `depth` levels deeper.
-
-    Raises:
-        NothingToDoError: no pairs at all.
-    """
-    groups: list[PairGroup] = []
-    rejected: list[InputError] = []
-
-    def visit(place: Path, left: int) -> None:
-        children = {p.name.lower(): p for p in sorted(place.iterdir()) if p.is_dir() and not p.name.startswith(".")}
-        for rainy, clean in LAYOUTS:
-            if rainy in children and clean in children:
-                pairs = _pair_up(children[rainy], children[clean], rejected)
-                if pairs:
-                    groups.append(PairGroup(_group_name(place), pairs))
-                return
-        for child in children.values() if left else ():
-            visit(child, left - 1)
-
-    if not folder.is_dir():
-        raise NothingToDoError("no such folder", path=folder)
-    visit(folder, depth)
-    if not groups:
-        names = ", ".join("/".join(pair) for pair in LAYOUTS[:4])
-        raise NothingToDoError("no pairs found", path=folder, hint=f"two sub-folders such as {names}")
-    return PairSet(tuple(groups), tuple(rejected))
+def _count_warning(record: DatasetRecord, split: str, count: int) -> Sequence[str]:
+    expected = record.splits[split].count
+    if not expected or count == expected:
+        return ()
+    kind = "pairs" if record.truth else "pictures"
+    return (f"{record.name}/{split} has {count:,} {kind}, its authors' {expected:,}",)
