@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,10 @@ from derain_cli.config import ModelConfig
 from derain_cli.frames.images import write_rgb
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.rain.profiles import add_rain
+
+# Machines that share their cores are now and then slow; pytest's own time limit is enough.
+hypothesis.settings.register_profile("derain", deadline=None)
+hypothesis.settings.load_profile("derain")
 
 Picture = NDArray[np.uint8]
 MakePicture = Callable[..., Picture]
