@@ -31,13 +31,14 @@ def _models(context: typer.Context, json: options.Json = False, debug: options.D
 
 @app.command("list")
 def list_models(json: options.Json = False, debug: options.Debug = False) -> int:
-    """One line for each installed model (what `derain models` alone does)."""
+    """A few lines on each installed model (what `derain models` alone does)."""
     loaded, code = _load(_installed())
     if json:
         for weights in loaded:
             print_json(_facts(weights))
-    elif loaded:
-        _print_table([_row(weights) for weights in loaded])
+    else:
+        for weights in loaded:
+            _print_brief(weights)
     return code
 
 
@@ -139,34 +140,33 @@ def _facts(weights: Weights) -> dict[str, Any]:
     }
 
 
-def _row(weights: Weights) -> list[str]:
+def _print_brief(weights: Weights) -> None:
+    """A few lines on one model: size, purpose, training data, scores."""
     facts, config, card = _facts(weights), weights.config, weights.card
-    return [
-        facts["name"],
-        f"{facts['parameters'] / 1e6:.2f} M",
-        f"{config.width}/{config.blocks}/{config.unshuffle}",
-        f"{facts['macs_per_pixel'] / 1e6:.2f} M",
-        f"{facts['bytes'] / 1e6:.1f} MB",
-        ", ".join(card.trained_on) or "-",
-        _scores_in_words(card.scores) or "-",
-    ]
+    size = f"{facts['parameters'] / 1e6:.2f} M parameters, {facts['macs_per_pixel'] / 1e6:.2f} M MAC per pixel"
+    shape = f"width {config.width}, blocks {config.blocks}, unshuffle {config.unshuffle}"
+    print_data(f"{printable(facts['name'])}: {size}, {facts['bytes'] / 1e6:.1f} MB ({shape})")
+    if card.summary:
+        print_data(f"  {printable(card.summary)}")
+    for title, lines in (("trained on", card.trained_on), ("scores", _score_lines(card.scores))):
+        if lines:
+            print_data(f"  {title}:")
+        for line in lines:
+            print_data(f"    {printable(line)}")
 
 
-def _scores_in_words(scores: Mapping[str, Any]) -> str:
-    """`{"Rain100L": {"y": {"psnr": 38.1}}}`, however deep, as `Rain100L y psnr 38.1`."""
-    words = []
-    for name, value in scores.items():
-        inner = _scores_in_words(value) if isinstance(value, Mapping) else str(value)
-        words.append(f"{name} {inner}")
-    return ", ".join(words)
-
-
-def _print_table(rows: list[list[str]]) -> None:
-    titles = ["name", "parameters", "width/blocks/unshuffle", "MAC per pixel", "file", "trained on", "scores"]
-    table = [titles, *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
-    for row in table:
-        print_data("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _score_lines(scores: Mapping[str, Any]) -> list[str]:
+    """A line for each data set and protocol: input and output, PSNR in dB and SSIM."""
+    lines = []
+    for group, by_protocol in scores.items():
+        if not isinstance(by_protocol, Mapping):
+            continue
+        count = by_protocol.get("pictures")
+        for protocol, value in by_protocol.items():
+            if isinstance(value, Mapping) and {"input", "output"} <= value.keys():
+                before, after = ("{:.2f} dB / {:.4f}".format(*value[side]) for side in ("input", "output"))
+                lines.append(f"{group}, {count} pictures, {protocol}: {before} -> {after}")
+    return lines
 
 
 def _print_tree(values: Mapping[str, Any], indent: str) -> None:

@@ -399,11 +399,17 @@ class _Run:
             | {"pictures": evaluation.count[group]}
             for group, by_protocol in evaluation.after.items()
         }
-        folders = [f"pairs: {p.name}" for p in plan.datasets] + [f"true rain layers: {p.name}" for p in plan.layers]
+        roles = (
+            ("pairs", plan.datasets),
+            ("true rain layers", plan.layers),
+            ("photos with generated rain", plan.photos),
+        )
+        # The last two parts of a path name a data set ("rain100/train") and give no machine away.
+        folders = [f"{role}: {'/'.join(p.resolve().parts[-2:])}" for role, places in roles for p in places]
         return Card(
             name=plan.name,
             summary=plan.summary,
-            trained_on=(*(folders + [f"photos: {p.name}" for p in plan.photos]), *plan.licences),
+            trained_on=(*folders, *plan.licences),
             recipe=to_mapping(config) | {"start": plan.start},
             steps=self.trainer.step,
             patches=self.trainer.step * config.data.batch,
