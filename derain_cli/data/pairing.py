@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from derain_cli.frames.images import READABLE_SUFFIXES, read_rgb
 
 __all__ = [
     "LAYOUTS",
+    "Found",
     "Halves",
     "Layout",
     "Pair",
@@ -184,12 +186,33 @@ def _bare(key: str) -> str:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What one layout makes of a folder.
+
+    Attributes:
+        pairs: in the order of their rainy files.
+        photos: pictures of a layout without ground truth.
+        alone: files of this layout whose partner is missing.
+        unused: files that are not of this layout.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    photos: tuple[Path, ...] = ()
+    alone: tuple[Path, ...] = ()
+    unused: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pairs) + len(self.photos)
+
+
+@dataclass(frozen=True)
 class Layout:
     """One packing of a data set: where its files lie, as templates without the file's ending.
 
     `Layout("rain/norain-{n}x2", "norain/norain-{n}")` pairs `rain/norain-1x2.png` with `norain/norain-1.png`. A field
     stands for anything within one part of the path; several rainy files may fill the fields of one clean file.
-    Case and file endings do not count.
+    Case and endings do not count, nor do further folders between the template's last folder and the file (large
+    sets are cut into `part_1`, `part_2`, ... in places).
 
     Attributes:
         rainy: template of the rainy pictures, or of the only ones.
@@ -203,55 +226,62 @@ class Layout:
 
     def __str__(self) -> str:
         if self.halves:
-            return f"{self.rainy}.* ({self.halves.replace('|', ' left, ')} right)"
-        return f"{self.rainy}.*" + (f" with {self.clean}.*" if self.clean else "")
+            left, _, right = self.halves.partition("|")
+            return f"{self.rainy}.* ({left} half left, {right} half right)"
+        return f"{self.rainy}.*" + (f" and {self.clean}.*" if self.clean else "")
 
-    def find(self, place: Path, files: Sequence[Path] | None = None) -> tuple[list[Pair], list[Path], list[InputError]]:
-        """Pairs, pictures without ground truth, and files of this packing that have no partner, in `place`.
-
-        Args:
-            place: the folder that the templates count from.
-            files: the pictures below it, when they are known already.
-        """
-        names: dict[str, Path] = {}
-        rejected: list[InputError] = []
-        for file in list_photos(place) if files is None else files:
-            name = file.relative_to(place).with_suffix("").as_posix().casefold()
-            if name in names:
-                rejected.append(InputError(f"has the same name as {names[name].name}", path=file))
-            else:
-                names[name] = file
-        ours = {name: match for name in names if (match := _expression(self.rainy).fullmatch(name))}
-        if self.halves:
-            return [Pair(names[name], names[name], self.halves) for name in ours], [], rejected
-        if not self.clean:
-            return [], [names[name] for name in ours], rejected
-        theirs = {name for name in names if _expression(self.clean).fullmatch(name)}
+    def find(self, place: Path, files: Sequence[Path]) -> Found:
+        """What of `files` is of this layout, its templates counting from `place`."""
+        names = {file: file.relative_to(place).with_suffix("").as_posix().casefold() for file in files}
+        ours = {file: match for file, name in names.items() if (match := _expression(self.rainy).fullmatch(name))}
+        if self.halves or not self.clean:
+            unused = tuple(file for file in files if file not in ours)
+            if self.halves:
+                return Found(pairs=tuple(Pair(file, file, self.halves) for file in ours), unused=unused)
+            return Found(photos=tuple(ours), unused=unused)
+        theirs: dict[str, list[tuple[str, Path]]] = {}
+        for file, name in names.items():
+            match = _expression(self.clean).fullmatch(name)
+            if match:
+                theirs.setdefault(_fill(self.clean, match), []).append((match["deep"] or "", file))
         pairs, alone = [], []
-        used: set[str] = set()
-        for name, match in ours.items():
-            partner = self.clean.casefold().format(**match.groupdict())
-            if partner in names and partner != name:
-                pairs.append(Pair(names[name], names[partner]))
-                used |= {name, partner}
-            elif name not in theirs:
-                alone.append(name)
-        alone += [name for name in theirs if name not in used and name not in alone]
-        rejected += [InputError("has no partner", path=names[name]) for name in sorted(alone)]
-        return pairs, [], rejected
+        for file, match in ours.items():
+            partners = theirs.get(_fill(self.clean, match), [])
+            deep = match["deep"] or ""
+            same = [partner for where, partner in partners if where == deep or len(partners) == 1]
+            if same and same[0] != file:
+                pairs.append(Pair(file, same[0]))
+            elif not any(file == other for _, other in theirs.get(_fill(self.clean, match), [])):
+                alone.append(file)
+        used = {pair.rainy for pair in pairs} | {pair.clean for pair in pairs}
+        alone = [file for file in alone if file not in used]
+        known = used | set(alone)
+        alone += [file for listed in theirs.values() for _, file in listed if file not in known]
+        known |= set(alone)
+        return Found(tuple(pairs), (), tuple(alone), tuple(file for file in files if file not in known))
 
 
+@lru_cache(maxsize=512)
 def _expression(template: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", template.casefold())
+    folder, _, name = template.casefold().rpartition("/")
     seen: set[str] = set()
-    text = ""
-    for index, part in enumerate(parts):
-        if index % 2 == 0:
-            text += re.escape(part)
-        else:
-            text += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+)"
-            seen.add(part)
-    return re.compile(text)
+
+    def pattern(text: str) -> str:
+        out = ""
+        for index, part in enumerate(re.split(r"\{(\w+)\}", text)):
+            if index % 2 == 0:
+                out += re.escape(part)
+            else:
+                out += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+)"
+                seen.add(part)
+        return out
+
+    head = f"{pattern(folder)}/(?P<deep>(?:.+/)?)" if folder else "(?P<deep>)"
+    return re.compile(head + pattern(name))
+
+
+def _fill(template: str, match: re.Match[str]) -> str:
+    return template.casefold().format(**match.groupdict())
 
 
 # --- any folder -------------------------------------------------------------------------------------------------------
@@ -323,13 +353,14 @@ def _group_name(place: Path) -> str:
 def _flat(place: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
     """Pairs by the first of `_FLAT` that explains at least half of the pictures."""
     files = [f for f in list_photos(place) if len(f.relative_to(place).parts) <= 2]
-    direct = any(f.parent == place for f in files)
-    for layout in _FLAT if direct else ():
-        pairs, _, problems = layout.find(place, files)
-        used = {p.rainy for p in pairs} | {p.clean for p in pairs}
-        if pairs and 2 * len(used) >= len(files):
-            rejected += problems
-            return tuple(sorted(pairs, key=lambda p: p.rainy))
+    if not any(f.parent == place for f in files):
+        return ()
+    for layout in _FLAT:
+        found = layout.find(place, files)
+        used = {path for pair in found.pairs for path in (pair.rainy, pair.clean)}
+        if used and 2 * len(used) >= len(files):
+            rejected += [InputError("has no partner", path=file) for file in found.alone]
+            return found.pairs
     return ()
 
 
