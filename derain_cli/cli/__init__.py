@@ -34,6 +34,7 @@ class Command(NamedTuple):
 DEFAULT_COMMAND = "derain"
 COMMANDS = {
     "derain": Command("derain_cli.cli.derain", "derain", "Take the rain out of photos and folders (the default)."),
+    "eval": Command("derain_cli.cli.eval", "evaluate", "Measure networks on data sets: PSNR, SSIM, a report."),
     "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),
     "synth": Command("derain_cli.cli.synth", "synth", "Put rain on clean photos: pairs to train and test with."),
     "models": Command("derain_cli.cli.models", "app", "List, describe and verify the installed weights."),

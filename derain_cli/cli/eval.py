@@ -1,0 +1,274 @@
+"""`derain eval`: networks and baselines side by side on data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from derain_cli.cli import options
+from derain_cli.cli.console import Bar, Reporter, print_data, print_json
+from derain_cli.errors import DestinationError, InputError, UsageError, printable
+
+if TYPE_CHECKING:
+    from derain_cli.benchmark import Benchmark, BenchmarkOptions, Exhibit
+    from derain_cli.report import Report
+
+__all__ = ["evaluate"]
+
+Datasets = Annotated[
+    list[str],
+    typer.Option("--dataset", metavar="NAME|DIR", help="A known data set, or a folder of pairs or photos; repeatable."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE|...",
+        help="Repeatable. Weights as everywhere; input, median or guided; module:function from your own Python path; "
+        "a TorchScript (.pt, .ts) or ONNX (.onnx) file.",
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", metavar="DIR", help="Where data sets lie (DERAIN_DATA, else ./datasets)."),
+]
+Split = Annotated[str, typer.Option("--split", metavar="test|train|val", help="Part of the data sets.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write one line per picture and model.")]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="Also write a page with the worst, median and best pictures."),
+]
+PadMultiple = Annotated[
+    int,
+    typer.Option("--pad-multiple", metavar="N", min=0, help="Pad pictures for foreign networks; 0 asks the network."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Suspicious data (swapped, incomplete, seen in training) end the run.")]  # fmt: skip  # noqa: E501
+JsonDocument = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")]
+
+
+def evaluate(
+    dataset: Datasets,
+    model: Models = None,
+    data_root: DataRoot = None,
+    split: Split = "test",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    tile: options.Tile = "auto",
+    strength: options.Strength = 1.0,
+    pad_multiple: PadMultiple = 0,
+    csv: Csv = None,
+    report: ReportFolder = None,
+    overwrite: options.Overwrite = False,
+    strict: Strict = False,
+    json: JsonDocument = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Measure networks on data sets: PSNR and SSIM in both protocols of the field, or what changed without truth.
+
+    Protocol rgb: PSNR over RGB, SSIM uniform 7x7 (scikit-image). Protocol y: MATLAB luma, SSIM gaussian 11x11.
+    """
+    restore = options.restore_options(device, precision, tile, strength)
+    if csv is not None and csv.exists() and not overwrite:
+        raise DestinationError("there is a file already", path=csv, hint="--overwrite replaces it")
+    from derain_cli.benchmark import BenchmarkOptions
+    from derain_cli.checkpoint import DEFAULT_MODEL
+    from derain_cli.report import Report
+
+    names = tuple(model or ()) or (os.environ.get("DERAIN_MODEL") or DEFAULT_MODEL,)
+    if not dataset:
+        raise UsageError("--dataset is missing")
+    wanted = BenchmarkOptions(
+        datasets=tuple(dataset),
+        models=names,
+        restore=restore,
+        split=split,
+        data_root=data_root,
+        pad_multiple=pad_multiple,
+        strict=strict,
+        exhibits=report is not None,
+    )
+    page = None if report is None else Report(report, overwrite=overwrite)
+    return _run(wanted, page, csv, Reporter(json=json, quiet=quiet, debug=debug))
+
+
+def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, reporter: Reporter) -> int:
+    from derain_cli.benchmark import run_benchmark
+
+    talk = _Listener(reporter, page)
+    try:
+        result = run_benchmark(wanted, talk)
+    finally:
+        talk.close()
+    if csv is not None:
+        _write_csv(csv, result)
+    if page is not None:
+        reporter.say(f"report: {page.finish(result.document)}")
+    if reporter.json:
+        print_json(result.document)
+    else:
+        for line in _tables(result.document):
+            print_data(line)
+    reporter.say(f"done: {len(result.rows) + len(result.photo_rows)} scored, {len(result.failed)} failed")
+    return 3 if result.failed else 0
+
+
+class _Listener:
+    """Moves the bar, tells what is wrong, passes pictures on to the report."""
+
+    def __init__(self, reporter: Reporter, page: Report | None):
+        self.reporter, self.page = reporter, page
+        self._bar = Bar()
+        self._context: Any = None
+
+    def started(self, pictures: int) -> None:
+        self._context = self.reporter.bar(pictures)
+        self._bar = self._context.__enter__()
+
+    def stepped(self, done: int, text: str) -> None:
+        self._bar.update(done, printable(text))
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.__exit__(None, None, None)
+            self._context = None
+
+    def warned(self, text: str) -> None:
+        self.reporter.say(f"derain: warning: {text}")
+
+    def failed(self, error: InputError) -> None:
+        self.reporter.error(error)
+
+    def shown(self, exhibit: Exhibit) -> None:
+        if self.page is not None:
+            self.page.add(
+                (exhibit.dataset, exhibit.group, exhibit.picture),
+                exhibit.model,
+                f"{exhibit.rank}: {exhibit.picture}, {exhibit.ranked_by} {exhibit.value:.2f}",
+                exhibit.rainy,
+                exhibit.restored,
+                exhibit.clean,
+            )
+
+
+def _write_csv(path: Path, result: Benchmark) -> None:
+    """One line per picture and model; existing files were refused before the work, unless they may be replaced."""
+    import csv
+    import io
+
+    from derain_cli.atomic import atomic_text
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    common = ["dataset", "group", "picture", "model", "width", "height", "seconds"]
+    if result.rows:
+        kinds = [(when, p) for when in ("input", "output") for p in result.rows[0].after]
+        writer.writerow([*common, *(f"{w}_{n}_{p}" for w, p in kinds for n in ("psnr", "ssim"))])
+        for row in result.rows:
+            head = [row.dataset, row.group, row.picture, row.model, row.width, row.height, f"{row.seconds:.4f}"]
+            scores = [(row.before if when == "input" else row.after)[p] for when, p in kinds]
+            writer.writerow([*head, *(f"{value:.6f}" for score in scores for value in score)])
+    if result.photo_rows:
+        names = list(result.photo_rows[0].figures)
+        writer.writerow([*common, *names])
+        for photo in result.photo_rows:
+            head = [photo.dataset, "", photo.picture, photo.model, photo.width, photo.height, f"{photo.seconds:.4f}"]
+            writer.writerow([*head, *(f"{photo.figures[name]:.6f}" for name in names)])
+    atomic_text(path, text.getvalue(), overwrite=True)
+
+
+# --- tables on the terminal -------------------------------------------------------------------------------------------
+
+
+def _tables(document: Mapping[str, Any]) -> list[str]:
+    """The document in lines of text."""
+    lines: list[str] = []
+    scored = [result for result in document["results"] if "output" in result]
+    if scored:
+        lines += _score_table(scored, document["published"])
+    lines += _figure_table([result for result in document["results"] if "figures" in result])
+    lines += _model_table(document)
+    lines += [f"protocol {name}: {words}" for name, words in document["settings"]["protocols"].items() if scored]
+    sources = dict.fromkeys(f"{e['network']}: {e['source']}; {e['protocol']}" for e in document["published"])
+    lines += [f"published, not measured here: {source}" for source in sources]
+    same = sum(result["identical"]["rgb"] for result in scored if result["model"] != "input")
+    if same:
+        lines.append(f"note: {same} outputs are identical to the ground truth and count as 100 dB")
+    return lines
+
+
+def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
+    titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
+              "SSIM in", "mean", "median", "worst"]  # fmt: skip
+    rows: list[list[str]] = []
+    for result in scored:
+        names = dict.fromkeys((result["dataset"], result["group"]))
+        for protocol, after in result["output"].items():
+            before = result["input"][protocol]
+            rows.append(
+                ["/".join(names), result["model"], protocol, str(result["pictures"])]
+                + [f"{before['psnr']['mean']:.2f}"]
+                + [f"{after['psnr'][kind]:.2f}" for kind in ("mean", "median", "worst")]
+                + [f"{before['ssim']['mean']:.4f}"]
+                + [f"{after['ssim'][kind]:.4f}" for kind in ("mean", "median", "worst")]
+            )
+    for entry in published:
+        blank = ["", "", ""]
+        row = [entry["dataset"], entry["network"], "published", "", "", f"{entry['psnr']:.2f}", "", ""]
+        rows.append([*row, "", f"{entry['ssim']:.4f}", *blank[:2]])
+    return _render(titles, rows, texts=3)
+
+
+def _figure_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    names = list(found[0]["figures"])
+    titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
+    rows = [
+        [result["dataset"], result["model"], str(result["pictures"])]
+        + [f"{result['figures'][name]['mean']:.3f}" for name in names]
+        for result in found
+    ]
+    note = "no ground truth: means of figures that say what changed, not how good it is"
+    return [*_render(titles, rows, texts=2), note]
+
+
+def _model_table(document: Mapping[str, Any]) -> list[str]:
+    times: dict[str, list[float]] = {}
+    for result in document["results"]:
+        times.setdefault(result["model"], []).append(result["seconds_per_megapixel"])
+    titles = ["model", "kind", "device", "precision", "parameters", "MAC per pixel", "s per megapixel"]
+    rows = []
+    for model in document["models"]:
+        parameters, macs = model["parameters"], model["macs_per_pixel"]
+        words = [model[name] for name in ("name", "kind", "device", "precision")]
+        counts = ["-" if value is None else f"{value:,.0f}" for value in (parameters, macs)]
+        rows.append([*words, *counts, " / ".join(f"{t:.3f}" for t in times.get(model["name"], [])) or "-"])
+    return _render(titles, rows, texts=4)
+
+
+def _render(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+    """A table as lines; the first `texts` columns are words, the others figures."""
+    import io
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    unicode = "utf" in (sys.stdout.encoding or "").lower() if sys.stdout else False
+    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, pad_edge=False)
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="left" if index < texts else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    # As wide as it needs: figures that are cut off help nobody, and files and pipes have no width.
+    text = io.StringIO()
+    Console(file=text, width=1000, color_system=None).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]

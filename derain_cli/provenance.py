@@ -1,0 +1,60 @@
+"""Where a number came from: the program, its commit, the libraries and the machine. Standard library only."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+from derain_cli import __version__
+
+__all__ = ["commit", "machine", "versions"]
+
+_PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless")
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the checkout the program runs from, `+changes` behind it where files differ; None if installed."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        head = _git(here, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the program, of Python, and of the libraries that make the numbers; None for what is missing."""
+    found: dict[str, str | None] = {"derain": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def machine() -> dict[str, str]:
+    """System and processor in words."""
+    return {"system": platform.platform(), "processor": _processor()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

@@ -1,0 +1,272 @@
+"""An evaluation as a page to look at: one folder, no script, nothing from the network.
+
+    DIR/index.html      tables, pictures, settings
+    DIR/pictures/       PNG, lossless, as the page shows them
+
+The page is made from the JSON document of the evaluation, so both say the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.atomic import atomic_text
+from derain_cli.errors import DestinationError, printable, resource_error_from
+from derain_cli.frames.images import write_rgb
+
+__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture"]
+
+Picture = NDArray[np.uint8]
+
+ERROR_GAIN = 4
+"""How much brighter than the difference itself an error picture is."""
+
+
+def error_picture(restored: Picture, truth: Picture) -> Picture:
+    """The absolute difference, channel by channel, `ERROR_GAIN` times as bright; black where both agree."""
+    difference = np.abs(restored.astype(np.int16) - truth.astype(np.int16)) * ERROR_GAIN
+    picture: Picture = np.minimum(difference, 255).astype(np.uint8)
+    return picture
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One row of pictures on the page: its heading, and captions with the files that belong to them."""
+
+    dataset: str
+    group: str
+    model: str
+    text: str
+    pictures: tuple[tuple[str, str], ...]
+
+
+class Report:
+    """A report in the making: pictures are written as they come, the page at the end.
+
+    Args:
+        folder: of the report; made if missing.
+        overwrite: replace a report that is there.
+
+    Raises:
+        DestinationError: there is one already, or the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool = False):
+        self.folder, self.page = folder, folder / "index.html"
+        if self.page.exists() and not overwrite:
+            raise DestinationError("there is a report already", path=self.page, hint="--overwrite replaces it")
+        try:
+            (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"the folder cannot be made: {error.strerror}"
+            raise resource_error_from(error, folder) or DestinationError(reason, path=folder) from error
+        self.shown: list[Shown] = []
+        self._files: dict[tuple[str, str, str, str], str] = {}
+
+    def add(
+        self,
+        key: tuple[str, str, str],
+        model: str,
+        text: str,
+        rainy: Picture,
+        restored: Picture,
+        clean: Picture | None,
+    ) -> None:
+        """A picture to show.
+
+        Args:
+            key: data set, group and name of the picture; input and truth are written once for all models.
+            model: whose output it is.
+            text: the heading.
+            rainy, restored, clean: uint8 HxWx3; without ground truth `clean` is None.
+        """
+        pictures = [
+            ("input", self._write(key, "input", rainy)),
+            (f"output of {model}", self._write(key, f"output {model}", restored)),
+        ]
+        if clean is None:
+            removed = f"taken out, {ERROR_GAIN} times as bright"
+            pictures.append((removed, self._write(key, f"taken out {model}", error_picture(restored, rainy))))
+        else:
+            wrong = f"error, {ERROR_GAIN} times as bright"
+            pictures.append(("ground truth", self._write(key, "truth", clean)))
+            pictures.append((wrong, self._write(key, f"error {model}", error_picture(restored, clean))))
+        self.shown.append(Shown(key[0], key[1], model, text, tuple(pictures)))
+
+    def finish(self, document: Mapping[str, Any]) -> Path:
+        """Write the page; returns its path."""
+        atomic_text(self.page, _page(document, self.shown), overwrite=True)
+        return self.page
+
+    def _write(self, key: tuple[str, str, str], role: str, picture: Picture) -> str:
+        known = self._files.get((*key, role))
+        if known is None:
+            # Numbers, not names: those of data sets and models may hold anything.
+            kind = role.split()[0]
+            known = self._files[(*key, role)] = f"pictures/{len(self._files) + 1:04d}-{kind}.png"
+            write_rgb(self.folder / known, picture, overwrite=True)
+        return known
+
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; } h3 { margin: 1.5rem 0 .3rem; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th.text, td.text { text-align: left; } td.long { white-space: normal; max-width: 40rem; }
+tr.published td { opacity: .7; font-style: italic; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: .6rem; }
+figure { margin: 0; } figure img { width: 100%; height: auto; display: block; }
+figcaption { font-size: .85rem; opacity: .8; } .warn { color: #b45309; }
+pre { overflow-x: auto; background: #8881; padding: 1rem; border-radius: 6px; font-size: .8rem; }
+"""
+
+
+def _text(value: object) -> str:
+    return escape(printable(str(value)))
+
+
+def _cell(value: object, kind: str = "") -> str:
+    return f'<td class="{kind}">{_text(value)}</td>' if kind else f"<td>{_text(value)}</td>"
+
+
+def _table(titles: Sequence[str], rows: Sequence[str], texts: int) -> str:
+    heads = "".join(
+        f'<th class="text">{escape(t)}</th>' if i < texts else f"<th>{escape(t)}</th>" for i, t in enumerate(titles)
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table>"
+
+
+def _scores(document: Mapping[str, Any]) -> str:
+    titles = ("data set", "group", "model", "protocol", "pictures", "PSNR input", "PSNR mean", "median", "worst",
+              "SSIM input", "SSIM mean", "median", "worst")  # fmt: skip
+    rows = []
+    for result in document["results"]:
+        for protocol, after in result.get("output", {}).items():
+            before = result["input"][protocol]
+            cells = [_cell(result[name], "text") for name in ("dataset", "group", "model")]
+            cells += [_cell(protocol, "text"), _cell(result["pictures"])]
+            cells += [_cell(f"{before['psnr']['mean']:.2f}")]
+            cells += [_cell(f"{after['psnr'][name]:.2f}") for name in ("mean", "median", "worst")]
+            cells += [_cell(f"{before['ssim']['mean']:.4f}")]
+            cells += [_cell(f"{after['ssim'][name]:.4f}") for name in ("mean", "median", "worst")]
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+    for entry in document["published"]:
+        cells = [_cell(entry["dataset"], "text"), _cell("", "text"), _cell(entry["network"], "text")]
+        cells += [_cell("published", "text"), _cell(""), _cell(""), _cell(f"{entry['psnr']:.2f}"), _cell(""), _cell("")]
+        cells += [_cell(""), _cell(f"{entry['ssim']:.4f}"), _cell(""), _cell("")]
+        rows.append(f'<tr class="published">{"".join(cells)}</tr>')
+    return _table(titles, rows, 4) if rows else ""
+
+
+def _published(document: Mapping[str, Any]) -> str:
+    lines = dict.fromkeys(f"{e['network']}: {e['source']}; {e['protocol']}." for e in document["published"])
+    if not lines:
+        return ""
+    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f"<p>Published numbers were not measured here and may follow another protocol:</p><ul>{items}</ul>"
+
+
+def _figures(document: Mapping[str, Any]) -> str:
+    found = [result for result in document["results"] if "figures" in result]
+    if not found:
+        return ""
+    names = list(found[0]["figures"])
+    rows = []
+    for result in found:
+        cells = [_cell(result["dataset"], "text"), _cell(result["model"], "text"), _cell(result["pictures"])]
+        cells += [_cell(f"{result['figures'][name]['mean']:.3f}") for name in names]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
+    meanings = "".join(
+        f"<li>{_text(name.replace('_', ' '))}: {_text(text)}</li>"
+        for name, text in document["settings"]["figures_without_truth"].items()
+    )
+    note = "<p>No ground truth: these figures say what changed, not how good it is (means over the pictures).</p>"
+    return f"<h2>Without ground truth</h2>{note}{_table(titles, rows, 2)}<ul>{meanings}</ul>"
+
+
+def _models(document: Mapping[str, Any]) -> str:
+    times: dict[str, list[float]] = {}
+    for result in document["results"]:
+        times.setdefault(result["model"], []).append(result["seconds_per_megapixel"])
+    rows = []
+    for model in document["models"]:
+        parameters, macs = model["parameters"], model["macs_per_pixel"]
+        cells = [_cell(model["name"], "text"), _cell(model["about"], "text long"), _cell(model["device"], "text")]
+        cells += [_cell(model["precision"], "text")]
+        cells += [_cell("-" if parameters is None else f"{parameters:,}")]
+        cells += [_cell("-" if macs is None else f"{macs:,.0f}")]
+        cells += [_cell(" / ".join(f"{value:.3f}" for value in times.get(model["name"], [])) or "-")]
+        cells += [_cell((model["sha256"] or "-")[:16], "text")]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    titles = ("model", "", "device", "precision", "parameters", "MAC per pixel", "s per megapixel, by data set",
+              "SHA-256")  # fmt: skip
+    return f"<h2>Models</h2>{_table(titles, rows, 4)}"
+
+
+def _datasets(document: Mapping[str, Any]) -> str:
+    parts = []
+    for dataset in document["datasets"]:
+        counts = ", ".join(f"{name}: {count} pairs" for name, count in dataset["groups"].items())
+        counts += f"{', ' if counts else ''}{dataset['photos']} photos without truth" if dataset["photos"] else ""
+        parts.append(f"<li>{_text(dataset['name'])} ({_text(dataset['path'])}): {_text(counts)}")
+        parts += [f'<div class="warn">{_text(line)}</div>' for line in dataset["warnings"]]
+        parts.append("</li>")
+    failed = [f"<li>{_text(entry['path'])}: {_text(entry['error'])}</li>" for entry in document["failed"]]
+    tail = f"<p>Not scored: {len(failed)}</p><ul>{''.join(failed)}</ul>" if failed else ""
+    return f"<h2>Data</h2><ul>{''.join(parts)}</ul>{tail}"
+
+
+def _gallery(shown: Sequence[Shown]) -> str:
+    parts, heading = [], ""
+    for row in shown:
+        title = " / ".join(dict.fromkeys(part for part in (row.dataset, row.group, row.model) if part))
+        if title != heading:
+            parts.append(f"<h2>{_text(title)}</h2>")
+            heading = title
+        figures = "".join(
+            f'<figure><a href="{file}"><img src="{file}" alt="{_text(caption)}" loading="lazy"></a>'
+            f"<figcaption>{_text(caption)}</figcaption></figure>"
+            for caption, file in row.pictures
+        )
+        parts.append(f'<h3>{_text(row.text)}</h3><div class="row">{figures}</div>')
+    return "\n".join(parts)
+
+
+def _page(document: Mapping[str, Any], shown: Sequence[Shown]) -> str:
+    settings = document["settings"]
+    protocols = "".join(f"<li><b>{_text(n)}</b>: {_text(words)}</li>" for n, words in settings["protocols"].items())
+    names = ", ".join(dataset["name"] for dataset in document["datasets"])
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' data: file:; \
+style-src 'unsafe-inline'">
+<title>derain eval: {_text(names)}</title><style>{_STYLE}</style></head><body>
+<h1>derain eval: {_text(names)}</h1>
+<p>{_text(settings["date"])}, derain {_text(settings["versions"]["derain"])}</p>
+<h2>Scores</h2>
+{_scores(document)}
+<ul>{protocols}</ul>
+{_published(document)}
+{_figures(document)}
+{_models(document)}
+{_datasets(document)}
+{_gallery(shown)}
+<h2>Settings</h2>
+<pre>{_text_lines(json.dumps(settings, indent=2))}</pre>
+</body></html>
+"""
+
+
+def _text_lines(text: str) -> str:
+    return "\n".join(_text(line) for line in text.splitlines())
