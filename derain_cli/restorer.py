@@ -19,7 +19,8 @@ from derain_cli.config import RestoreOptions
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
-from derain_cli.tiling import Box, Tile, plan_tiles, receptive_radius, sample_crops
+from derain_cli.model.semi_drdnet import receptive_radius
+from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,10 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from derain_cli.config import ModelConfig
-from derain_cli.model.blocks import DILATIONS
-
-__all__ = ["Box", "Tile", "plan_tiles", "receptive_radius", "sample_crops"]
+__all__ = ["Box", "Tile", "plan_tiles", "sample_crops"]
 
 
 class Box(NamedTuple):
@@ -44,18 +41,6 @@ class Tile(NamedTuple):
         """`write` in coordinates of `read`."""
         top, left = self.write.top - self.read.top, self.write.left - self.read.left
         return slice(top, top + self.write.height), slice(left, left + self.write.width)
-
-
-def receptive_radius(config: ModelConfig) -> int:
-    """How far, in pixels, convolutions reach from a pixel to each side (163 for the paper's DRN; gates left out)."""
-    ends = 3
-    rrn = ends + 2 * config.blocks
-    steps = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
-    drn = 0 if config.detail == "none" else ends + steps * (config.detail_blocks or config.blocks)
-    if config.detail == "msarr":
-        drn += max(DILATIONS) - 1
-    # A block of S x S pixels is one feature: the reach starts anywhere inside it.
-    return max(rrn, drn) * config.unshuffle + config.unshuffle - 1
 
 
 def _grow(write: Box, halo: int, height: int, width: int, align: int) -> Box:

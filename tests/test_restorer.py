@@ -15,8 +15,8 @@ from derain_cli.checkpoint import Card, save_weights
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
+from derain_cli.model.semi_drdnet import receptive_radius
 from derain_cli.restorer import Restorer, pick_device, pick_precision
-from derain_cli.tiling import receptive_radius
 
 TINY = ModelConfig(width=4, blocks=1)
 PLAIN = ModelConfig(width=4, blocks=1, se=False)

@@ -1,17 +1,13 @@
-"""Tiles cover a picture exactly once, and the stated reach is the measured one."""
+"""Tiles cover a picture exactly once."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from derain_cli.config import ModelConfig
-from derain_cli.model import build
-from derain_cli.tiling import Box, Tile, plan_tiles, receptive_radius, sample_crops
+from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
 
 
 @st.composite
@@ -102,59 +98,3 @@ def test_sample_crops_reach_both_ends_of_a_large_picture(height, width):
 
 def test_a_small_picture_is_its_own_sample():
     assert sample_crops(100, 80, 512, 16) == [Box(0, 0, 100, 80)]
-
-
-def test_reach_of_the_paper_is_163():
-    assert receptive_radius(ModelConfig()) == 163
-    assert receptive_radius(ModelConfig(detail="none")) == 35
-
-
-def measured_reach(config: ModelConfig) -> int:
-    """How far from a pixel the picture has an influence on it: the non-zero gradient, positive weights, no gates."""
-    model = build(config).double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.uniform_(0.5, 1.0)  # no cancellation
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight /= module.weight[0].numel()
-    stated = receptive_radius(config)
-    middle = (stated + 8) // config.unshuffle * config.unshuffle
-    side = 2 * middle + 2 * config.unshuffle
-    reach = 0
-    for row in range(middle, middle + config.unshuffle):  # any pixel of a block
-        rainy = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(_layer_sum(model, rainy, row, middle), rainy)
-        seen = gradient[0].abs().sum(0) > 0
-        rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
-        assert rows.min() > 0, "the picture is too small for the measurement"
-        assert rows.max() < side - 1
-        ends = (row - rows.min(), rows.max() - row, middle - columns.min(), columns.max() - middle)
-        reach = max(reach, *(int(end) for end in ends))
-    return reach
-
-
-def _layer_sum(model, rainy, row, column):
-    layers = model(rainy)
-    return layers.rain[0, :, row, column].sum() + layers.detail[0, :, row, column].sum()
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        ModelConfig(width=2, blocks=1, se=False),
-        ModelConfig(width=2, blocks=2, se=False),
-        ModelConfig(width=2, blocks=2, se=False, detail="none"),
-        ModelConfig(width=2, blocks=1, se=False, detail="direct"),
-        ModelConfig(width=2, blocks=2, se=False, detail="residual"),
-        ModelConfig(width=2, blocks=2, se=False, detail="msarr"),
-        ModelConfig(width=2, blocks=1, se=False, detail_blocks=2),
-        ModelConfig(width=2, blocks=6, se=False, detail_blocks=1),
-        ModelConfig(width=2, blocks=1, se=False, unshuffle=2),
-        ModelConfig(width=2, blocks=1, se=False, unshuffle=3, detail="residual"),
-        ModelConfig(width=2, blocks=1, se=False, unshuffle=4, detail="none"),
-    ],
-    ids=lambda c: f"b{c.blocks}-s{c.unshuffle}-{c.detail}{c.detail_blocks or ''}",
-)
-def test_reach_is_the_measured_one(config):
-    assert measured_reach(config) == receptive_radius(config)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain_cli.config import DetailBlock, ModelConfig
-from derain_cli.model.blocks import SDCAB, DirectBlock, MultiScaleConv, RainResidualBlock, ResidualBlock
+from derain_cli.model.blocks import DILATIONS, SDCAB, DirectBlock, MultiScaleConv, RainResidualBlock, ResidualBlock
 
 __all__ = [
     "DetailRepairNetwork",
@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "from_blocks",
     "macs_per_pixel",
+    "receptive_radius",
     "to_blocks",
 ]
 
@@ -156,3 +157,15 @@ def macs_per_pixel(config: ModelConfig) -> float:
         per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
         total += ends + blocks * per_block + (2 * 9 * channels * m if config.detail == "msarr" else 0)
     return total / config.unshuffle**2
+
+
+def receptive_radius(config: ModelConfig) -> int:
+    """How far, in pixels, convolutions reach from a pixel to each side (163 for the paper's DRN; gates left out)."""
+    ends = 3
+    rrn = ends + 2 * config.blocks
+    steps = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
+    drn = 0 if config.detail == "none" else ends + steps * (config.detail_blocks or config.blocks)
+    if config.detail == "msarr":
+        drn += max(DILATIONS) - 1
+    # A block of S x S pixels is one feature: the reach starts anywhere inside it.
+    return max(rrn, drn) * config.unshuffle + config.unshuffle - 1
