@@ -143,7 +143,7 @@ class SemiDRDNet(nn.Module):
 
 
 def build(config: ModelConfig | None = None) -> SemiDRDNet:
-    """A network with fresh weights (PyTorch's initialisation with a small tail, PReLU at 0.25); no argument: the paper's."""
+    """A network with fresh weights: PyTorch's initialisation, a small tail, PReLU at 0.25; no argument: the paper's."""
     return SemiDRDNet(config or ModelConfig())
 
 
