@@ -68,6 +68,8 @@ class Card:
         licence: terms of use.
         date: of the training, ISO.
         limits: what they cannot do.
+        hashes: perceptual hashes of the clean pictures they were trained on (`data.fingerprint`), so that a test
+            picture that was trained on is noticed; empty in files from before they were kept.
     """
 
     name: str = "unnamed"
@@ -81,6 +83,7 @@ class Card:
     licence: str = ""
     date: str = ""
     limits: str = ""
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,8 +197,11 @@ def load_weights(path: Path) -> Weights:
 def from_mapping_card(values: Mapping[str, Any]) -> Card:
     """A `Card` from JSON; keys that later versions may add are passed over."""
     known = {k: v for k, v in values.items() if k in Card.__dataclass_fields__}
-    if "trained_on" in known:
-        known["trained_on"] = tuple(known["trained_on"])
+    for name in ("trained_on", "hashes"):
+        if name in known:
+            known[name] = tuple(known[name])
+    if not all(re.fullmatch("[0-9a-f]{16}", each) for each in known.get("hashes", ())):
+        raise ValueError("hashes that are none")
     return Card(**known)
 
 

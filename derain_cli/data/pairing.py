@@ -193,13 +193,11 @@ class Found:
         pairs: in the order of their rainy files.
         photos: pictures of a layout without ground truth.
         alone: files of this layout whose partner is missing.
-        unused: files that are not of this layout.
     """
 
     pairs: tuple[Pair, ...] = ()
     photos: tuple[Path, ...] = ()
     alone: tuple[Path, ...] = ()
-    unused: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs) + len(self.photos)
@@ -234,31 +232,27 @@ class Layout:
         """What of `files` is of this layout, its templates counting from `place`."""
         names = {file: file.relative_to(place).with_suffix("").as_posix().casefold() for file in files}
         ours = {file: match for file, name in names.items() if (match := _expression(self.rainy).fullmatch(name))}
-        if self.halves or not self.clean:
-            unused = tuple(file for file in files if file not in ours)
-            if self.halves:
-                return Found(pairs=tuple(Pair(file, file, self.halves) for file in ours), unused=unused)
-            return Found(photos=tuple(ours), unused=unused)
+        if self.halves:
+            return Found(pairs=tuple(Pair(file, file, self.halves) for file in ours))
+        if not self.clean:
+            return Found(photos=tuple(ours))
         theirs: dict[str, list[tuple[str, Path]]] = {}
         for file, name in names.items():
             match = _expression(self.clean).fullmatch(name)
             if match:
-                theirs.setdefault(_fill(self.clean, match), []).append((match["deep"] or "", file))
+                theirs.setdefault(_fill(self.clean, match), []).append((match["deep"], file))
         pairs, alone = [], []
         for file, match in ours.items():
+            # One of that name is the partner wherever it lies; of several, the one in the same place.
             partners = theirs.get(_fill(self.clean, match), [])
-            deep = match["deep"] or ""
-            same = [partner for where, partner in partners if where == deep or len(partners) == 1]
-            if same and same[0] != file:
-                pairs.append(Pair(file, same[0]))
-            elif not any(file == other for _, other in theirs.get(_fill(self.clean, match), [])):
+            near = [other for deep, other in partners if len(partners) == 1 or deep == match["deep"]]
+            if near and near[0] != file:
+                pairs.append(Pair(file, near[0]))
+            else:
                 alone.append(file)
-        used = {pair.rainy for pair in pairs} | {pair.clean for pair in pairs}
-        alone = [file for file in alone if file not in used]
-        known = used | set(alone)
-        alone += [file for listed in theirs.values() for _, file in listed if file not in known]
-        known |= set(alone)
-        return Found(tuple(pairs), (), tuple(alone), tuple(file for file in files if file not in known))
+        used = {path for pair in pairs for path in (pair.rainy, pair.clean)}
+        alone += [file for partners in theirs.values() for _, file in partners]
+        return Found(tuple(pairs), (), tuple(file for file in dict.fromkeys(alone) if file not in used))
 
 
 @lru_cache(maxsize=512)

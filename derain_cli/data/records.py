@@ -346,8 +346,9 @@ _RECORDS: tuple[DatasetRecord, ...] = (
             "test": _split(2_100, "GT-RAIN/GT-RAIN_test", "GT-RAIN_test", "GT-RAIN/test"),
         },
         layouts=(
-            Layout("{scene}/{s}-R-{k}", "{scene}/{s}-C-000"),
+            # One scene has a clean frame for each rainy one, the others have one for all.
             Layout("{scene}/{s}-R-{k}", "{scene}/{s}-C-{k}"),
+            Layout("{scene}/{s}-R-{k}", "{scene}/{s}-C-000"),
         ),
         aliases=("GTRAIN",),
     ),

@@ -235,21 +235,21 @@ def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView |
 
 
 def _by_layouts(record: DatasetRecord, place: Path) -> Found:
-    """What the layouts of a set make of a folder: the one that explains most, then the others on what is left."""
-    total, files = Found(), tuple(list_photos(place))
-    while files:
-        best = Found()
-        for layout in record.layouts:
-            found = layout.find(place, files)
-            if len(found) > len(best):
-                best = found
-            if len(best) and not best.unused and not best.alone:
-                break
-        if not len(best):
-            break
-        files = (*best.alone, *best.unused)
-        total = Found((*total.pairs, *best.pairs), (*total.photos, *best.photos), best.alone, best.unused)
-    return total
+    """What the layouts of a set make of a folder: each in turn takes the rainy pictures it can pair."""
+    files = list_photos(place)
+    pairs: dict[Path, Pair] = {}
+    photos: dict[Path, None] = {}
+    alone: dict[Path, None] = {}
+    for layout in record.layouts:
+        found = layout.find(place, [file for file in files if file not in pairs and file not in photos])
+        if len(found):
+            pairs |= {pair.rainy: pair for pair in found.pairs}
+            photos |= dict.fromkeys(found.photos)
+            alone |= dict.fromkeys(found.alone)
+    used = {pair.clean for pair in pairs.values()} | set(pairs) | set(photos)
+    return Found(
+        tuple(pairs[file] for file in sorted(pairs)), tuple(sorted(photos)), tuple(f for f in alone if f not in used)
+    )
 
 
 def _count_warning(record: DatasetRecord, split: str, count: int, gaps: str) -> tuple[str, ...]:
