@@ -84,11 +84,11 @@ def train(
     data.generated). The result is RUN/best.safetensors, ready for `derain --model`.
     """
     from derain_cli.config import TrainConfig, apply_overrides, from_mapping, load_recipe, parse_overrides
-    from derain_cli.data.registry import resolve_dataset
+    from derain_cli.data.registry import find_record
     from derain_cli.training.run import RunPlan
 
-    def folders(names: list[str] | None) -> tuple[Path, ...]:
-        return tuple(resolve_dataset(each) for each in names or ())
+    def folders(names: list[str] | None) -> tuple[Path | str, ...]:
+        return tuple(Path(each) if Path(each).is_dir() else find_record(each).name for each in names or ())
 
     plan = RunPlan(
         out=output,

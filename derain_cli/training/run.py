@@ -7,6 +7,7 @@ RUN/pictures/            rainy | restored | clean, each time the run validates
 RUN/checkpoints/         the two newest
 RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb)
 RUN/last.safetensors     weights of the newest validation
+RUN/hashes.json          perceptual hashes of the training pictures, for the cards of the weights
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ from derain_cli.checkpoint import (
 )
 from derain_cli.config import RestoreOptions, TrainConfig, differing_keys, to_mapping
 from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
+from derain_cli.data.fingerprint import hash_files
 from derain_cli.data.loaders import BatchStream
-from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos
+from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos, open_dataset
 from derain_cli.errors import (
     DestinationError,
     NothingToDoError,
@@ -72,10 +74,11 @@ class RunPlan:
     Attributes:
         out: the run's folder.
         config: recipe with overrides.
-        datasets: folders of pairs.
-        layers: folders of pairs whose rain layers go onto other backgrounds.
+        datasets: folders of pairs (of one that has a `train` folder, only that), or names of data sets.
+        layers: the same, of pairs whose rain layers go onto other backgrounds.
         photos: folders of photos without rain.
-        validation: folders of pairs to choose the best weights on; without any, some training pairs are held back.
+        validation: folders of pairs to choose the best weights on, or names of data sets that have a part for it;
+            without any, some training pairs are held back.
         start: weights to start from (name or file); None starts afresh.
         resume: go on where `out` stopped.
         force: go on although settings differ.
@@ -88,10 +91,10 @@ class RunPlan:
 
     out: Path
     config: TrainConfig
-    datasets: tuple[Path, ...] = ()
-    layers: tuple[Path, ...] = ()
+    datasets: tuple[Path | str, ...] = ()
+    layers: tuple[Path | str, ...] = ()
     photos: tuple[Path, ...] = ()
-    validation: tuple[Path, ...] = ()
+    validation: tuple[Path | str, ...] = ()
     start: str | None = None
     resume: bool = False
     force: bool = False
@@ -213,19 +216,34 @@ def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) 
     return find_pairs(folder).groups
 
 
-def _prepare(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
+def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
+    """The pairs of a folder or of a named data set."""
+    if isinstance(item, Path) and not item.is_dir():
+        raise NothingToDoError("no such folder", path=item)
+    view = open_dataset(item, split)
+    if not view.groups:
+        raise NothingToDoError("no pairs found", path=item)
+    for warning in view.warnings:
+        listener.note(warning)
+    return PairSet(view.groups, view.rejected)
+
+
+def _prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, tuple[PairGroup, ...]]:
     """Training sources and validation groups."""
+    listener = listener or SilentListener()
     photos = [photo for folder in plan.photos for photo in list_photos(folder)]
     if plan.photos and not photos:
         raise NothingToDoError("no photos found", path=plan.photos[0])
-    held: tuple[PairGroup, ...] = tuple(g for folder in plan.validation for g in find_pairs(folder).groups)
-    datasets = [find_pairs(folder) for folder in plan.datasets]
-    layers = [find_pairs(folder) for folder in plan.layers]
+    held: tuple[PairGroup, ...] = tuple(g for item in plan.validation for g in _pairs(item, "val", listener).groups)
+    datasets = [_pairs(item, "train", listener) for item in plan.datasets]
+    layers = [_pairs(item, "train", listener) for item in plan.layers]
     if not held and datasets:
         split = [_hold_back(found.groups) for found in datasets]
         held = tuple(group for _, kept in split for group in kept)
         datasets = [PairSet(train, found.rejected) for (train, _), found in zip(split, datasets, strict=True)]
         hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
+        # Pairs that share a clean picture with one that is held back would give it away.
+        datasets = [_without(found, hidden) for found in datasets]
         layers = [_without(found, hidden) for found in layers]
     if not held and photos:
         count = max(1, min(8, len(photos) // 10))
@@ -250,6 +268,20 @@ def _fingerprint(sources: Sources) -> str:
     for path in (*files, *sources.photos):
         digest.update(f"{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _data_name(place: Path | str) -> str:
+    """A data set's name; of a path the last two parts ("rain100/train"), which give no machine away."""
+    return place if isinstance(place, str) else "/".join(place.resolve().parts[-2:])
+
+
+def _read_hashes(path: Path, data: str) -> tuple[str, ...] | None:
+    """The hashes that this run kept, when they are whole and of this data."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(kept["hashes"]) if kept["data"] == data else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _environment(device: torch.device, config: TrainConfig) -> dict[str, Any]:
@@ -348,8 +380,18 @@ def _grid(results: Sequence[PictureResult]) -> NDArray[np.uint8]:
 class _Run:
     """The moving parts of a run in progress."""
 
-    def __init__(self, plan: RunPlan, trainer: Trainer, held: tuple[PairGroup, ...], log: _Log, listener: Listener):
-        self.plan, self.trainer, self.held, self.log, self.listener = plan, trainer, held, log, listener
+    def __init__(
+        self,
+        plan: RunPlan,
+        trainer: Trainer,
+        data: tuple[Sources, tuple[PairGroup, ...]],
+        log: _Log,
+        listener: Listener,
+        known: tuple[str, ...] = (),
+    ):
+        self.plan, self.trainer, self.log, self.listener, self.known = plan, trainer, log, listener, known
+        self.sources, self.held = data
+        self.hashes: tuple[str, ...] | None = None
         self.best: float | None = None
         self.last_scores: dict[str, Any] = {}
 
@@ -404,8 +446,7 @@ class _Run:
             ("true rain layers", plan.layers),
             ("photos with generated rain", plan.photos),
         )
-        # The last two parts of a path name a data set ("rain100/train") and give no machine away.
-        folders = [f"{role}: {'/'.join(p.resolve().parts[-2:])}" for role, places in roles for p in places]
+        folders = [f"{role}: {_data_name(place)}" for role, places in roles for place in places]
         return Card(
             name=plan.name,
             summary=plan.summary,
@@ -416,7 +457,23 @@ class _Run:
             commit=_commit(),
             scores=scores,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            hashes=self._hashes(),
         )
+
+    def _hashes(self) -> tuple[str, ...]:
+        """Perceptual hashes of all clean pictures behind the weights, those of the weights it started from too.
+
+        They take some minutes for a large data set, so they are kept in the run's folder.
+        """
+        if self.hashes is None:
+            path, data = self.plan.out / "hashes.json", _fingerprint(self.sources)
+            kept = _read_hashes(path, data)
+            if kept is None:
+                groups = (*self.sources.pairs, *self.sources.layers)
+                kept = hash_files([*(pair for group in groups for pair in group.pairs), *self.sources.photos])
+                atomic_bytes(path, json.dumps({"data": data, "hashes": kept}).encode(), overwrite=True)
+            self.hashes = tuple(sorted({*kept, *self.known}))
+        return self.hashes
 
     def checkpoint(self) -> None:
         tensors, state = self.trainer.state()
@@ -452,14 +509,15 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
         torch.set_num_threads(config.loop.threads)
     start = None
     start_sha = None
+    known: tuple[str, ...] = ()
     if plan.start is not None:
         weights = load_weights(find_weights(plan.start))
-        start, start_sha = weights.tensors, weights.sha256
+        start, start_sha, known = weights.tensors, weights.sha256, weights.card.hashes
         if weights.config != config.model:
             keys = ", ".join(differing_keys(to_mapping(weights.config), to_mapping(config.model)))
             raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=weights.path)
     _refuse_folder(plan)
-    sources, held = _prepare(plan)
+    sources, held = _prepare(plan, listener)
     for rejected in sources.rejected:
         listener.note(f"not used: {rejected}")
     record = {
@@ -471,7 +529,7 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
     }
     _claim(plan, record, listener)
     trainer = Trainer(config, device, start=start)
-    run = _Run(plan, trainer, held, _Log(plan.out / "log.jsonl"), listener)
+    run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, known)
     if plan.resume:
         run.restore()
     try:
