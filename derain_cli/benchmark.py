@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -263,7 +263,7 @@ class _Run:
         self.done = 0
 
     def run(self) -> Benchmark:
-        views = [open_dataset(name, self.options.split, self.options.data_root) for name in self.options.datasets]
+        views = self._open()
         contenders = [open_contender(name, self.options) for name in dict.fromkeys(self.options.models)]
         warnings = {view.name: self._inspect(view, contenders) for view in views}
         for view in views:
@@ -288,6 +288,14 @@ class _Run:
             raise reasons[0] if reasons else NothingToDoError("no pictures to measure")
         document = self._document(views, contenders, results, warnings)
         return Benchmark(document, tuple(self.rows), tuple(self.photo_rows), tuple(self.failed.values()))
+
+    def _open(self) -> list[DatasetView]:
+        views: list[DatasetView] = []
+        for name in dict.fromkeys(self.options.datasets):
+            view = open_dataset(name, self.options.split, self.options.data_root)
+            # Two folders may have one name: results must tell them apart.
+            views.append(replace(view, name=name) if any(view.name == other.name for other in views) else view)
+        return views
 
     # --- before --------------------------------------------------------------------------------------------------
 
@@ -347,7 +355,7 @@ class _Run:
         for rank, row in _ranked(rows, [row.after["rgb"].psnr for row in rows]):
             rainy, clean = read_pair(pairs[row.source])
             exhibit = Exhibit(
-                row.dataset, row.group, row.model, rank, row.picture, "PSNR rgb, dB", row.after["rgb"].psnr,
+                row.dataset, row.group, row.model, rank, row.picture, "dB (PSNR rgb)", row.after["rgb"].psnr,
                 rainy, contender(rainy), clean,
             )  # fmt: skip
             self.listener.shown(exhibit)
@@ -373,7 +381,7 @@ class _Run:
             for rank, row in _ranked(rows, [row.figures["streak_energy_removed"] for row in rows]):
                 rainy = read_rgb(row.source)
                 exhibit = Exhibit(
-                    row.dataset, "", row.model, rank, row.picture, "streak energy removed",
+                    row.dataset, "", row.model, rank, row.picture, "of the streak energy removed",
                     row.figures["streak_energy_removed"], rainy, contender(rainy), None,
                 )  # fmt: skip
                 self.listener.shown(exhibit)

@@ -14,17 +14,19 @@ Scoring runs beside the network, so it must not cost much. With a = x + y and b 
 
 which is the formula of Wang et al. with its terms gathered: four windowed means instead of five, and errors of
 rounding enter in proportion to what is missing to 1, so that float32 is enough (1e-7 against float64). On a CPU
-it is worked out block by block: a block stays in the cache, and is too small for torch to wake other threads, which
-would stall those of the network.
+OpenCV and numpy do the work, several times faster than torch's own convolution of one channel, and on the calling
+thread alone: torch would wake further threads, which stall those of the network.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from derain_cli.errors import InputError
@@ -57,8 +59,9 @@ DEFINITIONS: dict[Protocol, str] = {
 _K1, _K2, _RANGE = 0.01, 0.03, 255.0
 _C1, _C2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
 
-# torch hands work to further threads from 32,768 elements on.
-_BLOCK_COLUMNS, _BLOCK_ELEMENTS = 512, 30_000
+# torch hands work to further threads from 32,768 elements on. Blocks of OpenCV's are as large as the cache likes.
+_SMALL, _LARGE = 30_000, 60_000
+_BLOCK_COLUMNS = 2048
 
 
 class Score(NamedTuple):
@@ -119,10 +122,12 @@ def ssim(one: Tensor, other: Tensor, *, window: Literal["uniform", "gaussian"]) 
     reach = len(kernel) - 1
     total = torch.zeros(one.shape[0], dtype=_wide(one), device=one.device)
     for rows, columns in _blocks(one, reach):
-        # Planes by themselves where blocks are small, all of them together where the whole picture is one block.
-        for channels in _channels(one):
-            x, y = one[:, channels, rows, columns].float(), other[:, channels, rows, columns].float()
-            total += _similarity(x, y, kernel, unbias).flatten(1).sum(1)
+        x, y = one[..., rows, columns], other[..., rows, columns]
+        if one.device.type == "cpu":
+            total += _plane_by_plane(x, y, kernel, unbias)
+        else:
+            found = _similarity(x.float(), y.float(), lambda z: _window(z, kernel), unbias)
+            total += found.flatten(1).sum(1)
     height, width = one.shape[-2:]
     return total / (one.shape[1] * (height - reach) * (width - reach))
 
@@ -158,41 +163,62 @@ def _wide(picture: Tensor) -> torch.dtype:
 def _blocks(picture: Tensor, reach: int) -> Iterator[tuple[slice, slice]]:
     """Rows and columns of blocks whose valid regions, `reach` smaller than the blocks, tile that of the picture."""
     height, width = picture.shape[-2:]
-    if picture.device.type != "cpu":
-        yield slice(0, height), slice(0, width)
-        return
     across = min(width, _BLOCK_COLUMNS)
-    down = max(2 * reach + 1, _BLOCK_ELEMENTS // (across * (1 if reach else picture[:, :, 0, 0].numel())))
+    down = max(2 * reach + 1, (_LARGE if reach else _SMALL // max(1, picture.shape[0] * picture.shape[1])) // across)
+    if picture.device.type != "cpu":  # few and large: what counts there is how often it is called
+        across, down = width, max(2 * reach + 1, 64 * _LARGE // (width * picture.shape[0] * picture.shape[1]))
     for top in range(0, height - reach, down - reach):
         for left in range(0, width - reach, across - reach):
             yield slice(top, min(top + down, height)), slice(left, min(left + across, width))
 
 
-def _channels(picture: Tensor) -> list[slice]:
-    together = picture.device.type != "cpu"
-    return [slice(None)] if together else [slice(c, c + 1) for c in range(picture.shape[1])]
-
-
-def _similarity(x: Tensor, y: Tensor, kernel: list[float], unbias: float) -> Tensor:
-    """SSIM at every place of the valid region; levels 0..255, float32, (N, C, H, W)."""
+def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> Any:
+    """SSIM at every place of the valid region; levels 0..255, float32. Arrays of numpy and tensors of torch alike."""
     difference, total = x - y, x + y
     # Around zero squares are small, and what is subtracted from them below costs fewer digits.
     centre = total.mean().round()
     total -= centre
-    mean_b, mean_bb = _window(difference, kernel), _window(difference * difference, kernel)
-    mean_a, mean_aa = _window(total, kernel), _window(total * total, kernel)
+    mean_b, mean_bb = window(difference), window(difference * difference)
+    mean_a, mean_aa = window(total), window(total * total)
     mean_b *= mean_b
     mean_bb -= mean_b
     mean_bb *= unbias
     mean_aa -= mean_a * mean_a
     mean_aa *= unbias
     mean_aa += mean_bb
+    mean_aa *= 0.5
+    mean_aa += _C2
+    mean_bb /= mean_aa
     mean_a += centre
     mean_a *= mean_a
     mean_a += mean_b
-    luminance = 1 - mean_b.div_(mean_a.mul_(0.5).add_(_C1))
-    structure = 1 - mean_bb.div_(mean_aa.mul_(0.5).add_(_C2))
-    return luminance * structure
+    mean_a *= 0.5
+    mean_a += _C1
+    mean_b /= mean_a
+    return (1 - mean_b) * (1 - mean_bb)
+
+
+def _plane_by_plane(x: Tensor, y: Tensor, kernel: list[float], unbias: float) -> Tensor:
+    """Sums of `_similarity` for each picture."""
+
+    def total(one: NDArray[Any], other: NDArray[Any]) -> float:
+        one, other = one.astype(np.float32), other.astype(np.float32)
+        return float(_similarity(one, other, lambda z: _plane_window(z, kernel), unbias).sum(dtype=np.float64))
+
+    pictures = zip(x.numpy(), y.numpy(), strict=True)
+    sums = [sum(total(*planes) for planes in zip(*picture, strict=True)) for picture in pictures]
+    return torch.tensor(sums, dtype=torch.float64)
+
+
+def _plane_window(x: NDArray[np.float32], kernel: list[float]) -> NDArray[np.float32]:
+    """`_window` of one plane (H, W), by OpenCV."""
+    import cv2
+
+    weights, reach = np.array(kernel, np.float32), len(kernel) // 2
+    filtered = np.asarray(cv2.sepFilter2D(x, cv2.CV_32F, weights, weights), np.float32)
+    valid = filtered[reach : x.shape[0] - reach, reach : x.shape[1] - reach]
+    # A new array, rows back to back: what follows is twice as fast as on the cut-out.
+    return np.multiply(valid, np.float32(1 / sum(kernel) ** 2))
 
 
 def _window(x: Tensor, kernel: list[float]) -> Tensor:
@@ -204,15 +230,7 @@ def _window(x: Tensor, kernel: list[float]) -> Tensor:
 
 def _along(x: Tensor, kernel: list[float], axis: int) -> Tensor:
     length, reach = x.shape[axis] - len(kernel) + 1, len(kernel) // 2
-    part = [x.narrow(axis, i, length) for i in range(len(kernel))]
-    if kernel == [1.0] * 7:
-        # Pairs, then fours: half the additions of seven.
-        pairs = x.narrow(axis, 0, length + 5) + x.narrow(axis, 1, length + 5)
-        out = pairs.narrow(axis, 0, length) + pairs.narrow(axis, 2, length)
-        out += pairs.narrow(axis, 4, length)
-        out += part[6]
-        return out
-    out = part[reach] * kernel[reach]
+    out = x.narrow(axis, reach, length) * kernel[reach]
     for i in range(reach):
-        out.add_(part[i] + part[-1 - i], alpha=kernel[i])
+        out.add_(x.narrow(axis, i, length) + x.narrow(axis, 2 * reach - i, length), alpha=kernel[i])
     return out

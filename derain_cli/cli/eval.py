@@ -149,7 +149,7 @@ class _Listener:
             self.page.add(
                 (exhibit.dataset, exhibit.group, exhibit.picture),
                 exhibit.model,
-                f"{exhibit.rank}: {exhibit.picture}, {exhibit.ranked_by} {exhibit.value:.2f}",
+                f"{exhibit.rank}: {exhibit.picture}, {exhibit.value:.2f} {exhibit.ranked_by}",
                 exhibit.rainy,
                 exhibit.restored,
                 exhibit.clean,

@@ -1,0 +1,89 @@
+"""What evaluation costs above bare inference: both side by side in one run, on generated pictures.
+
+    python scripts/bench_evaluation.py [--model NAME|FILE] [--pictures 100] [--threads N]
+
+Bare inference is the restorer alone on decoded pictures. Evaluation reads the files, restores and scores in both
+protocols. The two take turns, part by part, so that other work on the machine meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from derain_cli.data.registry import PairGroup, find_pairs
+from derain_cli.evaluation import evaluate
+from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.rain.profiles import add_rain
+from derain_cli.restorer import Restorer
+
+
+def make_pairs(folder: Path, count: int, height: int, width: int) -> None:
+    """Pairs with the detail of photos: PNG files of the size that photos of the benchmarks have."""
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        coarse = rng.normal(0, 1, (height // 16 + 2, width // 16 + 2, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
+        levels = np.clip(128 + 45 * coarse + rng.normal(0, 7, (height, width, 3)), 0, 255)
+        clean = (levels / 255).astype(np.float32)
+        rainy = add_rain(clean, "light", rng).rainy
+        for name, picture in (("rain", rainy), ("norain", clean)):
+            (folder / name).mkdir(exist_ok=True)
+            write_rgb(folder / name / f"{number:03d}.png", np.rint(picture * 255).astype(np.uint8))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="fast")
+    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--parts", type=int, default=4)
+    parser.add_argument("--height", type=int, default=321)
+    parser.add_argument("--width", type=int, default=481)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    restorer = Restorer.from_pretrained(asked.model, device=asked.device)
+    with tempfile.TemporaryDirectory() as place:
+        make_pairs(Path(place), asked.pictures, asked.height, asked.width)
+        (group,) = find_pairs(Path(place)).groups
+        step = -(-len(group.pairs) // asked.parts)
+        parts = [group.pairs[start : start + step] for start in range(0, len(group.pairs), step)]
+        evaluate(restorer, [PairGroup("warm-up", parts[0][:2])])
+        bare_total = whole_total = 0.0
+        ratios = []
+        for number, pairs in enumerate(parts):
+            pictures = [read_rgb(pair.rainy) for pair in pairs]
+            taken = {}
+            for kind in ("bare", "whole") if number % 2 else ("whole", "bare"):
+                begin = time.perf_counter()
+                if kind == "bare":
+                    for picture in pictures:
+                        restorer(picture)
+                else:
+                    evaluate(restorer, [PairGroup("part", pairs)])
+                taken[kind] = time.perf_counter() - begin
+            bare_total += taken["bare"]
+            whole_total += taken["whole"]
+            ratios.append(taken["whole"] / taken["bare"])
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"part {number + 1}: bare {taken['bare']:.2f} s, evaluation {taken['whole']:.2f} s, "
+                  f"ratio {ratios[-1]:.3f}, {memory:.0f} MB at most")  # fmt: skip
+    count = asked.pictures
+    print(f"{count} pictures of {asked.width}x{asked.height}, {restorer.device}, {restorer.dtype}, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    print(
+        f"bare inference {bare_total / count * 1000:.1f} ms, evaluation {whole_total / count * 1000:.1f} ms a picture"
+    )
+    print(f"ratio {whole_total / bare_total:.3f} (median of the parts {statistics.median(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
