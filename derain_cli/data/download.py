@@ -1,0 +1,348 @@
+"""Data sets from the Hugging Face Hub into the data root, by the Hub's own client.
+
+The client does the progress bars, keeps what is there when it is called again, and heeds HF_HOME, HF_ENDPOINT and
+HF_HUB_OFFLINE. Whatever comes is data: nothing of it is executed, and archives are unpacked picture by picture.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from derain_cli.atomic import atomic_text
+from derain_cli.data.records import DATASETS, DatasetRecord, HubCopy, find_record
+from derain_cli.data.registry import root_of_datasets
+from derain_cli.errors import DerainError, DestinationError, NothingToDoError, ResourceError, resource_error_from
+from derain_cli.frames.images import READABLE_SUFFIXES
+
+__all__ = ["MAX_RATIO", "download_dataset", "unpack"]
+
+MAX_RATIO = 20
+"""An archive may hold this many times its own size in pictures; pictures are compressed already."""
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+_BY_LENGTH = sorted(_ARCHIVES, key=len, reverse=True)
+_MARKER = ".derain-download.json"
+_CLIENT = {"huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3", "hf_xet", "ssl", "socket"}
+
+
+def download_dataset(
+    name: str,
+    data_root: Path | None = None,
+    *,
+    tell: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fetch a data set that lies on the Hub and lay it out below the data root; `open_dataset` finds it there.
+
+    What is there already is not fetched again, and a set that was fetched whole needs no network.
+
+    Args:
+        name: of a data set, or an alias.
+        data_root: `--data-root`; None asks `DERAIN_DATA`, then takes `./datasets`.
+        tell: is told what is fetched from where and on what terms, one line each.
+        progress: whether the client shows its progress on stderr.
+
+    Returns:
+        The folder of the set below the data root.
+
+    Raises:
+        UsageError: no set of that name.
+        NothingToDoError: it is not on the Hub, or the Hub cannot be reached; the hint says how to get it by hand.
+        ResourceError: not enough room on the disk.
+        DestinationError: the folder cannot be written to.
+    """
+    record = find_record(name)
+    root = root_of_datasets(data_root)
+    copy = _copy_of(record)
+    place = root / copy.folder
+    done = _read_marker(place, copy.repo)
+    if "*" in done or (copy.only and set(copy.only) <= set(done)):
+        return place
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _fetch(record, copy, place, tell or (lambda line: None), progress)
+        for archive in _archives(place):
+            unpack(archive)
+        marker = {"repo": copy.repo, "only": sorted({*done, *(copy.only or ("*",))})}
+        atomic_text(place / _MARKER, json.dumps(marker))
+    except DerainError:
+        raise
+    except Exception as error:
+        raise _mapped(error, record, copy, place) or error from error
+    return place
+
+
+def _copy_of(record: DatasetRecord) -> HubCopy:
+    if record.hub is not None:
+        return record.hub
+    on_hub = ", ".join(name for name, each in DATASETS.items() if each.hub)
+    raise NothingToDoError(
+        f"{record.name} is not on the Hub", hint=f"get it from {record.page}; --download knows {on_hub}"
+    )
+
+
+def _read_marker(place: Path, repo: str) -> list[str]:
+    """Patterns that were fetched whole before."""
+    try:
+        marker = json.loads((place / _MARKER).read_text(encoding="utf-8"))
+        return [str(each) for each in marker["only"]] if marker["repo"] == repo else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[str], None], progress: bool) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    # The client reads the variable once, when it is imported; a program that embeds this one may set it later.
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    api = HfApi(endpoint=endpoint, library_name="derain-cli")
+    commit = api.dataset_info(copy.repo).sha
+    tree = api.list_repo_tree(copy.repo, repo_type="dataset", revision=commit, recursive=True)
+    sizes = {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
+    wanted = _wanted(sizes, copy)
+    if not wanted:
+        raise NothingToDoError(
+            f"{copy.repo} on the Hub has no pictures of {record.name}", hint=f"get it from {record.page}"
+        )
+    missing = [path for path in wanted if not _is_whole(place / path, sizes[path])]
+    _check_room(sum(sizes[path] for path in missing), any(map(_is_archive, missing)), place)
+    size = sum(sizes[path] for path in wanted)
+    tell(f"{record.name}: {len(wanted):,} files, {size / 1e6:,.1f} MB from {copy.repo} to {place}")
+    tell(f"{record.name}: {record.licence.words}; its authors' page is {record.page}")
+    was_off = are_progress_bars_disabled()
+    if not progress:
+        disable_progress_bars()
+    try:
+        snapshot_download(
+            copy.repo,
+            repo_type="dataset",
+            revision=commit,
+            local_dir=place,
+            endpoint=endpoint,
+            library_name="derain-cli",
+            # Patterns rather than thousands of names where the files are plain pictures.
+            allow_patterns=_patterns(copy, wanted),
+        )
+    finally:
+        if not progress and not was_off:
+            enable_progress_bars()
+    short = [path for path in wanted if not _is_whole(place / path, sizes[path])]
+    if short:
+        raise NothingToDoError(
+            f"{len(short):,} of {len(wanted):,} files did not arrive whole, first: {short[0]}",
+            path=place,
+            hint="run it again, it goes on where it stopped",
+        )
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES)
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in READABLE_SUFFIXES
+
+
+def _wanted(sizes: dict[str, int], copy: HubCopy) -> list[str]:
+    """Pictures of the set; where they are not there as files, the archives, which may hold other sets too."""
+    pictures = [path for path in sizes if _is_picture(path) and _matches(path, copy.only)]
+    if pictures:
+        # Archives beside whole folders of pictures are the same once more.
+        return pictures
+    archives = [path for path in sizes if _is_archive(path)]
+    return [path for path in archives if _matches(path, copy.only)] or archives
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def _patterns(copy: HubCopy, wanted: Sequence[str]) -> list[str]:
+    if any(map(_is_archive, wanted)):
+        return [path.translate({ord("["): "[[]", ord("*"): "[*]", ord("?"): "[?]"}) for path in wanted]
+    suffixes = sorted({PurePosixPath(path).suffix for path in wanted})
+    return [f"{pattern}{suffix}" for pattern in copy.only or ("*",) for suffix in suffixes]
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _check_room(needed: int, archives: bool, place: Path) -> None:
+    needed = needed * 2 if archives else needed  # packed and unpacked
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise ResourceError(
+            f"{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free",
+            path=place,
+            hint="free some space or choose another --data-root",
+        )
+
+
+def _mapped(error: Exception, record: DatasetRecord, copy: HubCopy, place: Path) -> DerainError | None:
+    """The one line that a failure of the client, the network or the disk stands for; None for a bug of ours."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    full = resource_error_from(error, place)
+    if full is not None:
+        return full
+    by_hand = f"get it from {record.page} by hand and put it in {place}"
+    if isinstance(error, RepositoryNotFoundError | GatedRepoError):
+        return NothingToDoError(f"{copy.repo} is not on the Hub, or not for everybody", hint=by_hand)
+    if isinstance(error, HfHubHTTPError):
+        code = getattr(error.response, "status_code", "?")
+        return NothingToDoError(f"the Hub refused {copy.repo} ({code})", hint=f"try again later, or {by_hand}")
+    if isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
+        return DestinationError(f"cannot write here: {error.strerror}", path=place, hint="choose another --data-root")
+    # Connection errors are no OSError in every version of the client.
+    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENT:
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return NothingToDoError(
+            f"cannot get {copy.repo} from the Hub: {first}",
+            hint=f"run it again, it goes on where it stopped; or {by_hand}",
+        )
+    return None
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+def _archives(place: Path) -> list[Path]:
+    found = []
+    for where, folders, files in os.walk(place):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [Path(where, file) for file in sorted(files) if _is_archive(file)]
+    return found
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A picture in an archive."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archive: Path) -> Path:
+    """Unpack the pictures of a zip or tar archive beside it, whole or not at all; once.
+
+    An archive with one folder at its top gives that folder, any other one a folder of the archive's own name.
+    Only pictures are written, by names below the folder; links, devices, absolute names and `..` are refused.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NothingToDoError: damaged, not an archive, hostile, or without a picture.
+        DestinationError: there is a folder of that name that does not come from the archive.
+        ResourceError: the disk is full.
+    """
+    marker = archive.with_name(f".{archive.name}.unpacked")
+    size = archive.stat().st_size
+    before = _read_unpacked(marker)
+    if before is not None and before[0] == size and (archive.parent / before[1]).is_dir():
+        return archive.parent / before[1]
+    partial = archive.with_name(f".{archive.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        _extract(archive, partial, size * MAX_RATIO)
+        top = sorted(partial.iterdir())
+        if not top:
+            raise NothingToDoError("no pictures in the archive", path=archive)
+        stem = next(archive.name[: -len(end)] for end in _BY_LENGTH if archive.name.lower().endswith(end))
+        source, name = (top[0], top[0].name) if len(top) == 1 and top[0].is_dir() else (partial, stem)
+        target = archive.parent / name
+        if target.exists():
+            if before is None or before[1] != name:  # somebody else's folder
+                raise DestinationError("there is a folder of that name already", path=target, hint="move it away")
+            shutil.rmtree(target)
+        source.rename(target)
+        atomic_text(marker, f"{size}\n{name}\n")
+        return target
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise NothingToDoError(
+            f"not a usable archive: {error}", path=archive, hint="remove it and run again"
+        ) from error
+    except OSError as error:
+        full = resource_error_from(error, archive)
+        if full is not None:
+            raise full from error
+        raise NothingToDoError(
+            f"not a usable archive: {error}", path=archive, hint="remove it and run again"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_unpacked(marker: Path) -> tuple[int, str] | None:
+    """Size of the archive that was unpacked, and the name of its folder."""
+    try:
+        size, name, _ = marker.read_text(encoding="utf-8").split("\n")
+        return int(size), name
+    except (OSError, ValueError):
+        return None
+
+
+def _extract(archive: Path, folder: Path, limit: int) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            _write(_zip_members(packed), folder, limit, archive)
+    else:
+        with tarfile.open(archive) as packed_tar:
+            _write(_tar_members(packed_tar), folder, limit, archive)
+
+
+def _zip_members(packed: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in packed.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if not info.is_dir() and kind in (0, stat.S_IFREG):
+            yield _Member(info.filename, info.file_size, lambda info=info: packed.open(info))  # type: ignore[misc]
+
+
+def _tar_members(packed: tarfile.TarFile) -> Iterator[_Member]:
+    for info in packed:
+        if info.isreg():
+            yield _Member(info.name, info.size, lambda info=info: packed.extractfile(info))  # type: ignore[misc]
+
+
+def _write(members: Iterator[_Member], folder: Path, limit: int, archive: Path) -> None:
+    written = 0
+    for member in members:
+        path = PurePosixPath(member.name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in member.name or "\0" in member.name:
+            raise NothingToDoError("the archive has names that lead out of it", path=archive, hint="do not trust it")
+        if not _is_picture(path.name) or any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            continue
+        # Asked before a byte is written: the readers of both formats stop at the size that the archive states.
+        written += member.size
+        if written > limit:
+            raise NothingToDoError("the archive holds far more than its size", path=archive, hint="do not trust it")
+        if member.size > shutil.disk_usage(folder).free:
+            raise ResourceError("the archive holds more than the disk has room for", path=archive)
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = member.open()
+        if source is not None:
+            with source, target.open("wb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
