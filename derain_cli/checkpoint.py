@@ -70,6 +70,7 @@ class Card:
         limits: what they cannot do.
         hashes: perceptual hashes of the clean pictures they were trained on (`data.fingerprint`), so that a test
             picture that was trained on is noticed; empty in files from before they were kept.
+        change: what they do to the real photos they were fine-tuned on (names in `reference_free.FIGURES`).
     """
 
     name: str = "unnamed"
@@ -84,6 +85,7 @@ class Card:
     date: str = ""
     limits: str = ""
     hashes: tuple[str, ...] = ()
+    change: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from typing import Any, Literal, TypeVar
 from derain_cli.errors import UsageError
 
 __all__ = [
+    "ContrastConfig",
+    "ContrastMode",
     "DataConfig",
     "LoopConfig",
     "ModelConfig",
@@ -38,6 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 DetailBlock = Literal["none", "direct", "residual", "msarr", "sdcab"]
+ContrastMode = Literal["none", "standard", "negatives", "positives", "both"]
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -162,6 +165,58 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class ContrastConfig:
+    """The dual sample-augmented contrastive terms (section III-C), and how far real photos may change.
+
+    Attributes:
+        mode: the columns of Table VII. `none`; `standard` (the rainy picture is the only negative, positives are as
+            they are); `negatives` (rain layers from the memory bank make more negatives); `positives` (unpaired clean
+            pictures are carried to the look of the real photo); `both`, which is DualSCRNet.
+        positive: the transform of eq. 7 in the modes that have one.
+        negatives: m of eq. 6 and 8. Where fewer are at hand (no bank, or one that is still short) the sum is scaled
+            up to m, so that the weights below mean the same in every mode.
+        cap: a single ratio above it gives no gradient.
+        warmup: steps of pixel loss alone at the start; the bank is filled meanwhile.
+        ramp: steps over which the weights rise linearly after that.
+        dual_weight: lambda_dual of eq. 10, of the supervised term; 0 leaves it out.
+        unsup_weight: lambda_unsup of eq. 9, of the unsupervised term; 0 leaves it out.
+        bank: rain layers kept per ring, synthetic and real.
+        max_change: mean |I_r - O_r| over fixed crops of the real photos, in levels of 255, past which a run stops.
+        max_colour: shift of a channel's mean over the same crops, in levels of 255, past which a run stops.
+    """
+
+    mode: ContrastMode = "none"
+    positive: Literal["adaattn", "statistics", "none"] = "adaattn"
+    negatives: int = 5
+    cap: float = 100.0
+    warmup: int = 500
+    ramp: int = 500
+    dual_weight: float = 0.5
+    unsup_weight: float = 1.0
+    bank: int = 256
+    max_change: float = 30.0
+    max_colour: float = 12.0
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.negatives <= 64, f"contrast.negatives must be 1 to 64, not {self.negatives}")
+        _require(self.bank >= 1, f"contrast.bank must be at least 1, not {self.bank}")
+        for name in ("warmup", "ramp", "dual_weight", "unsup_weight"):
+            _require(getattr(self, name) >= 0, f"contrast.{name} cannot be negative")
+        for name in ("cap", "max_change", "max_colour"):
+            _require(getattr(self, name) > 0, f"contrast.{name} must be positive")
+
+    @property
+    def uses_bank(self) -> bool:
+        """Whether the mode makes negatives from the memory bank."""
+        return self.mode in ("negatives", "both")
+
+    @property
+    def transform(self) -> str:
+        """The positive transform that the mode uses, by its name in `POSITIVE_TRANSFORMS`."""
+        return self.positive if self.mode in ("positives", "both") else "none"
+
+
+@dataclass(frozen=True)
 class LoopConfig:
     """Rhythm of the run.
 
@@ -199,6 +254,12 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+
+    def __post_init__(self) -> None:
+        if self.contrast.mode != "none":
+            # Five poolings by two: on smaller patches nothing is left of the deepest features.
+            _require(self.data.patch >= 32, f"data.patch must be at least 32 with contrast, not {self.data.patch}")
 
 
 @dataclass(frozen=True)

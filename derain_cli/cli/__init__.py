@@ -36,6 +36,9 @@ COMMANDS = {
     "derain": Command("derain_cli.cli.derain", "derain", "Take the rain out of photos and folders (the default)."),
     "eval": Command("derain_cli.cli.eval", "evaluate", "Measure networks on data sets: PSNR, SSIM, a report."),
     "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),
+    "finetune-real": Command(
+        "derain_cli.cli.finetune_real", "finetune_real", "Adapt a network to your own photos in real rain."
+    ),
     "synth": Command("derain_cli.cli.synth", "synth", "Put rain on clean photos: pairs to train and test with."),
     "models": Command("derain_cli.cli.models", "app", "List, describe and verify the installed weights."),
     "info": Command("derain_cli.cli.info", "info", "Versions, devices, and what `auto` picks and why."),

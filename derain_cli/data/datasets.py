@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +19,21 @@ from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
 from derain_cli.data.augment import crop_box, flip, orient
-from derain_cli.data.pairing import Pair, PairGroup, PairSet, read_clean, read_pair
-from derain_cli.errors import DerainError, InputError, TrainingError, UsageError
+from derain_cli.data.pairing import Pair, PairGroup, PairSet, list_photos, read_clean, read_pair
+from derain_cli.errors import DerainError, InputError, NothingToDoError, TrainingError, UsageError
 from derain_cli.frames.images import probe_photo, read_rgb
 from derain_cli.rain.profiles import add_rain
 
-__all__ = ["MAX_BAD_SHARE", "PictureCache", "Sources", "TrainingPatches", "check_sources", "read_pair"]
+__all__ = [
+    "MAX_BAD_SHARE",
+    "Item",
+    "PictureCache",
+    "Sources",
+    "TrainingPatches",
+    "check_sources",
+    "find_real",
+    "read_pair",
+]
 
 MAX_BAD_SHARE = 0.05
 """Training stops when more than this share of its files cannot be used."""
@@ -65,12 +74,31 @@ class Sources:
         pairs: groups of pairs that are used as they are.
         layers: groups of pairs whose rain layer (rainy minus clean) is put on other backgrounds.
         photos: photos without rain: backgrounds for true layers and for generated rain.
+        real: photos in real rain, without clean partners, from `find_real`.
+        rejected: what cannot be used, and why.
     """
 
     pairs: tuple[PairGroup, ...] = ()
     layers: tuple[PairGroup, ...] = ()
     photos: tuple[Path, ...] = ()
+    real: tuple[Path, ...] = ()
     rejected: tuple[InputError, ...] = field(default=())
+
+
+class Item(NamedTuple):
+    """One sample of a run, uint8.
+
+    Attributes:
+        pair: (2, 3, P, P), rainy and clean.
+        real: (1, 3, P, P), a patch of a photo in real rain, or (0, 3, P, P) in runs without such photos.
+        bad: unreadable files passed over for the pair.
+        bad_real: unreadable photos passed over for the real patch.
+    """
+
+    pair: Tensor
+    real: Tensor
+    bad: int = 0
+    bad_real: int = 0
 
 
 def _usable(item: Pair | Path, patch: int) -> InputError | None:
@@ -133,11 +161,56 @@ def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: S
         raise TrainingError(
             f"{len(rejected)} of {used + len(rejected)} training files are unusable, first: {rejected[0]}"
         )
-    return Sources(good_pairs, good_layers, tuple(good_photos), tuple(rejected))
+    return Sources(good_pairs, good_layers, tuple(good_photos), rejected=tuple(rejected))
 
 
-class TrainingPatches(Dataset[tuple[Tensor, int]]):
-    """Item i: a uint8 tensor (2, 3, P, P), rainy and clean, and how many unreadable files were passed over for it.
+def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tuple[InputError, ...]]:
+    """Photos in real rain that patches can be cut from, and what is wrong with the others.
+
+    Unlike training pairs, any number of them may be unusable: they come from people's cameras as they are.
+
+    Args:
+        places: photos, folders of them, or folders with a `train` folder inside, which is taken alone.
+        patch: side of the patches.
+
+    Raises:
+        NothingToDoError: there is no photo, or not one that can be used.
+    """
+    listed: list[Path] = []
+    for place in places:
+        folder = place / "train" if (place / "train").is_dir() else place
+        listed += list_photos(folder) if folder.is_dir() else [folder]
+    if not listed:
+        raise NothingToDoError("no photos found", path=places[0] if places else None, hint="--real")
+    good: list[Path] = []
+    rejected: list[InputError] = []
+    readable = False
+    for photo in dict.fromkeys(listed):
+        problem = _usable(photo, patch)
+        if problem is None and not readable:
+            # A sound header says little: before the first step one photo at least must be there whole.
+            try:
+                read_rgb(photo)
+                readable = True
+            except InputError as error:
+                problem = error
+        if problem is None:
+            good.append(photo)
+        else:
+            rejected.append(problem)
+    if not good:
+        count = "the only real photo" if len(rejected) == 1 else f"none of the {len(rejected)} real photos"
+        verb = "cannot" if len(rejected) == 1 else "can"
+        raise NothingToDoError(f"{count} {verb} be used, first: {rejected[0]}", hint="--real")
+    return tuple(good), tuple(rejected)
+
+
+_REAL_STREAM = 1
+"""Sets the draws of real patches apart from those of pairs, which are the same with and without them."""
+
+
+class TrainingPatches(Dataset[Item]):
+    """Item i: rainy and clean patch, and a patch of a real photo where there are some (see `Item`).
 
     Pictures are rounded to 8 bits, as the pictures that the network will meet are.
 
@@ -174,9 +247,30 @@ class TrainingPatches(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> Item:
         if not 0 <= index < self.length:
             raise IndexError(index)
+        pair, bad = self._readable_pair(index)
+        real, bad_real = self._real_patch(index)
+        return Item(pair, real, bad, bad_real)
+
+    def _real_patch(self, index: int) -> tuple[Tensor, int]:
+        """A flipped crop of a random real photo, and how many photos turned out unreadable before it."""
+        photos, patch = self.sources.real, self.config.patch
+        if not photos:
+            return torch.empty((0, 3, patch, patch), dtype=torch.uint8), 0
+        rng = np.random.default_rng((self.seed, index, 0, _REAL_STREAM))
+        last: DerainError | None = None
+        for bad, place in enumerate(rng.permutation(len(photos))):
+            try:
+                (cut,) = flip([self._cut(self.read(photos[int(place)]), rng)], rng)
+            except DerainError as error:
+                last = error
+                continue
+            return torch.from_numpy(np.ascontiguousarray(cut.transpose(2, 0, 1)))[None], bad
+        raise NothingToDoError("no real photo can be read any more", hint=str(last))
+
+    def _readable_pair(self, index: int) -> tuple[Tensor, int]:
         bad = 0
         while True:
             # A file that turns out damaged is replaced by another draw of the same sample.

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,19 @@ from torch.utils.data import DataLoader
 from derain_cli.data.datasets import TrainingPatches
 from derain_cli.errors import DerainError, TrainingError
 
-__all__ = ["BatchStream", "auto_workers"]
+__all__ = ["Batch", "BatchStream", "auto_workers"]
+
+
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        pairs: (B, 2, 3, P, P), rainy and clean patches.
+        real: (R, 3, P, P), patches of photos in real rain; R is B, or 0 in runs without such photos.
+    """
+
+    pairs: Tensor
+    real: Tensor
 
 
 def auto_workers() -> int:
@@ -39,16 +51,17 @@ def _start_worker(_: int) -> None:
 
 
 class BatchStream:
-    """Batches `start`, `start + 1`, ... of `patches`, each uint8 (B, 2, 3, P, P); counts the time spent waiting.
+    """Batches `start`, `start + 1`, ... of `patches`, uint8; counts the time spent waiting.
 
     Attributes:
         waited: seconds the caller has waited for data so far.
-        bad: unreadable files passed over so far.
+        bad: unreadable files of pairs passed over so far.
+        bad_real: unreadable real photos passed over so far.
     """
 
     def __init__(self, patches: TrainingPatches, batch: int, start: int, workers: int, pin: bool = False):
         self.waited = 0.0
-        self.bad = 0
+        self.bad = self.bad_real = 0
         workers = auto_workers() if workers < 0 else workers
         self._loader = DataLoader(
             patches,
@@ -65,12 +78,12 @@ class BatchStream:
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Batch]:
         batches = iter(self._loader)
         while True:
             begin = time.perf_counter()
             try:
-                patches, bad = cast(tuple[Tensor, Tensor], next(batches))
+                pairs, real, bad, bad_real = cast(tuple[Tensor, Tensor, Tensor, Tensor], next(batches))
             except StopIteration:
                 return
             except DerainError as error:
@@ -85,4 +98,5 @@ class BatchStream:
                 raise
             self.waited += time.perf_counter() - begin
             self.bad += int(bad.sum())
-            yield patches
+            self.bad_real += int(bad_real.sum())
+            yield Batch(pairs, real.flatten(0, 1))

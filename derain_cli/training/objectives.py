@@ -9,24 +9,32 @@ import torch
 from torch import Tensor
 
 from derain_cli.config import OptimConfig
+from derain_cli.data.loaders import Batch
 from derain_cli.losses.pixel import PIXEL_LOSSES
 from derain_cli.model import SemiDRDNet
+from derain_cli.restorer import pick_precision
 
-__all__ = ["Losses", "Objective", "Supervised"]
+__all__ = ["Losses", "Objective", "Outputs", "Supervised", "autocast_wanted", "run_network"]
 
 
 class Losses(NamedTuple):
-    """`total` is what the gradient is taken of; `parts` are its named terms, detached, for the log."""
+    """`total` is what the gradient is taken of; `parts` are its named terms, `figures` other things to watch; both
+    detached, for the log."""
 
     total: Tensor
     parts: Mapping[str, Tensor]
+    figures: Mapping[str, Tensor] = {}
 
 
 class Objective(Protocol):
     """A loss with its own state (a memory bank, say), which belongs to the checkpoint."""
 
-    def __call__(self, model: SemiDRDNet, batch: Tensor, step: int) -> Losses:
-        """Losses of a batch (B, 2, 3, P, P) of rainy and clean patches in [0, 1]."""
+    def __call__(self, model: SemiDRDNet, batch: Batch, step: int) -> Losses:
+        """Losses of a batch of patches in [0, 1]; `step` counts from 0."""
+        ...
+
+    def after_step(self, good: bool) -> None:
+        """Called when the optimiser has made the step, or (not `good`) has skipped it because it was not finite."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -38,11 +46,42 @@ class Objective(Protocol):
         ...
 
 
+def autocast_wanted(options: OptimConfig, device: torch.device) -> bool:
+    """Whether networks compute under bf16 autocast."""
+    if options.precision == "auto":
+        return pick_precision("auto", device) == torch.bfloat16
+    return options.precision == "bf16"
+
+
+class Outputs(NamedTuple):
+    """The network's results for a batch, fp32, unclamped: derained pictures I and rain layers R = f(O).
+
+    Attributes:
+        derained, rain: of the labelled patches, (B, 3, P, P).
+        real_derained, real_rain: of the real patches, (R, 3, P, P).
+    """
+
+    derained: Tensor
+    rain: Tensor
+    real_derained: Tensor
+    real_rain: Tensor
+
+
+def run_network(model: SemiDRDNet, batch: Batch, autocast: bool) -> Outputs:
+    """All patches of a batch in one forward pass, so that the batch statistics see labelled and real ones alike."""
+    labelled = len(batch.pairs)
+    rainy = torch.cat([batch.pairs[:, 0], batch.real]).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(rainy.device.type, torch.bfloat16, enabled=autocast):
+        layers = model(rainy)
+    derained, rain = layers.derained.float(), layers.rain.float()
+    return Outputs(derained[:labelled], rain[:labelled], derained[labelled:], rain[labelled:])
+
+
 class Supervised:
-    """L_d + lambda_r L_r on pairs (eq. 10 without its contrastive term).
+    """L_d + lambda_r L_r on pairs (eq. 10 without its contrastive term); real patches only lend their statistics.
 
     Args:
-        options: the pixel loss, lambda_r, and whether the network computes in bf16.
+        options: the pixel loss and lambda_r.
         autocast: run the network under bf16 autocast; the losses are in fp32 in any case.
     """
 
@@ -51,16 +90,20 @@ class Supervised:
         self.pixel = PIXEL_LOSSES[options.loss]
         self.autocast = autocast
 
-    def __call__(self, model: SemiDRDNet, batch: Tensor, step: int) -> Losses:
-        rainy, clean = batch.unbind(1)
-        rainy = rainy.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(rainy.device.type, torch.bfloat16, enabled=self.autocast):
-            layers = model(rainy)
-        detail = self.pixel(layers.derained.float(), clean)
+    def __call__(self, model: SemiDRDNet, batch: Batch, step: int) -> Losses:
+        return self.pixel_losses(run_network(model, batch, self.autocast), batch)
+
+    def pixel_losses(self, outputs: Outputs, batch: Batch) -> Losses:
+        """Eq. 11 and 12 for what the network has made of the batch."""
+        rainy, clean = batch.pairs.unbind(1)
+        detail = self.pixel(outputs.derained, clean)
         # eq. 11: L1 of f(O) against O - B, which is L1 of O - f(O) against B.
-        rain = self.pixel(rainy - layers.rain.float(), clean)
+        rain = self.pixel(rainy - outputs.rain, clean)
         total = detail + self.options.rain_weight * rain
         return Losses(total, {"detail": detail.detach(), "rain": rain.detach()})
+
+    def after_step(self, good: bool) -> None:
+        """Nothing to do."""
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

@@ -3,7 +3,8 @@
 RUN/run.json             what the run hangs on; a resumed run must agree with it
 RUN/log.jsonl            one record per `log_every` steps and per validation
 RUN/tensorboard/         the same for TensorBoard, when it is installed
-RUN/pictures/            rainy | restored | clean, each time the run validates
+RUN/pictures/            rainy | restored | clean, each time the run validates; real-step-N.png: real photos before
+                         and after, in runs that have some
 RUN/checkpoints/         the two newest
 RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb)
 RUN/last.safetensors     weights of the newest validation
@@ -23,7 +24,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,8 +42,8 @@ from derain_cli.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from derain_cli.config import RestoreOptions, TrainConfig, differing_keys, to_mapping
-from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
+from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
+from derain_cli.data.datasets import Sources, TrainingPatches, check_sources, find_real
 from derain_cli.data.fingerprint import hash_files
 from derain_cli.data.loaders import BatchStream
 from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos, open_dataset
@@ -58,18 +59,24 @@ from derain_cli.evaluation import Evaluation, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import fold
 from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.reference_free import Figures
 from derain_cli.restorer import Restorer, pick_device
+from derain_cli.training.drift import RealWatch, excess
+from derain_cli.training.objectives import Objective, autocast_wanted
+from derain_cli.training.pictures import grid
+from derain_cli.training.semi_supervised import SemiSupervised
 from derain_cli.training.trainer import StepReport, Trainer
+from derain_cli.vgg import load_features
 
 __all__ = ["Listener", "RunPlan", "RunResult", "SilentListener", "train"]
 
 _HOLD_BACK_SHARE, _HOLD_BACK_MOST = 0.05, 40
-_GRID_PICTURES, _GRID_SIDE = 3, 240
+_GRID_PICTURES = 3
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What `derain train` is asked for.
+    """What `derain train` or `derain finetune-real` is asked for.
 
     Attributes:
         out: the run's folder.
@@ -77,6 +84,8 @@ class RunPlan:
         datasets: folders of pairs (of one that has a `train` folder, only that), or names of data sets.
         layers: the same, of pairs whose rain layers go onto other backgrounds.
         photos: folders of photos without rain.
+        real: photos in real rain without clean partners, or folders of them (see `find_real`).
+        vgg: weights of the feature network of contrastive training; None takes torchvision's.
         validation: folders of pairs to choose the best weights on, or names of data sets that have a part for it;
             without any, some training pairs are held back.
         start: weights to start from (name or file); None starts afresh.
@@ -94,6 +103,8 @@ class RunPlan:
     datasets: tuple[Path | str, ...] = ()
     layers: tuple[Path | str, ...] = ()
     photos: tuple[Path, ...] = ()
+    real: tuple[Path, ...] = ()
+    vgg: Path | None = None
     validation: tuple[Path | str, ...] = ()
     start: str | None = None
     resume: bool = False
@@ -125,6 +136,7 @@ class Listener(Protocol):
     def started(self, step: int, total: int, batch: int) -> None: ...
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
+    def looked(self, step: int, change: Figures) -> None: ...
     def note(self, text: str) -> None: ...
 
 
@@ -134,6 +146,7 @@ class SilentListener:
     def started(self, step: int, total: int, batch: int) -> None: ...
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
+    def looked(self, step: int, change: Figures) -> None: ...
     def note(self, text: str) -> None: ...
 
 
@@ -154,9 +167,9 @@ class _Log:
                 if isinstance(value, int | float):
                     self.board.add_scalar(f"{kind}/{name}", value, step)
 
-    def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
+    def picture(self, name: str, step: int, picture: NDArray[np.uint8]) -> None:
         if self.board is not None:
-            self.board.add_image("validation", grid, step, dataformats="HWC")
+            self.board.add_image(name, picture, step, dataformats="HWC")
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed run wrote past its last checkpoint: those steps will be done again."""
@@ -164,7 +177,8 @@ class _Log:
             kept = []
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut
-                    if json.loads(line)["step"] <= step:
+                    # Before the first checkpoint nothing counts, not even what was measured before the first step.
+                    if step and json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
             atomic_bytes(self.path, "".join(kept).encode(), overwrite=True)
 
@@ -250,6 +264,9 @@ def _prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, 
         kept, photos = photos[:count], photos[count:] or photos
         held = _generated_pairs(plan.out / "validation", kept, plan.config)
     sources = check_sources(datasets, layers, photos, plan.config.data.patch)
+    if plan.real:
+        real, rejected = find_real(plan.real, plan.config.data.patch)
+        sources = replace(sources, real=real, rejected=(*sources.rejected, *rejected))
     if not held:
         raise UsageError("nothing to validate on", hint="give pairs with --val")
     return sources, held
@@ -267,6 +284,8 @@ def _fingerprint(sources: Sources) -> str:
     files = [path for group in groups for pair in group.pairs for path in (pair.rainy, pair.clean)]
     for path in (*files, *sources.photos):
         digest.update(f"{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
+    for path in sources.real:
+        digest.update(f"real\0{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -321,8 +340,10 @@ def _claim(plan: RunPlan, record: dict[str, Any], listener: Listener) -> None:
         atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    binding = ("config", "data", "start")
-    different = [key for part in binding for key in differing_keys({part: before[part]}, {part: record[part]})]
+    # Runs begun by earlier versions lack the settings that came later: those have the defaults.
+    before["config"] = apply_overrides(to_mapping(TrainConfig()), before["config"])
+    binding = ("config", "data", "start", "features")
+    different = [key for part in binding for key in differing_keys({part: before.get(part)}, {part: record[part]})]
     if different and not plan.force:
         raise UsageError(
             f"the run was started with other settings: {', '.join(different)}",
@@ -362,21 +383,6 @@ def _signals() -> Iterator[list[signal.Signals]]:
             signal.signal(number, old[number])
 
 
-def _grid(results: Sequence[PictureResult]) -> NDArray[np.uint8]:
-    """Rows of rainy | restored | clean, the middle of each picture at 1:1."""
-    rows = []
-    for result in results:
-        height, width = result.clean.shape[:2]
-        side_h, side_w = min(_GRID_SIDE, height), min(_GRID_SIDE, width)
-        top, left = (height - side_h) // 2, (width - side_w) // 2
-        cut = (slice(top, top + side_h), slice(left, left + side_w))
-        row = np.zeros((_GRID_SIDE, 3 * _GRID_SIDE, 3), np.uint8)
-        for place, picture in enumerate((result.rainy, result.restored, result.clean)):
-            row[:side_h, place * _GRID_SIDE : place * _GRID_SIDE + side_w] = picture[cut]
-        rows.append(row)
-    return np.concatenate(rows)
-
-
 class _Run:
     """The moving parts of a run in progress."""
 
@@ -391,13 +397,19 @@ class _Run:
     ):
         self.plan, self.trainer, self.log, self.listener, self.known = plan, trainer, log, listener, known
         self.sources, self.held = data
+        self.watch = RealWatch(self.sources.real) if self.sources.real else None
         self.hashes: tuple[str, ...] | None = None
         self.best: float | None = None
         self.last_scores: dict[str, Any] = {}
 
     def validate(self) -> None:
+        """Score the averaged weights, show and keep them; before the first step only score and show.
+
+        Raises:
+            TrainingError: the change of the real photos is past its bound; the best weights so far are untouched.
+        """
         trainer, plan = self.trainer, self.plan
-        options = RestoreOptions(device=str(trainer.device))
+        restorer = Restorer(fold(trainer.average), RestoreOptions(device=str(trainer.device)))
         shown: dict[str, list[PictureResult]] = {}
 
         def each(result: PictureResult) -> None:
@@ -405,9 +417,8 @@ class _Run:
             if len(rows) < _GRID_PICTURES:
                 rows.append(result)
 
-        evaluation = evaluate(Restorer(fold(trainer.average), options), self.held, each)
+        evaluation = evaluate(restorer, self.held, each)
         mean = evaluation.mean_psnr()
-        better = self.best is None or mean > self.best
         values: dict[str, Any] = {
             "mean_psnr_rgb": mean,
             "megapixels_per_second": evaluation.megapixels / evaluation.seconds,
@@ -415,20 +426,36 @@ class _Run:
         for group, scores in evaluation.after.items():
             for protocol, value in scores.items():
                 values |= {f"{group}/psnr_{protocol}": value.psnr, f"{group}/ssim_{protocol}": value.ssim}
+        looked = self.watch.look(restorer) if self.watch else None
+        change = looked[0] if looked else None
+        if change is not None:
+            values |= {f"real/{name}": value for name, value in change.as_dict().items()}
         self.log.write("validation", trainer.step, values)
-        grid = _grid([result for rows in shown.values() for result in rows])
-        self.log.picture(trainer.step, grid)
-        pictures = plan.out / "pictures"
-        pictures.mkdir(exist_ok=True)
-        write_rgb(pictures / f"step-{trainer.step:09d}.png", grid)
-        card = self._card(evaluation)
-        save_weights(plan.out / "last.safetensors", trainer.average, card)
-        if better:
-            self.best = mean
-            save_weights(plan.out / "best.safetensors", trainer.average, card)
+        rows = [(r.rainy, r.restored, r.clean) for results in shown.values() for r in results]
+        self._show("step", "validation", grid(rows))
+        if looked:
+            self._show("real-step", "real", looked[1])
+        drifted = excess(change, plan.config.contrast) if change else None
+        better = trainer.step > 0 and drifted is None and (self.best is None or mean > self.best)
+        if trainer.step:
+            card = self._card(evaluation, change)
+            save_weights(plan.out / "last.safetensors", trainer.average, card)
+            if better:
+                self.best = mean
+                save_weights(plan.out / "best.safetensors", trainer.average, card)
         self.listener.validated(trainer.step, evaluation, better)
+        if change is not None:
+            self.listener.looked(trainer.step, change)
+        if drifted:
+            raise drifted
 
-    def _card(self, evaluation: Evaluation) -> Card:
+    def _show(self, stem: str, tag: str, picture: NDArray[np.uint8]) -> None:
+        self.log.picture(tag, self.trainer.step, picture)
+        folder = self.plan.out / "pictures"
+        folder.mkdir(exist_ok=True)
+        write_rgb(folder / f"{stem}-{self.trainer.step:09d}.png", picture)
+
+    def _card(self, evaluation: Evaluation, change: Figures | None) -> Card:
         plan, config = self.plan, self.plan.config
         scores = {
             group: {
@@ -445,6 +472,7 @@ class _Run:
             ("pairs", plan.datasets),
             ("true rain layers", plan.layers),
             ("photos with generated rain", plan.photos),
+            ("real photos without ground truth", plan.real),
         )
         folders = [f"{role}: {_data_name(place)}" for role, places in roles for place in places]
         return Card(
@@ -458,6 +486,7 @@ class _Run:
             scores=scores,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             hashes=self._hashes(),
+            change=change.as_dict() if change else {},
         )
 
     def _hashes(self) -> tuple[str, ...]:
@@ -470,7 +499,9 @@ class _Run:
             kept = _read_hashes(path, data)
             if kept is None:
                 groups = (*self.sources.pairs, *self.sources.layers)
-                kept = hash_files([*(pair for group in groups for pair in group.pairs), *self.sources.photos])
+                kept = hash_files(
+                    [*(pair for group in groups for pair in group.pairs), *self.sources.photos, *self.sources.real]
+                )
                 atomic_bytes(path, json.dumps({"data": data, "hashes": kept}).encode(), overwrite=True)
             self.hashes = tuple(sorted({*kept, *self.known}))
         return self.hashes
@@ -491,6 +522,15 @@ class _Run:
         self.best = state["best"]
 
 
+def _objective(plan: RunPlan, device: torch.device, listener: Listener) -> tuple[Objective | None, str | None]:
+    """The contrastive objective where one is asked for, and a digest of the features it compares in."""
+    config = plan.config
+    if config.contrast.mode == "none":
+        return None, None
+    features, digest = load_features(plan.vgg, listener.note)
+    return SemiSupervised(config, features.to(device), autocast_wanted(config.optim, device)), digest
+
+
 def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
     """Run or resume a training.
 
@@ -498,8 +538,8 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
         UsageError: settings that cannot work, or a resumed run with other settings.
         DestinationError: the folder holds something else.
         NothingToDoError: no data.
-        WeightsError: the starting weights or every checkpoint are unusable.
-        TrainingError: too much unusable data, or a loss that stays non-finite.
+        WeightsError: the starting weights, the feature network's or every checkpoint are unusable.
+        TrainingError: too much unusable data, a loss that stays non-finite, or real photos that change too much.
         ResourceError: the disk is full, or the device is not there.
     """
     listener = listener or SilentListener()
@@ -517,6 +557,7 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
             keys = ", ".join(differing_keys(to_mapping(weights.config), to_mapping(config.model)))
             raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=weights.path)
     _refuse_folder(plan)
+    objective, features = _objective(plan, device, listener)
     sources, held = _prepare(plan, listener)
     for rejected in sources.rejected:
         listener.note(f"not used: {rejected}")
@@ -524,11 +565,12 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
         "config": to_mapping(config),
         "data": _fingerprint(sources),
         "start": start_sha,
+        "features": features,
         "environment": _environment(device, config),
         "version": _commit(),
     }
     _claim(plan, record, listener)
-    trainer = Trainer(config, device, start=start)
+    trainer = Trainer(config, device, objective, start)
     run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, known)
     if plan.resume:
         run.restore()
@@ -549,6 +591,8 @@ def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResul
     patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
     stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
     listener.started(trainer.step, total, batch)
+    if sources.real and not trainer.step:
+        run.validate()  # what the real photos look like before
     begin = time.monotonic()
     first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
     for report in trainer.steps(stream):
@@ -563,6 +607,8 @@ def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResul
                 "waiting_share": waiting,
                 "skipped": trainer.skipped,
                 "bad": stream.bad,
+                **({"bad_real": stream.bad_real} if sources.real else {}),
+                **report.figures,
             }
             values = {"loss": report.loss, **losses, "grad_norm": report.grad_norm, "lr": report.lr, **extra}
             run.log.write("train", report.step, values)

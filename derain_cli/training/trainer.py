@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from derain_cli.config import OptimConfig, TrainConfig
+from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
 from derain_cli.model import SemiDRDNet, build
-from derain_cli.restorer import pick_precision
-from derain_cli.training.objectives import Objective, Supervised
+from derain_cli.training.objectives import Objective, Supervised, autocast_wanted
 
 __all__ = ["StepReport", "Trainer", "learning_rate"]
 
@@ -35,7 +35,8 @@ def learning_rate(step: int, options: OptimConfig) -> float:
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite."""
+    """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite; `figures`
+    of the objective that are no losses."""
 
     step: int
     loss: float
@@ -43,6 +44,7 @@ class StepReport:
     grad_norm: float
     lr: float
     skipped: bool
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -78,10 +80,7 @@ class Trainer:
             self.model.load_state_dict(dict(start))
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.optim.ema else self.model
-        autocast = config.optim.precision == "bf16" or (
-            config.optim.precision == "auto" and pick_precision("auto", device) == torch.bfloat16
-        )
-        self.objective: Objective = objective or Supervised(config.optim, autocast)
+        self.objective: Objective = objective or Supervised(config.optim, autocast_wanted(config.optim, device))
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=config.optim.lr,
@@ -94,16 +93,16 @@ class Trainer:
         self._frozen = False
         self.step = self.bad_steps = self.skipped = 0
 
-    def steps(self, batches: Iterable[Tensor]) -> Iterator[StepReport]:
-        """Trains on uint8 batches (B, 2, 3, P, P), one step each.
+    def steps(self, batches: Iterable[Batch]) -> Iterator[StepReport]:
+        """Trains on uint8 batches, one step each.
 
         Raises:
             TrainingError: `max_bad_steps` steps in a row were not finite.
         """
         for batch in batches:
-            yield self._one(batch.to(self.device, non_blocking=True).float() / 255)
+            yield self._one(Batch(*(part.to(self.device, non_blocking=True).float() / 255 for part in batch)))
 
-    def _one(self, batch: Tensor) -> StepReport:
+    def _one(self, batch: Batch) -> StepReport:
         options = self.config.optim
         rate = learning_rate(self.step, options)
         for group in self.optimizer.param_groups:
@@ -125,14 +124,17 @@ class Trainer:
                 buffer.copy_(value)
             self.bad_steps += 1
             self.skipped += 1
+        self.objective.after_step(good)
         self.step += 1
         if self.bad_steps >= self.config.loop.max_bad_steps:
             raise TrainingError(
                 f"the loss was not finite for {self.bad_steps} steps in a row (step {self.step})",
                 hint="lower --set optim.lr; the last checkpoint is good",
             )
-        parts = {name: float(value) for name, value in losses.parts.items()}
-        return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good)
+        parts, figures = (
+            {name: float(value) for name, value in values.items()} for values in (losses.parts, losses.figures)
+        )
+        return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good, figures)
 
     def _freeze_norms(self) -> None:
         """For the last part of the run, batch normalisation uses its running statistics, as inference does."""

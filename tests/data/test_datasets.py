@@ -141,11 +141,12 @@ def test_nothing_to_train_on(tmp_path, pairs):
 
 
 def test_a_patch_is_rainy_and_clean_in_bytes(sources):
-    item, bad = patches(sources)[0]
+    item, real, bad, _ = patches(sources)[0]
     assert item.dtype == torch.uint8
     assert item.shape == (2, 3, PATCH, PATCH)
     assert item.is_contiguous()
     assert bad == 0
+    assert real.shape == (0, 3, PATCH, PATCH)
 
 
 def test_item_is_a_pure_function_of_seed_and_index(sources):
@@ -314,7 +315,7 @@ def test_a_file_that_turns_out_damaged_is_replaced_and_counted(tmp_path, pair_fo
     after = [data[i] for i in range(60)]
     changed = [i for i in range(60) if not torch.equal(before[i][0], after[i][0])]
     assert changed
-    assert [i for i in range(60) if after[i][1]] == changed  # each counted, and nothing else is different
+    assert [i for i in range(60) if after[i].bad] == changed  # each counted, and nothing else is different
     assert all(after[i][0].any() for i in changed)
     again = patches(sources, length=60)
     assert all(torch.equal(again[i][0], after[i][0]) for i in reversed(range(60)))

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
-from derain_cli.data.datasets import TrainingPatches, check_sources
-from derain_cli.data.loaders import BatchStream, auto_workers
+from derain_cli.data.datasets import Item, TrainingPatches, check_sources
+from derain_cli.data.loaders import Batch, BatchStream, auto_workers
 from derain_cli.data.registry import find_pairs
 from derain_cli.errors import DerainError, InputError, TrainingError
 
@@ -25,17 +25,18 @@ def patches(pair_folder) -> TrainingPatches:
     return TrainingPatches(sources, DataConfig(patch=32), seed=4, length=BATCH * STEPS)
 
 
-def batches(patches, start=0, workers=0) -> list[torch.Tensor]:
+def batches(patches, start=0, workers=0) -> list[Batch]:
     return list(BatchStream(patches, BATCH, start, workers))
 
 
 def test_batches_are_the_items_in_order(patches):
     found = batches(patches)
     assert len(found) == STEPS
-    assert {tuple(b.shape) for b in found} == {(BATCH, 2, 3, 32, 32)}
-    assert {b.dtype for b in found} == {torch.uint8}
-    items = torch.stack([patches[i][0] for i in range(BATCH * STEPS)])
-    assert torch.equal(torch.cat(found), items)
+    assert {tuple(b.pairs.shape) for b in found} == {(BATCH, 2, 3, 32, 32)}
+    assert {tuple(b.real.shape) for b in found} == {(0, 3, 32, 32)}
+    assert {part.dtype for b in found for part in b} == {torch.uint8}
+    items = torch.stack([patches[i].pair for i in range(BATCH * STEPS)])
+    assert torch.equal(torch.cat([b.pairs for b in found]), items)
 
 
 @pytest.mark.parametrize(("start", "workers"), [(0, 0), (1, 0), (4, 0), (STEPS, 0), (1, 2)])
@@ -45,7 +46,7 @@ def test_a_start_is_the_tail_whatever_the_number_of_processes(patches, start, wo
     whole, tail = batches(patches), batches(patches, start, workers)
     assert torch.equal(torch.random.get_rng_state(), generator), "the global generator is left alone"
     assert len(tail) == STEPS - start
-    assert all(torch.equal(a, b) for a, b in zip(whole[start:], tail, strict=True))
+    assert all(torch.equal(a.pairs, b.pairs) for a, b in zip(whole[start:], tail, strict=True))
 
 
 class Plain(Dataset):
@@ -63,7 +64,8 @@ class Plain(Dataset):
             raise self.error
         if self.die and multiprocessing.parent_process() is not None:
             os._exit(9)
-        return torch.zeros(2, 3, 4, 4, dtype=torch.uint8), self.bad
+        pair = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+        return Item(pair, pair[:0], self.bad)
 
 
 def test_waiting_and_bad_files_are_counted():

@@ -6,20 +6,22 @@ import pytest
 import torch
 
 from derain_cli.config import ModelConfig, OptimConfig
+from derain_cli.data.loaders import Batch
 from derain_cli.training.objectives import Supervised
 
 TINY = ModelConfig(width=4, blocks=1)
 
 
-def batch(seed=0) -> torch.Tensor:
-    return torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+def batch(seed=0, real=0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.rand(2, 2, 3, 16, 16, generator=generator), torch.rand(real, 3, 16, 16, generator=generator))
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 0.5])
 def test_the_sum_is_the_paper_s(network, weight):
     model, pairs = network(TINY), batch()
     losses = Supervised(OptimConfig(rain_weight=weight), autocast=False)(model, pairs, step=0)
-    rainy, clean = pairs[:, 0], pairs[:, 1]
+    rainy, clean = pairs.pairs.unbind(1)
     layers = model(rainy)
     detail = (layers.derained - clean).abs().mean()
     rain = (layers.rain - (rainy - clean)).abs().mean()  # eq. 11 as written: f(O) against O - B
@@ -43,7 +45,8 @@ def test_nothing_to_repair_costs_nothing(network):
         for parameter in model.parameters():
             parameter.zero_()
     clean = torch.rand(1, 3, 16, 16)
-    losses = Supervised(OptimConfig(), autocast=False)(model, torch.stack([clean, clean], dim=1), step=0)
+    dry = Batch(torch.stack([clean, clean], dim=1), torch.empty(0, 3, 16, 16))
+    losses = Supervised(OptimConfig(), autocast=False)(model, dry, step=0)
     assert float(losses.total.detach()) == 0.0
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from derain_cli.checkpoint import load_checkpoint, save_checkpoint
 from derain_cli.config import LoopConfig, ModelConfig, OptimConfig, TrainConfig, from_mapping, load_recipe
+from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
 from derain_cli.training.objectives import Losses, Supervised
 from derain_cli.training.trainer import Trainer, learning_rate
@@ -27,9 +28,15 @@ def config(seed=0, max_bad_steps=20, model=TINY, **optim) -> TrainConfig:
     )
 
 
-def batches(number: int, seed: int = 0, size: int = 16) -> list[torch.Tensor]:
+def paired(pairs: torch.Tensor) -> Batch:
+    """A batch without real patches."""
+    return Batch(pairs, pairs.new_empty((0, *pairs.shape[2:])))
+
+
+def batches(number: int, seed: int = 0, size: int = 16) -> list[Batch]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(0, 256, (2, 2, 3, size, size), dtype=torch.uint8, generator=generator) for _ in range(number)]
+    shape = (2, 2, 3, size, size)
+    return [paired(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)) for _ in range(number)]
 
 
 def run(trainer: Trainer, data) -> list:
@@ -93,7 +100,7 @@ def test_a_tiny_network_overfits_a_tiny_batch(picture, loss):
     clean = np.stack([picture(32, 32, seed) for seed in (1, 2)]).astype(int)
     stripes = np.where(np.arange(32) % 6 < 2, 70, 0)[None, None, :, None]
     pair = np.stack([np.clip(clean + stripes, 0, 255), clean], axis=1).transpose(0, 1, 4, 2, 3)
-    batch = torch.from_numpy(pair.astype(np.uint8))
+    batch = paired(torch.from_numpy(pair.astype(np.uint8)))
     settings = config(lr=1e-2, schedule="cosine", steps=120, loss=loss, model=ModelConfig(width=8, blocks=1))
     reports = run(Trainer(settings, CPU), [batch] * 120)
     assert reports[-1].loss < reports[0].loss / 3
@@ -109,7 +116,7 @@ def test_a_step_is_adam_on_the_clipped_gradient(weight_decay):
     optimizer = adam(slow.parameters(), lr=3e-3, weight_decay=weight_decay, foreach=False, fused=False)
     for batch, report in zip(data, trainer.steps(data), strict=True):
         optimizer.zero_grad()
-        total = Supervised(settings.optim, autocast=False)(slow, batch.float() / 255, 0).total
+        total = Supervised(settings.optim, autocast=False)(slow, paired(batch.pairs.float() / 255), 0).total
         total.backward()
         norm = math.sqrt(sum(float(p.grad.double().square().sum()) for p in slow.parameters()))
         for parameter in slow.parameters():
@@ -255,7 +262,7 @@ def test_a_non_finite_batch_is_survived_too():
     trainer = Trainer(config(), CPU)
     run(trainer, batches(1))
     before = snapshot(trainer)
-    report = trainer._one(torch.full((2, 2, 3, 16, 16), math.nan))
+    report = trainer._one(paired(torch.full((2, 2, 3, 16, 16), math.nan)))
     assert report.skipped
     assert same(snapshot(trainer), before) == []
 

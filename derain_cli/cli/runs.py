@@ -1,0 +1,279 @@
+"""What `derain train` and `derain finetune-real` share: the flags as one object, the plan they make, the telling."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import signal
+import time
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from derain_cli.cli import options
+from derain_cli.cli.console import Reporter
+from derain_cli.config import ContrastMode
+
+if TYPE_CHECKING:
+    from derain_cli.evaluation import Evaluation
+    from derain_cli.reference_free import Figures
+    from derain_cli.training.run import RunPlan, RunResult
+    from derain_cli.training.trainer import StepReport
+
+__all__ = ["RunFlags", "run_plan", "takes"]
+
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", metavar="NAME|DIR", help="Pairs: a folder of them or a known data set; repeatable."),
+]
+LayerFolders = Annotated[
+    list[str] | None,
+    typer.Option("--layers", metavar="NAME|DIR", help="Pairs whose rain goes onto other backgrounds; repeatable."),
+]
+CleanFolders = Annotated[
+    list[Path] | None, typer.Option("--clean", metavar="DIR", help="Photos that get generated rain; repeatable.")
+]
+Validation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--val", metavar="NAME|DIR", help="Pairs to choose the best weights on; without them some pairs are held back."
+    ),
+]
+RunFolder = Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")]
+Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, paper, finetune, or a TOML file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a setting; repeatable.")
+]
+Start = Annotated[str | None, typer.Option("--from", metavar="NAME|FILE", help="Weights to start from.")]
+Contrast = Annotated[
+    ContrastMode | None,
+    typer.Option(
+        "--contrast", help="Contrastive terms (contrast.mode); both is DualSCRNet. The recipe says by itself."
+    ),
+]
+Vgg = Annotated[
+    Path | None,
+    typer.Option("--vgg", metavar="FILE", help="VGG-16 weights for --contrast, safetensors; else torchvision's own."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN where it stopped.")]
+Force = Annotated[bool, typer.Option("--force", help="Resume although settings or data differ.")]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", min=0.0, help="Stop after this time, with a checkpoint to resume from.")
+]
+Name = Annotated[str, typer.Option("--name", help="Name of the weights on their card.")]
+Summary = Annotated[str, typer.Option("--summary", help="One line for the card: what the weights are for.")]
+Licence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-licence", metavar="TEXT", help="A line on the data and their licence for the card; repeatable."
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """The flags of `derain train`, in the order of its help."""
+
+    output: RunFolder
+    dataset: Datasets = None
+    layers: LayerFolders = None
+    clean: CleanFolders = None
+    val: Validation = None
+    recipe: Recipe = "fast"
+    set_: Settings = None
+    from_: Start = None
+    contrast: Contrast = None
+    vgg: Vgg = None
+    resume: Resume = False
+    force: Force = False
+    minutes: Minutes = None
+    name: Name = "custom"
+    summary: Summary = ""
+    data_licence: Licence = None
+    device: options.Device = "auto"
+    json: options.Json = False
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+    def plan(self, real: list[Path] | None = None) -> RunPlan:
+        """What they ask for.
+
+        The network is the recipe's; where the recipe leaves it open, that of the weights to start from.
+
+        Args:
+            real: photos in real rain, or folders of them.
+
+        Raises:
+            UsageError: an unknown recipe, setting or data set.
+            WeightsError: the weights to start from are unusable.
+        """
+        from derain_cli.checkpoint import find_weights, load_weights
+        from derain_cli.config import (
+            TrainConfig,
+            apply_overrides,
+            from_mapping,
+            load_recipe,
+            parse_overrides,
+            to_mapping,
+        )
+        from derain_cli.data.registry import find_record
+        from derain_cli.training.run import RunPlan
+
+        def folders(names: list[str] | None) -> tuple[Path | str, ...]:
+            return tuple(Path(each) if Path(each).is_dir() else find_record(each).name for each in names or ())
+
+        tables = apply_overrides(load_recipe(self.recipe), parse_overrides(self.set_ or ()))
+        if self.contrast is not None:
+            tables = apply_overrides(tables, {"contrast": {"mode": self.contrast}})
+        if self.from_ is not None and "model" not in tables:
+            tables["model"] = to_mapping(load_weights(find_weights(self.from_)).config)
+        return RunPlan(
+            out=self.output,
+            config=from_mapping(TrainConfig, tables),
+            datasets=folders(self.dataset),
+            layers=folders(self.layers),
+            photos=tuple(self.clean or ()),
+            real=tuple(real or ()),
+            vgg=self.vgg,
+            validation=folders(self.val),
+            start=self.from_,
+            resume=self.resume,
+            force=self.force,
+            device=self.device,
+            minutes=self.minutes,
+            name=self.name,
+            summary=self.summary,
+            licences=tuple(self.data_licence or ()),
+        )
+
+    def reporter(self) -> Reporter:
+        """How the command talks."""
+        return Reporter(json=self.json, quiet=self.quiet, debug=self.debug)
+
+
+F = TypeVar("F", bound=RunFlags)
+
+
+def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
+    """A command with one parameter per field of `flags`, for Typer, made of a function that takes them as one object.
+
+    So commands share their flags by inheritance instead of by copied signatures.
+    """
+
+    def decorate(command: Callable[[F], int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def call(**values: Any) -> int:
+            return command(flags(**values))
+
+        hints = typing.get_type_hints(flags, include_extras=True)
+        required_first = sorted(fields(flags), key=lambda each: each.default is not MISSING)
+        parameters = [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if each.default is MISSING else each.default,
+                annotation=hints[each.name],
+            )
+            for each in required_first
+        ]
+        call.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": int}
+        return call
+
+    return decorate
+
+
+def run_plan(plan: RunPlan, reporter: Reporter) -> int:
+    """Train, tell how it goes and how it ended; returns the exit code."""
+    from derain_cli.training.run import train as run_training
+
+    with reporter.bar(plan.config.optim.steps) as bar:
+        result = run_training(plan, _Listener(reporter, bar.update, plan.config.loop.log_every))
+    _tell_end(result, plan, reporter)
+    if result.stopped in {"", "time"}:
+        return 0
+    return 128 + int(signal.Signals[result.stopped])
+
+
+def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
+    state = "finished" if result.finished else f"stopped ({result.stopped}); --resume goes on"
+    reporter.say(
+        f"{state} at step {result.step:,}: {result.patches_per_second:.1f} patches/s, "
+        f"{result.waiting_share:.1%} of the time waiting for data"
+    )
+    if result.weights is not None and result.best_psnr is not None:
+        reporter.say(f"best weights: {result.weights} (mean validation PSNR {result.best_psnr:.2f} dB, rgb)")
+    reporter.record(
+        kind="summary",
+        step=result.step,
+        finished=result.finished,
+        stopped=result.stopped,
+        best_psnr_rgb=result.best_psnr,
+        patches_per_second=result.patches_per_second,
+        waiting_share=result.waiting_share,
+        weights=None if result.weights is None else str(result.weights),
+        run=str(plan.out),
+    )
+
+
+class _Listener:
+    """Tells the reporter: the bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, reporter: Reporter, update: Callable[[float, str], None], every: int):
+        self.reporter, self.update, self.every = reporter, update, every
+        self.scores = "no validation yet"
+        self.begin, self.first, self.total = time.monotonic(), 0, 0
+
+    def started(self, step: int, total: int, batch: int) -> None:
+        self.begin, self.first, self.total = time.monotonic(), step, total
+        begun = f"going on at step {step:,}" if step else "starting"
+        self.reporter.say(f"{begun}: {total:,} steps of {batch} patches")
+
+    def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None:
+        text = f"loss {report.loss:.4f}, {patches_per_second:.1f} patches/s, waiting {waiting_share:.1%}, {self.scores}"
+        self.update(report.step, text)
+        if report.skipped:
+            self.reporter.note(f"step {report.step} was not finite and left no trace")
+        if report.step % self.every == 0:
+            if not self.reporter.shows_bar:
+                self.reporter.say(f"step {report.step:,}/{self.total:,}: {text}, {self._time_left(report.step)} left")
+            self.reporter.record(
+                kind="step",
+                step=report.step,
+                loss=report.loss,
+                patches_per_second=patches_per_second,
+                waiting_share=waiting_share,
+            )
+
+    def _time_left(self, step: int) -> str:
+        seconds = (time.monotonic() - self.begin) / max(1, step - self.first) * (self.total - step)
+        return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+
+    def validated(self, step: int, evaluation: Evaluation, best: bool) -> None:
+        means = {group: {p: s._asdict() for p, s in scores.items()} for group, scores in evaluation.after.items()}
+        self.scores = ", ".join(f"{group} {scores['rgb'].psnr:.2f} dB" for group, scores in evaluation.after.items())
+        for group, scores in evaluation.after.items():
+            before = evaluation.before[group]
+            both = "; ".join(
+                f"{p} {before[p].psnr:.2f} -> {s.psnr:.2f} dB, SSIM {before[p].ssim:.4f} -> {s.ssim:.4f}"
+                for p, s in scores.items()
+            )
+            self.reporter.say(f"step {step:,}, {group} ({evaluation.count[group]}): {both}{'  best' if best else ''}")
+        for error in evaluation.failed:
+            self.reporter.note(f"not scored: {error}")
+        self.reporter.record(kind="validation", step=step, best=best, scores=means)
+
+    def looked(self, step: int, change: Figures) -> None:
+        self.reporter.say(
+            f"step {step:,}, real photos: mean change {change.mean_change:.2f}, colour shift "
+            f"{change.colour_shift:.2f} of 255; streak energy removed {change.streak_energy_removed:.0%}, "
+            f"other kept {change.other_energy_kept:.0%}"
+        )
+        self.reporter.record(kind="real", step=step, change=change.as_dict())
+
+    def note(self, text: str) -> None:
+        self.reporter.note(text)

@@ -1,0 +1,86 @@
+"""Weights of the ImageNet VGG-16 in which contrastive training compares pictures: from a file, or by torchvision."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from derain_cli.errors import WeightsError, resource_error_from
+from derain_cli.losses.features import VGGFeatures
+
+__all__ = ["load_features", "state_digest"]
+
+_PREFIX = "features."
+_HINT = "--vgg FILE takes other weights, --contrast none does without"
+_OFFLINE_HINT = (
+    "give the weights as --vgg FILE (safetensors with torchvision's names), let torchvision download them once "
+    "where there is a network, or train with --contrast none"
+)
+
+
+def load_features(file: Path | None, note: Callable[[str], None] | None = None) -> tuple[VGGFeatures, str]:
+    """The frozen feature network, on the CPU in fp32, and a digest of its weights.
+
+    Args:
+        file: safetensors with torchvision's names (`features.0.weight`, ...) in any floating dtype, normalised for
+            ImageNet's mean and deviation; further tensors (the classifier's) are passed over. None takes
+            torchvision's official weights: from its cache, else it downloads them.
+        note: told before a download.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or of another network; or torchvision cannot get its weights.
+        ResourceError: the disk is full.
+    """
+    weights = _from_file(file) if file is not None else _from_torchvision(note)
+    try:
+        features = VGGFeatures(weights)
+    except WeightsError as error:
+        raise WeightsError(error.reason, path=file, hint=_HINT) from error
+    return features, state_digest(features.features.state_dict())
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and values: a run is bound to the features it was started with."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():  # a pipe would be waited on for ever
+        reason = "not a regular file" if path.exists() else "no such file"
+        raise WeightsError(f"cannot read the VGG-16 weights: {reason}", path=path, hint=_HINT)
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(_PREFIX)]  # noqa: SIM118  (it is no mapping)
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError("not a usable weights file (safetensors)", path=path, hint=_HINT) from error
+
+
+def _from_torchvision(note: Callable[[str], None] | None) -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights
+
+    weights = VGG16_Weights.IMAGENET1K_V1
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if note is not None and not cached.exists():
+        note("fetching torchvision's VGG-16 weights (528 MB), once; --vgg FILE takes them from a file")
+    try:
+        state = cast(dict[str, Any], weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except Exception as error:  # its loader fails in many ways: no network, a wrong hash, a damaged cache
+        full = resource_error_from(error, cached)
+        if full is not None:
+            raise full from error
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        first = (str(cause).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"cannot get torchvision's VGG-16 weights: {first}", hint=_OFFLINE_HINT) from error
+    return {name: tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
