@@ -18,6 +18,7 @@ import torch
 
 from derain_cli.checkpoint import find_weights, load_weights, network
 from derain_cli.config import RestoreOptions
+from derain_cli.data.fingerprint import KnownPictures, overlap
 from derain_cli.data.pairing import read_pair
 from derain_cli.data.registry import DatasetView, looks_swapped, open_dataset
 from derain_cli.errors import InputError, NothingToDoError
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-_RANKS = ("worst", "median", "best")
+_NAMES = 12  # of pictures in one warning; all of them are in the document
 _SWAP_SAMPLE = 6  # pairs looked at for swapped folders; more would be felt in the time a run takes
 
 
@@ -89,7 +90,7 @@ class Contender:
     macs_per_pixel: float | None
     sha256: str | None
     settings: Mapping[str, Any]
-    hashes: Mapping[str, str] = field(default_factory=dict)
+    hashes: tuple[str, ...] = ()
 
     def __call__(self, picture: Picture) -> Picture:
         return self.run(picture)
@@ -239,6 +240,7 @@ def open_contender(name: str, options: BenchmarkOptions) -> Contender:
         macs_per_pixel=macs_per_pixel(weights.config),
         sha256=weights.sha256,
         settings={"tile": options.restore.tile, "strength": options.restore.strength},
+        hashes=weights.card.hashes,
     )
 
 
@@ -261,6 +263,7 @@ class _Run:
         self.photo_rows: list[PhotoRow] = []
         self.failed: dict[tuple[str, str], InputError] = {}
         self.done = 0
+        self.seen: dict[tuple[str, str], list[str]] = {}
 
     def run(self) -> Benchmark:
         views = self._open()
@@ -305,6 +308,12 @@ class _Run:
         for group in view.groups:
             if looks_swapped(group.pairs, _SWAP_SAMPLE):
                 found.append(f"{group.name}: input looks cleaner than ground truth: are the folders swapped?")
+        for contender in contenders if self.options.strict else ():
+            # Otherwise it is found out on the way, and costs no second reading.
+            seen = overlap(contender.hashes, view.pairs)
+            if seen:
+                names = [item.name for item in seen]
+                found.append(_overlap_in_words(view.name, contender.name, names, len(view.pairs)))
         for text in found:
             self.listener.warned(text)
         if found and self.options.strict:
@@ -327,8 +336,12 @@ class _Run:
 
     def _measure_pairs(self, view: DatasetView, contender: Contender) -> list[dict[str, Any]]:
         rows: dict[str, list[Row]] = {}
+        known = KnownPictures(contender.hashes)
+        seen = self.seen.setdefault((view.name, contender.name), [])
 
         def each(result: PictureResult) -> None:
+            if known.holds(result.clean):
+                seen.append(result.name)
             height, width = result.rainy.shape[:2]
             row = Row(
                 view.name, result.group, result.name, contender.name, width, height, result.seconds,
@@ -341,6 +354,8 @@ class _Run:
         self.done += len(evaluation.failed)
         for error in evaluation.failed:
             self._fail(error)
+        if seen:
+            self.listener.warned(_overlap_in_words(view.name, contender.name, seen, len(view.pairs)))
         results = []
         for of_group in rows.values():
             self.rows += of_group
@@ -408,6 +423,12 @@ class _Run:
             "datasets": [_facts_of(view, warnings[view.name]) for view in views],
             "models": [contender.facts() for contender in contenders],
             "results": results,
+            "seen_in_training": [
+                {"dataset": view.name, "model": contender.name, "pictures": self.seen.get((view.name, contender.name))}
+                for view in views
+                for contender in contenders
+                if contender.hashes
+            ],
             "published": [
                 asdict(entry)
                 for view in views
@@ -439,6 +460,11 @@ class _Run:
             "commit": commit(),
             "date": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
         }
+
+
+def _overlap_in_words(dataset: str, model: str, names: Sequence[str], count: int) -> str:
+    some = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
+    return f"{dataset}: {len(names)} of {count} pictures lie in the training set of {model}: {some}"
 
 
 def _ranked(rows: Sequence[Any], values: Sequence[float]) -> list[tuple[str, Any]]:

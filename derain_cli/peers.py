@@ -7,7 +7,7 @@ are taken whole, in fp32; neither tiles nor strength apply.
 `median`   5x5 median of each channel. A streak narrower than half the window disappears, with all other fine detail.
 `guided`   "rain only brightens": the guided filter (He, Sun and Tang, ECCV 2010; self-guided, radius 8, eps 0.04)
            gives a base without streaks, the darker one of base and picture is kept at each pixel, and a second guided
-           filter (radius 2, eps 0.0025) with that as its guide smooths the picture. After the idea of Xu et al.,
+           filter (radius 2, eps 0.0025) smooths that along its own edges. After the idea of Xu et al.,
            "Removing rain and snow in a single image using guided filter" (CSAE 2012); the constants are ours and
            were not tuned.
 `MODULE:NAME`  from the user's own Python path (the current folder and PYTHONPATH). NAME is one of
@@ -138,8 +138,8 @@ def _median(picture: Picture) -> Picture:
 def _guided(picture: Picture) -> Picture:
     levels = picture.astype(np.float32) / np.float32(255)
     base = _guided_filter(levels, levels, 8, 0.04)
-    guide = np.minimum(levels, base)
-    return _to_picture(_guided_filter(levels, guide, 2, 0.0025))
+    darker = np.minimum(levels, base)
+    return _to_picture(_guided_filter(darker, darker, 2, 0.0025))
 
 
 def _guided_filter(source: NDArray[np.float32], guide: NDArray[np.float32], radius: int, eps: float) -> Any:

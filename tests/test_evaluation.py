@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import threading
+import time
 import warnings
+import weakref
 from pathlib import Path
 from statistics import fmean
 
@@ -13,8 +18,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.data.registry import Pair, PairGroup, find_pairs
-from derain_cli.errors import NothingToDoError
-from derain_cli.evaluation import Evaluation, evaluate
+from derain_cli.errors import InputError, NothingToDoError, ResourceError
+from derain_cli.evaluation import Evaluation, evaluate, examine
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score
 from derain_cli.model import build
@@ -123,3 +128,108 @@ def test_evaluation_repeats(pair_folder, changing):
     groups = find_pairs(pair_folder).groups
     first, second = evaluate(changing, groups), evaluate(changing, groups)
     assert (first.before, first.after) == (second.before, second.after)
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+def test_anything_that_restores_pictures_can_be_measured(pair_folder):
+    groups = find_pairs(pair_folder).groups
+    found = evaluate(lambda picture: picture, groups)
+    assert found.before == found.after
+
+
+def test_results_come_in_order_and_in_this_thread_whatever_takes_long(pair_folder):
+    (group,) = find_pairs(pair_folder).groups
+    calls, threads = [], set()
+
+    def slow_at_first(picture):
+        threads.add(threading.get_ident())
+        calls.append(len(calls))
+        if len(calls) < 3:
+            time.sleep(0.05)
+        return picture
+
+    results = []
+    evaluate(slow_at_first, [group], lambda r: (results.append(r.name), threads.add(threading.get_ident())))
+    assert results == [pair.name for pair in group.pairs]
+    assert threads == {threading.get_ident()}
+
+
+def test_few_pictures_are_in_memory_at_a_time(tmp_path, pairs):
+    """What the restorer has been given and nobody holds any more is gone: the number alive does not grow."""
+    (group,) = find_pairs(pairs(tmp_path, count=30, height=24, width=24)).groups
+    alive, most, numbers = set(), 0, itertools.count()
+
+    class Held(np.ndarray):
+        pass
+
+    def restore(picture):
+        nonlocal most
+        restored, number = picture.copy().view(Held), next(numbers)
+        alive.add(number)
+        weakref.finalize(restored, alive.discard, number)
+        most = max(most, len(alive))
+        return restored
+
+    evaluate(restore, [group])
+    gc.collect()
+    assert most <= 8
+    assert not alive
+
+
+@pytest.mark.parametrize("bad", ["size", "depth"])
+def test_an_output_of_another_kind_is_a_failure_not_resized(pair_folder, bad):
+    groups = find_pairs(pair_folder).groups
+    change = {"size": lambda p: p[:-1], "depth": lambda p: p.astype(np.uint16)}[bad]
+    with pytest.raises(NothingToDoError, match="the output is"):
+        evaluate(change, groups)
+
+
+def test_what_the_restorer_says_is_wrong_is_about_the_picture(pair_folder):
+    (group,) = find_pairs(pair_folder).groups
+    count = itertools.count()
+
+    def moody(picture):
+        if next(count) == 2:
+            raise InputError("too dull")
+        return picture
+
+    found = evaluate(moody, [group])
+    assert found.count == {group.name: 5}
+    assert [(str(error.path), error.reason) for error in found.failed] == [(str(group.pairs[2].rainy), "too dull")]
+
+
+@pytest.mark.parametrize("error", [ResourceError("out of memory"), KeyboardInterrupt(), ZeroDivisionError()])
+def test_other_errors_end_the_run_at_once(pair_folder, error):
+    before = threading.active_count()
+
+    def restore(picture):
+        raise error
+
+    with pytest.raises(type(error)):
+        evaluate(restore, find_pairs(pair_folder).groups)
+    assert threading.active_count() == before
+
+
+# --- photos without ground truth --------------------------------------------------------------------------------------
+
+
+def test_photos_without_truth_have_figures(pair_folder, identity):
+    photos = [pair.rainy for pair in find_pairs(pair_folder).pairs]
+    rows = []
+    found = examine(identity, photos, rows.append)
+    assert (found.count, found.failed) == (6, ())
+    assert [row.name for row in rows] == [photo.stem for photo in photos]
+    assert found.mean.mean_change == 0
+    assert found.mean.streak_energy_removed == 0
+    assert found.mean.gradient_energy_kept == 1
+
+
+def test_unreadable_photos_are_listed(tmp_path, identity, picture):
+    write_rgb(tmp_path / "a.png", picture(40, 40))
+    (tmp_path / "b.png").write_bytes(b"")
+    found = examine(identity, [tmp_path / "a.png", tmp_path / "b.png"])
+    assert (found.count, len(found.failed)) == (1, 1)
+    with pytest.raises(NothingToDoError, match="empty file"):
+        examine(identity, [tmp_path / "b.png"])
