@@ -37,6 +37,9 @@ DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", metavar="DIR", help="Where data sets lie (DERAIN_DATA, else ./datasets)."),
 ]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch named data sets from the Hugging Face Hub first, where it has them.")
+]
 Split = Annotated[str, typer.Option("--split", metavar="test|train|val", help="Part of the data sets.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write one line per picture and model.")]
 ReportFolder = Annotated[
@@ -56,6 +59,7 @@ def evaluate(
     model: Models = None,
     data_root: DataRoot = None,
     split: Split = "test",
+    download: Download = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     tile: options.Tile = "auto",
@@ -94,7 +98,14 @@ def evaluate(
         exhibits=report is not None,
     )
     page = None if report is None else Report(report, overwrite=overwrite)
-    return _run(wanted, page, csv, Reporter(json=json, quiet=quiet, debug=debug))
+    reporter = Reporter(json=json, quiet=quiet, debug=debug)
+    if download:
+        from derain_cli.data.download import download_dataset
+
+        for name in dataset:
+            if not Path(name).is_dir():
+                download_dataset(name, data_root, tell=reporter.say, progress=not quiet)
+    return _run(wanted, page, csv, reporter)
 
 
 def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, reporter: Reporter) -> int:

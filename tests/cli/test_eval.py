@@ -126,6 +126,23 @@ def test_photos_without_truth_have_figures_named_as_what_they_are(derain: Derain
     assert len(list(Path("page/pictures").iterdir())) == 9
 
 
+def test_named_sets_are_fetched_when_asked_for_and_folders_never(
+    derain: Derain, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(name: str, data_root: Path | None, **_: object) -> Path:
+        asked.append((name, data_root))
+        return make_pairs(Path("data/Rain200L/test"), count=2)
+
+    monkeypatch.setattr("derain_cli.data.download.download_dataset", fetch)
+    arguments = ("eval", "--dataset", "Rain200L", "--dataset", folder, "--data-root", "data", "-m", "input")
+    assert derain(*arguments).code == 4
+    assert asked == []
+    assert derain(*arguments, "--download").code == 0
+    assert asked == [("Rain200L", Path("data"))]
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
