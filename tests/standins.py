@@ -27,7 +27,7 @@ PER_CLEAN = 3
 
 @lru_cache(maxsize=64)
 def clean_picture(height: int, width: int, seed: int) -> Picture:
-    """A smooth picture with edges and grain; other seeds are other scenes."""
+    """A picture with edges, texture and grain; other seeds are other scenes."""
     rng = np.random.default_rng((seed, 1))
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     picture = np.zeros((height, width, 3)) + rng.uniform(60, 150, 3)
@@ -39,7 +39,8 @@ def clean_picture(height: int, width: int, seed: int) -> Picture:
         top, left = rng.integers(height), rng.integers(width)
         tall, wide = rng.integers(2, height // 2), rng.integers(2, width // 2)
         picture[top : top + tall, left : left + wide] += rng.uniform(-45, 45, 3)
-    picture += rng.normal(0, 3, picture.shape)
+    texture = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), 2)
+    picture += 14 * (texture / texture.std())[..., None] + rng.normal(0, 3, picture.shape)
     return np.clip(picture, 0, 235).astype(np.uint8)
 
 

@@ -444,7 +444,7 @@ def _sample(pairs: Sequence[Pair], most: int) -> Iterator[tuple[Picture, Picture
 def _vote(pairs: Sequence[Pair], most: int = 12) -> float | None:
     """How much the rainy pictures look rainier than the clean ones; None when they do not show the same scenes."""
     seen = [(likeness(rainy, clean), looks_rainier(rainy, clean)) for rainy, clean in _sample(pairs, most)]
-    if not seen or float(np.median([alike for alike, _ in seen])) < TWINS:
+    if not seen or float(np.quantile([alike for alike, _ in seen], 0.25)) < TWINS:
         return None
     return float(np.median([vote for _, vote in seen]))
 
