@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -337,6 +338,24 @@ def test_tables_that_lie_are_refused(tiny, tmp_path):
 def test_cards_of_later_versions_are_read(tiny, tmp_path):
     meta = proper_meta() | {"card": {"name": "later", "colour": "blue"}}
     assert load_weights(written(tmp_path, forged(tiny.state_dict(), meta))).card.name == "later"
+
+
+def test_hashes_of_training_pictures_travel_on_the_card(tiny, tmp_path):
+    hashes = tuple(f"{number:016x}" for number in (0, 7, 2**64 - 1))
+    save_weights(tmp_path / "w.safetensors", tiny, dataclasses.replace(CARD, hashes=hashes))
+    assert load_weights(tmp_path / "w.safetensors").card.hashes == hashes
+
+
+def test_files_from_before_hashes_were_kept_are_read(tiny, tmp_path):
+    card = {k: v for k, v in proper_meta()["card"].items() if k != "hashes"}
+    path = written(tmp_path, forged(tiny.state_dict(), proper_meta() | {"card": card}))
+    assert load_weights(path).card.hashes == ()
+
+
+@pytest.mark.parametrize("hashes", [["xyz"], ["0123"], [7], ["0" * 17], "abc", 5])
+def test_hashes_that_are_none_are_refused(tiny, tmp_path, hashes):
+    meta = proper_meta() | {"card": {"name": "x", "hashes": hashes}}
+    refused(written(tmp_path, forged(tiny.state_dict(), meta)), "not a usable weights file")
 
 
 def test_full_disk_while_writing_weights(tiny, tmp_path, monkeypatch):
