@@ -51,6 +51,8 @@ def show(name: Name, json: options.Json = False, debug: options.Debug = False) -
         if json:
             print_json(facts)
         else:
+            # Thousands of hashes are for programs; a reader wants to know how many pictures they stand for.
+            facts["card"]["hashes"] = f"of {len(weights.card.hashes):,} training pictures"
             _print_tree(facts, "")
     return code
 
