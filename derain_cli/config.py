@@ -194,8 +194,8 @@ class ContrastConfig:
     dual_weight: float = 0.5
     unsup_weight: float = 1.0
     bank: int = 256
-    max_change: float = 30.0
-    max_colour: float = 12.0
+    max_change: float = 15.0
+    max_colour: float = 6.0
 
     def __post_init__(self) -> None:
         _require(1 <= self.negatives <= 64, f"contrast.negatives must be 1 to 64, not {self.negatives}")

@@ -8,9 +8,10 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from derain_cli.config import ModelConfig
 from derain_cli.frames.images import write_rgb
@@ -103,3 +104,25 @@ def pairs() -> MakePairs:
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pairs of 56x48 pixels; not to be written to."""
     return make_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="session")
+def vgg_weights() -> dict[str, Tensor]:
+    """Random weights of the shapes of VGG-16's convolutions, by torchvision's names; not to be changed."""
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in vgg16(weights=None).features.state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    return {
+        f"features.{k}": torch.randn(s, generator=generator) * (2 / max(1, s[1:].numel())) ** 0.5
+        for k, s in shapes.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory, vgg_weights: dict[str, Tensor]) -> Path:
+    """The same as a file, in half precision; not to be written to."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
+    safetensors.torch.save_file({k: v.half() for k, v in vgg_weights.items()}, path)
+    return path

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derain_cli.config import (
+    ContrastConfig,
     DataConfig,
     LoopConfig,
     ModelConfig,
@@ -67,7 +68,9 @@ def test_default_model_is_the_one_of_the_paper():
     assert from_mapping(TrainConfig, load_recipe("paper")).model == ModelConfig()
 
 
-@pytest.mark.parametrize("cls", [ModelConfig, DataConfig, OptimConfig, LoopConfig, TrainConfig, RestoreOptions])
+@pytest.mark.parametrize(
+    "cls", [ModelConfig, DataConfig, OptimConfig, ContrastConfig, LoopConfig, TrainConfig, RestoreOptions]
+)
 def test_options_are_frozen(cls):
     options = cls()
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -139,6 +142,17 @@ def test_wrong_types_are_refused_by_name(tables, where):
         ("data", {"clean_share": 1.0}),
         ("data", {"clean_share": -0.1}),
         ("data", {"light": 0, "heavy": 0, "real": 0}),
+        ("contrast", {"mode": "dual"}),
+        ("contrast", {"positive": "adain"}),
+        ("contrast", {"negatives": 0}),
+        ("contrast", {"cap": 0}),
+        ("contrast", {"warmup": -1}),
+        ("contrast", {"ramp": -1}),
+        ("contrast", {"dual_weight": -0.1}),
+        ("contrast", {"unsup_weight": -0.1}),
+        ("contrast", {"bank": 0}),
+        ("contrast", {"max_change": 0}),
+        ("contrast", {"max_colour": -1}),
         ("optim", {"steps": 0}),
         ("optim", {"lr": 0}),
         ("optim", {"lr": -1e-3}),
@@ -303,3 +317,44 @@ def test_recipe_that_is_not_there_names_those_that_are(name):
     with pytest.raises(UsageError) as caught:
         load_recipe(name)
     assert "paper" in str(caught.value)
+
+
+# --- contrast ---------------------------------------------------------------------------------------------------
+
+
+def test_settings_from_before_there_was_contrast_have_none():
+    old = to_mapping(TrainConfig())
+    del old["contrast"]
+    config = from_mapping(TrainConfig, old)
+    assert config == TrainConfig()
+    assert config.contrast.mode == "none"
+
+
+def test_contrast_defaults_are_the_recorded_decisions():
+    options = ContrastConfig()
+    assert (options.negatives, options.dual_weight, options.unsup_weight, options.bank) == (5, 0.5, 1.0, 256)
+    assert from_mapping(TrainConfig, load_recipe("finetune")).contrast.mode == "both"
+    assert "model" not in load_recipe("finetune"), "it keeps the network of the weights it starts from"
+    assert from_mapping(TrainConfig, load_recipe("finetune")).optim.lr == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("mode", "bank", "transform"),
+    [
+        ("none", False, "none"),
+        ("standard", False, "none"),
+        ("negatives", True, "none"),
+        ("positives", False, "adaattn"),
+        ("both", True, "adaattn"),
+    ],
+)
+def test_modes_are_the_columns_of_table_vii(mode, bank, transform):
+    options = ContrastConfig(mode=mode)
+    assert (options.uses_bank, options.transform) == (bank, transform)
+
+
+def test_patches_too_small_for_the_deepest_features_are_refused():
+    small = {"data": {"patch": 31}}
+    assert from_mapping(TrainConfig, small).data.patch == 31
+    with pytest.raises(UsageError, match=r"data\.patch must be at least 32"):
+        from_mapping(TrainConfig, small | {"contrast": {"mode": "standard"}})

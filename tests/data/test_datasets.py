@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from derain_cli.data.datasets import (
     Sources,
     TrainingPatches,
     check_sources,
+    find_real,
     read_pair,
 )
 from derain_cli.data.registry import Pair, PairGroup, PairSet, find_pairs, list_photos
-from derain_cli.errors import InputError, TrainingError, UsageError
+from derain_cli.errors import InputError, NothingToDoError, TrainingError, UsageError
 from derain_cli.frames.images import read_rgb, write_rgb
 
 PATCH = 32
@@ -357,3 +359,86 @@ def test_one_group_alone(tmp_path, pairs):
     found = find_pairs(pairs(tmp_path, count=1, height=PATCH, width=PATCH))
     data = patches(Sources(pairs=(PairGroup("x", found.pairs),)))
     assert data[0][0].shape == (2, 3, PATCH, PATCH)
+
+
+# --- real photos ------------------------------------------------------------------------------------------------
+
+
+def with_real(sources: Sources, *places: Path) -> Sources:
+    return replace(sources, real=find_real(places, PATCH)[0])
+
+
+def test_real_photos_are_found_in_folders_and_by_name(photo_folder, tmp_path, picture):
+    listed = tuple(list_photos(photo_folder))
+    assert find_real([photo_folder], PATCH) == (listed, ())
+    assert find_real([listed[3]], PATCH) == (listed[3:4], ())
+    assert find_real([photo_folder, listed[3]], PATCH)[0] == listed, "each once"
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        write_rgb(tmp_path / part / "a.png", picture(40, 40))
+    assert find_real([tmp_path], PATCH)[0] == (tmp_path / "train" / "a.png",)
+
+
+def test_unusable_real_photos_are_named_whatever_their_share(tmp_path, picture):
+    write_rgb(tmp_path / "good.png", picture(40, 40))
+    write_rgb(tmp_path / "small.png", picture(PATCH - 1, 90))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    good, rejected = find_real([tmp_path], PATCH)
+    assert [path.name for path in good] == ["good.png"]
+    assert [error.path.name for error in rejected if error.path] == ["bad.png", "small.png"]
+    assert "90x31 is smaller than the 32x32 patch" in str(rejected[1])
+
+
+@pytest.mark.parametrize("fault", ["empty", "corrupt", "cut", "small"])
+def test_no_usable_real_photo_ends_it_before_it_begins(tmp_path, picture, fault):
+    for number in range(3 if fault != "empty" else 0):
+        path = tmp_path / f"{number}.png"
+        write_rgb(path, picture(20 if fault == "small" else 90, 90, number))
+        if fault == "corrupt":
+            path.write_bytes(b"no picture")
+        elif fault == "cut":  # the header is still good
+            path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(NothingToDoError) as caught:
+        find_real([tmp_path], PATCH)
+    assert caught.value.exit_code == 4
+    assert (
+        "no photos found" in str(caught.value) if fault == "empty" else "none of the 3 real photos" in str(caught.value)
+    )
+
+
+def test_a_real_file_that_is_not_there(tmp_path):
+    with pytest.raises(NothingToDoError, match="the only real photo cannot be used"):
+        find_real([tmp_path / "gone.png"], PATCH)
+
+
+def test_real_patches_are_flipped_crops_and_pure_functions_too(sources, photo_folder):
+    data = patches(with_real(sources, photo_folder), seed=3)
+    photos = [read_rgb(path) for path in list_photos(photo_folder)]
+    forward = [data[i].real for i in range(16)]
+    assert {(tuple(item.shape), item.dtype) for item in forward} == {((1, 3, PATCH, PATCH), torch.uint8)}
+    for item in forward:
+        assert any(contains(whole, item[0].permute(1, 2, 0).numpy(), turns=False) for whole in photos)
+    again = patches(with_real(sources, photo_folder), seed=3, length=999)
+    assert all(torch.equal(again[i].real, forward[i]) for i in reversed(range(16)))
+    other = patches(with_real(sources, photo_folder), seed=4)
+    assert len({item.numpy().tobytes() for item in (*forward, *(other[i].real for i in range(16)))}) >= 28
+
+
+def test_pairs_are_the_same_with_and_without_real_photos(sources, photo_folder):
+    with_photos, without = patches(with_real(sources, photo_folder)), patches(sources)
+    assert all(torch.equal(with_photos[i].pair, without[i].pair) for i in range(12))
+
+
+def test_a_real_photo_that_turns_out_damaged_is_passed_over_and_counted(sources, tmp_path, picture):
+    for number in range(4):
+        write_rgb(tmp_path / f"{number}.png", picture(40, 44, number))
+    usable = with_real(sources, tmp_path)
+    victim = tmp_path / "2.png"
+    victim.write_bytes(victim.read_bytes()[:300])
+    items = [patches(usable)[i] for i in range(30)]
+    assert {item.bad_real for item in items} == {0, 1}
+    assert all(item.real.shape[0] == 1 and item.bad == 0 for item in items)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(NothingToDoError, match="no real photo can be read"):
+        patches(usable)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,16 @@ def test_a_start_is_the_tail_whatever_the_number_of_processes(patches, start, wo
     assert torch.equal(torch.random.get_rng_state(), generator), "the global generator is left alone"
     assert len(tail) == STEPS - start
     assert all(torch.equal(a.pairs, b.pairs) for a, b in zip(whole[start:], tail, strict=True))
+
+
+def test_real_patches_come_beside_the_pairs(patches):
+    photos = tuple(pair.rainy for group in patches.sources.pairs for pair in group.pairs)
+    real = TrainingPatches(replace(patches.sources, real=photos), patches.config, patches.seed, BATCH * STEPS)
+    found, plain = batches(real, start=2), batches(patches, start=2)
+    assert {tuple(b.real.shape) for b in found} == {(BATCH, 3, 32, 32)}
+    items = torch.cat([real[i].real for i in range(2 * BATCH, BATCH * STEPS)])
+    assert torch.equal(torch.cat([b.real for b in found]), items)
+    assert all(torch.equal(a.pairs, b.pairs) for a, b in zip(found, plain, strict=True))
 
 
 class Plain(Dataset):

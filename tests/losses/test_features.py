@@ -11,20 +11,12 @@ from derain_cli.errors import WeightsError
 from derain_cli.losses.features import VGGFeatures
 
 
-@pytest.fixture(scope="module")
-def weights() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    with torch.device("meta"):
-        shapes = {k: v.shape for k, v in vgg16(weights=None).features.state_dict().items()}
-    return {f"features.{k}": torch.randn(s) * (2 / max(1, s[1:].numel())) ** 0.5 for k, s in shapes.items()}
-
-
-def test_the_outputs_are_those_of_the_three_pools(weights: dict[str, Tensor]) -> None:
+def test_the_outputs_are_those_of_the_three_pools(vgg_weights: dict[str, Tensor]) -> None:
     picture = torch.rand(2, 3, 70, 65)
-    outputs = VGGFeatures(weights)(picture)
+    outputs = VGGFeatures(vgg_weights)(picture)
     with torch.device("meta"):
         reference = vgg16(weights=None).features
-    reference.load_state_dict({k.removeprefix("features."): v for k, v in weights.items()}, assign=True)
+    reference.load_state_dict({k.removeprefix("features."): v for k, v in vgg_weights.items()}, assign=True)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = (picture - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
     for output, last in zip(outputs, (9, 16, 30), strict=True):
@@ -32,8 +24,8 @@ def test_the_outputs_are_those_of_the_three_pools(weights: dict[str, Tensor]) ->
     assert [tuple(o.shape[1:]) for o in outputs] == [(128, 17, 16), (256, 8, 8), (512, 2, 2)]
 
 
-def test_gradients_reach_the_picture_and_not_the_weights(weights: dict[str, Tensor]) -> None:
-    features = VGGFeatures(weights)
+def test_gradients_reach_the_picture_and_not_the_weights(vgg_weights: dict[str, Tensor]) -> None:
+    features = VGGFeatures(vgg_weights)
     picture = torch.rand(1, 3, 32, 32, requires_grad=True)
     sum(o.sum() for o in features(picture)).backward()
     assert picture.grad is not None and float(picture.grad.abs().max()) > 0
@@ -41,8 +33,8 @@ def test_gradients_reach_the_picture_and_not_the_weights(weights: dict[str, Tens
 
 
 @pytest.mark.parametrize("fault", ["missing", "shape", "nan"])
-def test_another_network_is_refused_by_name(weights: dict[str, Tensor], fault: str) -> None:
-    broken = dict(weights)
+def test_another_network_is_refused_by_name(vgg_weights: dict[str, Tensor], fault: str) -> None:
+    broken = dict(vgg_weights)
     if fault == "missing":
         del broken["features.28.bias"]
     elif fault == "shape":

@@ -7,7 +7,7 @@ import torch
 
 from derain_cli.config import ModelConfig, OptimConfig
 from derain_cli.data.loaders import Batch
-from derain_cli.training.objectives import Supervised
+from derain_cli.training.objectives import Supervised, run_network
 
 TINY = ModelConfig(width=4, blocks=1)
 
@@ -65,3 +65,24 @@ def test_there_is_no_state():
     objective.load_state_dict({})
     with pytest.raises(ValueError, match="bank"):
         objective.load_state_dict({"bank": torch.zeros(1)})
+
+
+def test_the_batch_statistics_see_real_patches_and_the_loss_does_not(network):
+    without, beside = network(TINY).train(), network(TINY).train()
+    together = batch(real=3)
+    labelled = Batch(together.pairs, together.real[:0])
+    run_network(without, labelled, autocast=False)
+    outputs = run_network(beside, together, autocast=False)
+    assert outputs.derained.shape == (2, 3, 16, 16) and outputs.real_derained.shape == (3, 3, 16, 16)
+    same = [
+        torch.equal(a, b) for a, b in zip(without.buffers(), beside.buffers(), strict=True) if a.is_floating_point()
+    ]
+    assert not any(same)
+    slow = beside(torch.cat([together.pairs[:, 0], together.real]))
+    assert torch.allclose(torch.cat([outputs.derained, outputs.real_derained]), slow.derained, atol=1e-4)
+    assert torch.allclose(torch.cat([outputs.rain, outputs.real_rain]), slow.rain, atol=1e-4)
+    model = network(TINY)  # in evaluation mode pictures do not know each other
+    objective = Supervised(OptimConfig(), autocast=False)
+    with torch.no_grad():
+        totals = [float(objective(model, each, 0).total) for each in (together, labelled)]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)

@@ -11,13 +11,14 @@ import signal
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from derain_cli import checkpoint
 from derain_cli.checkpoint import latest_checkpoint, load_weights, save_weights
-from derain_cli.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
+from derain_cli.config import ContrastConfig, DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
 from derain_cli.data.registry import Pair, PairGroup, find_pairs
 from derain_cli.errors import (
     DestinationError,
@@ -57,6 +58,7 @@ class Recorder(SilentListener):
         self.losses: dict[int, float] = {}
         self.validations: list[tuple[int, float, bool]] = []
         self.notes: list[str] = []
+        self.changes: list = []
 
     def started(self, step, total, batch):
         self.begun.append(step)
@@ -69,9 +71,12 @@ class Recorder(SilentListener):
         if report.step == self.die_at:
             raise Stop
 
+    def looked(self, step, change):
+        self.changes.append((step, change))
+
     def validated(self, step, evaluation, best):
         self.validations.append((step, evaluation.mean_psnr(), best))
-        if step == self.die_validating:
+        if step and step == self.die_validating:
             raise Stop
 
     def note(self, text):
@@ -550,3 +555,140 @@ def test_unusable_files_are_told_and_too_many_end_it(plan, tmp_path, pairs):
     with pytest.raises(TrainingError, match="2 of 24"):
         train(dataclasses.replace(plan, datasets=(mine,), out=tmp_path / "other"))
     assert not (tmp_path / "other").exists()
+
+
+# --- real photos and contrast -----------------------------------------------------------------------------------
+
+# Contrast from the second step on, with rings that are never full, and no bound: a fresh network goes anywhere.
+CONTRAST = ContrastConfig(mode="both", warmup=1, ramp=1, bank=32, negatives=3, max_change=255, max_colour=255)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, picture) -> Path:
+    """Five real photos, one of them too small; not to be written to."""
+    folder = tmp_path_factory.mktemp("real")
+    for number in range(5):
+        write_rgb(folder / f"{number}.png", picture(20 if number == 3 else 50, 60, 70 + number))
+    return folder
+
+
+@pytest.fixture
+def semi(plan, real, vgg_file) -> RunPlan:
+    return dataclasses.replace(plan, config=dataclasses.replace(CONFIG, contrast=CONTRAST), real=(real,), vgg=vgg_file)
+
+
+@pytest.fixture(scope="module")
+def semi_unbroken(tmp_path_factory, data, real, vgg_file):
+    """The end of such a run that nothing happened to, and what its listener was told."""
+    out = tmp_path_factory.mktemp("semi") / "run"
+    listener = Recorder()
+    config = dataclasses.replace(CONFIG, contrast=CONTRAST)
+    plan = RunPlan(out=out, config=config, datasets=(data,), real=(real,), vgg=vgg_file, device="cpu")
+    assert train(plan, listener).finished
+    return final(out), listener, out
+
+
+def test_a_run_with_real_photos_shows_and_weighs_them(semi_unbroken):
+    (tensors, state, _), listener, out = semi_unbroken
+    assert [n for n in listener.notes if "3.png" in n and "60x20 is smaller than the 32x32 patch" in n]
+    assert [step for step, _ in listener.changes] == [0, 3, 6, 7], "before the first step too"
+    assert listener.validations[0][2] is False, "what it starts from is no result"
+    assert int(tensors["objective.bank.real.pushed"]) == int(tensors["objective.bank.synthetic.pushed"]) == 2 * STEPS
+    assert state["best"] == max(psnr for step, psnr, _ in listener.validations if step)
+    steps = [record for record in log(out) if record["kind"] == "train"]
+    assert [record["contrast_share"] for record in steps] == [0, 0.5, 1, 1, 1, 1, 1]
+    needed = {"loss_dual_sup", "loss_dual_unsup", "ratio_sup", "ratio_unsup", "capped_sup", "capped_unsup"}
+    assert all(needed <= set(record) for record in steps[1:])
+    assert all(record["bad_real"] == 0 for record in steps)
+    checks = [record for record in log(out) if record["kind"] == "validation"]
+    assert [record["real/mean_change"] for record in checks] == [change.mean_change for _, change in listener.changes]
+    pictures = sorted(p.name for p in (out / "pictures").glob("real-*"))
+    assert pictures == [f"real-step-{n:09d}.png" for n in (0, 3, 6, 7)]
+    assert read_rgb(out / "pictures" / pictures[0]).shape == (4 * 240, 2 * 240, 3)
+    card = weights_of(out, "last").card
+    assert card.change == listener.changes[-1][1].as_dict()
+    assert any(line.startswith("real photos without ground truth: ") for line in card.trained_on)
+    assert card.recipe["contrast"]["mode"] == "both"
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_stopped_with_the_bank_part_filled_it_goes_on_to_the_same_bits(semi, semi_unbroken, step):
+    listener = Recorder(interrupt_at=step)
+    assert train(semi, listener).step == step
+    again = Recorder()
+    assert train(resumed(semi), again).finished
+    assert_same_bits(final(semi.out), semi_unbroken[0])
+    assert listener.losses | again.losses == semi_unbroken[1].losses
+    assert [r["step"] for r in log(semi.out)] == [r["step"] for r in log(semi_unbroken[2])]
+
+
+def test_drift_ends_the_run_and_the_best_weights_stay(semi, monkeypatch):
+    fired = []
+
+    def past(found, options):
+        fired.append(found)
+        return TrainingError("drifts away") if len(fired) == 3 else None
+
+    monkeypatch.setattr(run, "excess", past)
+    listener = Recorder()
+    with pytest.raises(TrainingError, match="drifts away"):
+        train(semi, listener)
+    assert [best for _, _, best in listener.validations] == [False, True, False]
+    assert weights_of(semi.out, "best").card.steps == 3
+    assert weights_of(semi.out, "last").card.steps == 6
+
+
+def test_without_photos_contrast_is_the_supervised_phase_alone(semi, vgg_file):
+    listener = Recorder()
+    train(change(dataclasses.replace(semi, real=()), optim={"steps": 2}), listener)
+    assert listener.changes == []
+    second = [record for record in log(semi.out) if record["kind"] == "train"][1]
+    assert "loss_dual_sup" in second and "loss_dual_unsup" not in second
+
+
+def test_photos_without_contrast_need_no_features(semi, monkeypatch):
+    monkeypatch.setattr(run, "load_features", None)
+    listener = Recorder()
+    train(change(semi, optim={"steps": 1}, contrast={"mode": "none"}), listener)
+    assert [step for step, _ in listener.changes] == [0, 1]
+
+
+def test_contrast_and_features_bind_a_run(semi, tmp_path, vgg_weights):
+    train(semi, Recorder(interrupt_at=2))
+    before = tree(semi.out)
+    with pytest.raises(UsageError, match=r"config\.contrast\.mode, features"):
+        train(change(resumed(semi), contrast={"mode": "none"}))
+    other = {k: (v + 1e-2).half() for k, v in vgg_weights.items()}
+    safetensors.torch.save_file(other, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match="features"):
+        train(resumed(semi, vgg=tmp_path / "other.safetensors"))
+    with pytest.raises(UsageError, match="data"):
+        train(resumed(semi, real=(semi.real[0] / "0.png",)))
+    with pytest.raises(TrainingError, match="memory bank"):
+        train(change(resumed(semi, force=True), contrast={"mode": "standard"}))
+    assert {k: v for k, v in tree(semi.out).items() if k != "run.json"} == {
+        k: v for k, v in before.items() if k != "run.json"
+    }
+
+
+def test_a_run_from_before_there_was_contrast_goes_on(plan, unbroken):
+    train(plan, Recorder(interrupt_at=2))
+    record = json.loads((plan.out / "run.json").read_text())
+    del record["config"]["contrast"], record["features"]
+    (plan.out / "run.json").write_text(json.dumps(record))
+    listener = Recorder()
+    assert train(resumed(plan), listener).finished
+    assert listener.notes == []
+    assert_same_bits(final(plan.out), unbroken[0])
+
+
+@pytest.mark.parametrize("fault", ["vgg", "empty", "small"])
+def test_what_is_missing_is_told_before_anything_is_made(semi, tmp_path, picture, fault):
+    (tmp_path / "real").mkdir()
+    if fault == "small":
+        write_rgb(tmp_path / "real" / "tiny.png", picture(20, 20))
+    bad = {"vgg": tmp_path / "gone.safetensors"} if fault == "vgg" else {"real": (tmp_path / "real",)}
+    with pytest.raises(WeightsError if fault == "vgg" else NothingToDoError) as caught:
+        train(dataclasses.replace(semi, **bad))
+    assert {"vgg": "gone.safetensors", "empty": "no photos found", "small": "tiny.png"}[fault] in str(caught.value)
+    assert not semi.out.exists()

@@ -279,6 +279,16 @@ def test_bad_steps_in_a_row_end_the_run():
     assert "optim.lr" in str(caught.value)
 
 
+@pytest.mark.parametrize("fault", ["nan", "gradient"])
+def test_the_objective_learns_whether_the_step_was_made(fault):
+    settings = config()
+    objective = Spoiled(settings.optim, {1}, fault)
+    told = []
+    objective.after_step = told.append
+    run(Trainer(settings, CPU, objective=objective), batches(3))
+    assert told == [True, False, True]
+
+
 # --- state ------------------------------------------------------------------------------------------------------
 
 
