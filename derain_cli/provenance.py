@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from derain_cli import __version__
@@ -35,10 +36,10 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of the program, of Python, and of the libraries that make the numbers; None for what is missing."""
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
+    """Versions of the program, of Python, and of libraries (those that make the numbers); None for what is missing."""
     found: dict[str, str | None] = {"derain": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

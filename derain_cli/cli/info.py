@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 from typing import Any
 
-from derain_cli import __version__
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
 from derain_cli.errors import printable
+from derain_cli.provenance import versions
 
 __all__ = ["info"]
 
@@ -34,7 +33,7 @@ _PACKAGES = (
 def info(json: options.Json = False, debug: options.Debug = False) -> int:
     """Versions, devices, and what `auto` picks and why."""
     report = {
-        "versions": _versions(),
+        "versions": versions(_PACKAGES),
         "machine": _machine(),
         "devices": _devices(),
         "models": _models(),
@@ -48,16 +47,6 @@ def info(json: options.Json = False, debug: options.Debug = False) -> int:
         for name, value in values.items():
             print_data(f"  {name:<24}{_in_words(value)}")
     return 0
-
-
-def _versions() -> dict[str, Any]:
-    found: dict[str, Any] = {"derain": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def _machine() -> dict[str, Any]:

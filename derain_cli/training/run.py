@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -43,7 +42,7 @@ from derain_cli.checkpoint import (
     save_weights,
 )
 from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
-from derain_cli.data.datasets import Sources, TrainingPatches, check_sources, find_real
+from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches, check_sources, find_real
 from derain_cli.data.fingerprint import hash_files
 from derain_cli.data.loaders import BatchStream
 from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos, open_dataset
@@ -58,6 +57,7 @@ from derain_cli.errors import (
 from derain_cli.evaluation import Evaluation, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import fold
+from derain_cli.provenance import commit
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.reference_free import Figures
 from derain_cli.restorer import Restorer, pick_device
@@ -308,15 +308,10 @@ def _environment(device: torch.device, config: TrainConfig) -> dict[str, Any]:
     return {"torch": torch.__version__, "device": device.type, "device_name": name, "threads": torch.get_num_threads()}
 
 
-def _commit() -> str:
-    """The program's commit when it runs from a checkout, else its version."""
-    here = Path(__file__).parent
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
-        text = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-        if text:
-            return f"{__version__}+{text}"
-    return __version__
+def _version() -> str:
+    """The program's version, with the commit when it runs from a checkout."""
+    head = commit()
+    return __version__ if head is None else f"{__version__}+{head[:12]}"
 
 
 def _refuse_folder(plan: RunPlan) -> None:
@@ -482,7 +477,7 @@ class _Run:
             recipe=to_mapping(config) | {"start": plan.start},
             steps=self.trainer.step,
             patches=self.trainer.step * config.data.batch,
-            commit=_commit(),
+            commit=_version(),
             scores=scores,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             hashes=self._hashes(),
@@ -567,7 +562,7 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
         "start": start_sha,
         "features": features,
         "environment": _environment(device, config),
-        "version": _commit(),
+        "version": _version(),
     }
     _claim(plan, record, listener)
     trainer = Trainer(config, device, objective, start)
@@ -621,7 +616,7 @@ def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResul
             stopped = "time"
         if report.step % config.loop.checkpoint_every == 0 or last or stopped:
             run.checkpoint()
-        if stream.bad > 0.05 * (report.step - first) * batch + 20:
+        if stream.bad > MAX_BAD_SHARE * (report.step - first) * batch + 20:
             raise TrainingError(f"{stream.bad} training files could not be read", hint="see log.jsonl")
         paused += time.monotonic() - pause
         if stopped and not last:
