@@ -124,7 +124,9 @@ class OptimConfig:
         schedule: `cosine` (linear warm-up, then a cosine down to `lr * lr_floor`), `step` (times `gamma` at each of
             `milestones`) or `constant`.
         milestones: fractions of the run at which the step schedule falls.
-        weight_decay: decoupled (AdamW); 0 is plain Adam.
+        optimizer: `adam`, or `muon`: orthogonalised momentum for the kernels between the first and the last
+            layer of each sub-network, Adam for the rest.
+        weight_decay: decoupled (AdamW), of what Adam trains; 0 is plain Adam.
         loss: pixel loss, `l1` (eq. 11, 12), `charbonnier`, or `log_l1`, the mean over the batch of the
             logarithm of each picture's L1, which weighs lightly and heavily degraded pictures alike (PSNR is a
             logarithm too).
@@ -138,6 +140,7 @@ class OptimConfig:
 
     steps: int = 506_000
     lr: float = 1e-3
+    optimizer: Literal["adam", "muon"] = "adam"
     schedule: Literal["cosine", "step", "constant"] = "step"
     warmup: int = 0
     milestones: tuple[float, ...] = (30 / 150, 50 / 150, 80 / 150)

@@ -15,6 +15,7 @@ from derain_cli.config import OptimConfig, TrainConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
 from derain_cli.model import SemiDRDNet, build
+from derain_cli.training.muon import Muon
 from derain_cli.training.objectives import Objective, Supervised, autocast_wanted
 
 __all__ = ["StepReport", "Trainer", "learning_rate"]
@@ -31,6 +32,27 @@ def learning_rate(step: int, options: OptimConfig) -> float:
     share = (step - options.warmup) / max(1, options.steps - options.warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
     return options.lr * (options.lr_floor + (1 - options.lr_floor) * cosine)
+
+
+def _optimizers(model: SemiDRDNet, options: OptimConfig, device: torch.device) -> dict[str, torch.optim.Optimizer]:
+    """By the prefix of their state in a checkpoint. Muon leaves to Adam what it is not made for: the first and last
+    layer of each sub-network, the gates, and all that is no matrix."""
+    adam, muon = [], []
+    for name, parameter in model.named_parameters():
+        inner = parameter.ndim == 4 and ".head." not in name and ".tail." not in name
+        (muon if options.optimizer == "muon" and inner else adam).append(parameter)
+    made: dict[str, torch.optim.Optimizer] = {
+        "optimizer": torch.optim.AdamW(
+            adam,
+            lr=options.lr,
+            betas=(options.beta1, options.beta2),
+            weight_decay=options.weight_decay,
+            fused=device.type in {"cpu", "cuda"},
+        )
+    }
+    if muon:
+        made["muon"] = Muon(muon, options.lr)
+    return made
 
 
 @dataclass(frozen=True)
@@ -81,13 +103,7 @@ class Trainer:
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.optim.ema else self.model
         self.objective: Objective = objective or Supervised(config.optim, autocast_wanted(config.optim, device))
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config.optim.lr,
-            betas=(config.optim.beta1, config.optim.beta2),
-            weight_decay=config.optim.weight_decay,
-            fused=device.type in {"cpu", "cuda"},
-        )
+        self.optimizers = _optimizers(self.model, config.optim, device)
         self._forward = cast(SemiDRDNet, torch.compile(self.model)) if config.loop.compile else self.model
         self._buffers = list(self.model.buffers())
         self._frozen = False
@@ -105,18 +121,20 @@ class Trainer:
     def _one(self, batch: Batch) -> StepReport:
         options = self.config.optim
         rate = learning_rate(self.step, options)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         self._freeze_norms()
         # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
         kept = [b.clone() for b in self._buffers]
         losses = self.objective(self._forward, batch, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip or math.inf)
         good = bool(torch.isfinite(losses.total) & torch.isfinite(norm))
         if good:
-            self.optimizer.step()
+            for optimizer in self.optimizers.values():
+                optimizer.step()
             self._update_average()
             self.bad_steps = 0
         else:
@@ -161,8 +179,9 @@ class Trainer:
         if self.average is not self.model:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
-        for index, entry in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in entry.items()}
+        for prefix, optimizer in self.optimizers.items():
+            for index, entry in optimizer.state_dict()["state"].items():
+                tensors |= {f"{prefix}.{index}.{k}": v for k, v in entry.items()}
         return tensors, {"step": self.step, "bad_steps": self.bad_steps, "skipped": self.skipped}
 
     def load_state(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -176,21 +195,24 @@ class Trainer:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
         try:
-            parameters = list(self.model.parameters())
-            optimizer: dict[int, dict[str, Tensor]] = {}
-            for name, value in part("optimizer.").items():
-                index, _, key = name.partition(".")
-                # The fused optimiser goes through memory in order: moments must lie there as their parameter does.
-                like = parameters[int(index)]
-                if value.shape == like.shape:
-                    value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
-                optimizer.setdefault(int(index), {})[key] = value
             self.model.load_state_dict(part("model."))
             if self.average is not self.model:
                 self.average.load_state_dict(part("average."))
             self.objective.load_state_dict(part("objective."))
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+            for prefix, optimizer in self.optimizers.items():
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                moments: dict[int, dict[str, Tensor]] = {}
+                for name, value in part(f"{prefix}.").items():
+                    index, _, key = name.partition(".")
+                    # Fused Adam goes through memory in order: moments must lie there as their parameter does.
+                    like = parameters[int(index)]
+                    if value.ndim:
+                        if value.shape != like.shape:
+                            raise ValueError(f"the optimiser's state is of another network or optimiser ({name})")
+                        value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
+                    moments.setdefault(int(index), {})[key] = value
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError, LookupError) as error:
             raise TrainingError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from error
         self.step, self.bad_steps, self.skipped = state["step"], state["bad_steps"], state["skipped"]

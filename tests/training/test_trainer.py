@@ -88,7 +88,7 @@ def test_the_optimiser_uses_the_rate_and_the_report_tells_it():
     for step, report in enumerate(trainer.steps(batches(5))):
         assert report.step == step + 1
         assert report.lr == learning_rate(step, trainer.config.optim)
-        assert trainer.optimizer.param_groups[0]["lr"] == report.lr
+        assert {g["lr"] for o in trainer.optimizers.values() for g in o.param_groups} == {report.lr}
 
 
 # --- learning ---------------------------------------------------------------------------------------------------
@@ -293,10 +293,12 @@ def test_the_objective_learns_whether_the_step_was_made(fault):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 7])
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_run_that_is_cut_goes_on_with_the_same_bits(tmp_path, cut, ema):
+@pytest.mark.parametrize(("ema", "optimizer"), [(0.0, "adam"), (0.9, "adam"), (0.9, "muon")])
+def test_a_run_that_is_cut_goes_on_with_the_same_bits(tmp_path, cut, ema, optimizer):
     """Through a checkpoint on disk into a new trainer, against an unbroken run."""
-    settings = config(ema=ema, steps=8, schedule="cosine", freeze_norm=0.7, lr=1e-2, clip=0.5)
+    settings = config(
+        ema=ema, optimizer=optimizer, steps=8, schedule="cosine", freeze_norm=0.7, lr=1e-2, clip=0.5
+    )
     data = batches(8)
     unbroken = Trainer(settings, CPU)
     reports = run(unbroken, data)
@@ -308,6 +310,25 @@ def test_a_run_that_is_cut_goes_on_with_the_same_bits(tmp_path, cut, ema):
     assert second.step == cut
     assert run(second, data[cut:]) == reports[cut:]
     assert same(snapshot(second), snapshot(unbroken)) == []
+
+
+def test_muon_takes_the_inner_kernels_and_every_weight_is_trained_once():
+    trainer = Trainer(config(optimizer="muon"), CPU)
+    of = {name: [id(p) for g in o.param_groups for p in g["params"]] for name, o in trainer.optimizers.items()}
+    assert sorted(of["optimizer"] + of["muon"]) == sorted(id(p) for p in trainer.model.parameters())
+    names = {n for n, p in trainer.model.named_parameters() if id(p) in of["muon"]}
+    assert names and all(n.endswith("weight") and (".blocks." in n or ".body." in n) for n in names)
+    before = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    run(trainer, batches(2))
+    assert all(not torch.equal(p, before[n]) for n, p in trainer.model.named_parameters() if n.endswith("weight"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("adam", "muon"), ("muon", "adam")])
+def test_state_of_another_optimiser_is_refused(one, other):
+    trainer = Trainer(config(optimizer=one), CPU)
+    run(trainer, batches(1))
+    with pytest.raises(TrainingError, match="does not fit"):
+        Trainer(config(optimizer=other), CPU).load_state(*trainer.state())
 
 
 def test_counters_come_back():
