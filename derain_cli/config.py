@@ -126,6 +126,7 @@ class OptimConfig:
         milestones: fractions of the run at which the step schedule falls.
         optimizer: `adam`, or `muon`: orthogonalised momentum for the kernels between the first and the last
             layer of each sub-network, Adam for the rest.
+        muon_scale: Muon's learning rate over Adam's.
         weight_decay: decoupled (AdamW), of what Adam trains; 0 is plain Adam.
         loss: pixel loss, `l1` (eq. 11, 12), `charbonnier`, or `log_l1`, the mean over the batch of the
             logarithm of each picture's L1, which weighs lightly and heavily degraded pictures alike (PSNR is a
@@ -141,6 +142,7 @@ class OptimConfig:
     steps: int = 506_000
     lr: float = 1e-3
     optimizer: Literal["adam", "muon"] = "adam"
+    muon_scale: float = 1.0
     schedule: Literal["cosine", "step", "constant"] = "step"
     warmup: int = 0
     milestones: tuple[float, ...] = (30 / 150, 50 / 150, 80 / 150)
@@ -159,6 +161,7 @@ class OptimConfig:
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"optim.steps must be at least 1, not {self.steps}")
         _require(self.lr > 0, f"optim.lr must be positive, not {self.lr}")
+        _require(self.muon_scale > 0, f"optim.muon_scale must be positive, not {self.muon_scale}")
         _require(0 <= self.ema < 1, f"optim.ema must be 0 or more and below 1, not {self.ema}")
         _require(self.clip >= 0, "optim.clip cannot be negative")
         _require(self.warmup >= 0, "optim.warmup cannot be negative")

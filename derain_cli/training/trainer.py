@@ -51,7 +51,7 @@ def _optimizers(model: SemiDRDNet, options: OptimConfig, device: torch.device) -
         )
     }
     if muon:
-        made["muon"] = Muon(muon, options.lr)
+        made["muon"] = Muon(muon, options.lr * options.muon_scale)
     return made
 
 
@@ -121,9 +121,9 @@ class Trainer:
     def _one(self, batch: Batch) -> StepReport:
         options = self.config.optim
         rate = learning_rate(self.step, options)
-        for optimizer in self.optimizers.values():
+        for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * options.muon_scale if name == "muon" else rate
         self._freeze_norms()
         # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
         kept = [b.clone() for b in self._buffers]
