@@ -1,0 +1,570 @@
+"""Clips in: the only code of the project that opens video files to look at the frames. `frames.video_out` writes them.
+
+PyAV decodes. It keeps every timestamp as it is, which OpenCV does not, and it does not notice a clip that ends
+early: that is done here.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from derain_cli.errors import InputError, ResourceError, resource_error_from
+from derain_cli.frames.images import DEFAULT_MAX_PIXELS, Pixels
+
+__all__ = [
+    "READABLE_CLIPS",
+    "ClipInfo",
+    "ClipReader",
+    "Frame",
+    "Orientation",
+    "TrackInfo",
+    "open_clip",
+]
+
+READABLE_CLIPS = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
+        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
+    )
+)
+"""Names that are taken for clips in a folder. The content decides what a file is."""
+
+# By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
+# the demuxer for text art would make a clip of any text file.
+_CONTAINERS = frozenset(
+    (
+        *("mov", "mp4", "3gp", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf"),
+        *("nut", "ivf", "h264", "hevc", "m4v", "av1", "obu", "gif", "rm", "dv", "vob", "yuv4mpegpipe"),
+    )
+)
+_ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
+"""FFmpeg's own decoders of these leave the alpha out."""
+_WITHOUT_START = frozenset(["mpegts", "mpeg"])
+"""Their clock starts anywhere: the first timestamp of the file is its zero."""
+
+_MATRIX = struct.Struct("9i")
+_UNSPECIFIED, _BT709, _BT601 = 2, 1, 6
+_FULL_RANGE = 2
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How coded pictures are turned to stand upright: first transposed, then mirrored.
+
+    Attributes:
+        transposed: rows become columns.
+        mirrored: left and right are exchanged, after that.
+        flipped: top and bottom are exchanged, after that.
+    """
+
+    transposed: bool = False
+    mirrored: bool = False
+    flipped: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:
+        """From the nine numbers of a display matrix; other angles than quarter turns count as the nearest."""
+        a, b, _, c, d = matrix[:5]
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def upright(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(H, W, ...) as coded to (H', W', ...) upright; contiguous, the same array where nothing is to be done."""
+        turned = picture.swapaxes(0, 1) if self.transposed else picture
+        return np.ascontiguousarray(turned[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1])
+
+    def coded(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The inverse of `upright`."""
+        turned = picture[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
+        return np.ascontiguousarray(turned.swapaxes(0, 1) if self.transposed else turned)
+
+
+@dataclass(frozen=True)
+class TrackInfo:
+    """One track of a clip: its index in the file, kind (`video`, `audio`, `subtitle`, `data`, ...) and codec's name."""
+
+    index: int
+    kind: str
+    codec: str
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a clip before its frames are read.
+
+    Attributes:
+        path: the file.
+        container: FFmpeg's name of the format, by content.
+        width, height: of the picture upright, pixels.
+        coded_width, coded_height: of the picture as it is stored.
+        frames: number of frames as declared; None when the file does not say. It may be wrong.
+        rate: average frames per second; None when unknown. The clip may still have a variable rate.
+        duration: of the video track as declared, seconds; None when the file does not say.
+        time_base: seconds per tick of `Frame.pts`.
+        start: pts that counts as zero seconds.
+        rotation: clockwise degrees (0, 90, 180, 270) by which players turn the coded picture.
+        orientation: the same with mirroring.
+        matrix: the display matrix as stored; None without one.
+        pixel_aspect: width over height of a pixel as coded; None when not square is not said.
+        bit_depth: per channel: 8, 10, 12, 16.
+        has_alpha: whether frames have transparency.
+        codec: FFmpeg's name of the codec.
+        pix_fmt: FFmpeg's name of the pixel format (with alpha, if any).
+        color_range, color_primaries, color_trc, colorspace: tags by FFmpeg's numbers (2 is unspecified; range 0).
+        interlaced: whether the first frame is.
+        mastering_display, content_light: FFmpeg's HDR structures, as bytes; None without.
+        track: index of the video track that is read.
+        tracks: all tracks of the file.
+    """
+
+    path: Path
+    container: str
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    frames: int | None
+    rate: Fraction | None
+    duration: float | None
+    time_base: Fraction
+    start: int
+    rotation: int
+    orientation: Orientation
+    matrix: tuple[int, ...] | None
+    pixel_aspect: Fraction | None
+    bit_depth: int
+    has_alpha: bool
+    codec: str
+    pix_fmt: str
+    color_range: int
+    color_primaries: int
+    color_trc: int
+    colorspace: int
+    interlaced: bool
+    mastering_display: bytes | None
+    content_light: bytes | None
+    track: int
+    tracks: tuple[TrackInfo, ...]
+
+    @property
+    def matrix_used(self) -> int:
+        """FFmpeg's number of the YUV matrix that is used both ways: the tag, or what players take without one."""
+        if self.colorspace in (_UNSPECIFIED, 0, 3):
+            return _BT709 if min(self.coded_width, self.coded_height) >= 720 else _BT601
+        return self.colorspace
+
+    def seconds(self, pts: int) -> float:
+        """Time of a timestamp, counted from `start`."""
+        return float((pts - self.start) * self.time_base)
+
+    def described(self, pts: int) -> str:
+        """Time of a timestamp for messages."""
+        return f"{self.seconds(pts):.1f} s"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame.
+
+    Attributes:
+        pixels: (H, W, 3) RGB, upright; uint8 in 0..255, or uint16 in 0..65535 for more than 8 bits.
+        pts: timestamp in ticks of `time_base`; strictly increasing within a clip.
+        time_base: seconds per tick.
+        duration: ticks, 0 when unknown.
+        alpha: (H, W) of the same dtype, upright; None when the clip has none.
+        seconds: time from the start of the clip.
+    """
+
+    pixels: Pixels
+    pts: int
+    time_base: Fraction
+    duration: int = 0
+    alpha: Pixels | None = None
+    seconds: float = 0.0
+
+    @property
+    def time(self) -> float:
+        """Time of `pts` as the file counts it, seconds."""
+        return float(self.pts * self.time_base)
+
+
+def open_clip(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ClipReader:
+    """Open a clip for reading, as a context manager; its header and first frame are read at once.
+
+    Args:
+        path: a regular file (symbolic links followed).
+        max_pixels: larger frames are refused.
+
+    Raises:
+        InputError: it cannot be used; the reason, one line, says why.
+    """
+    return ClipReader(Path(path), max_pixels=max_pixels)
+
+
+@dataclass
+class _Expected:
+    """Timestamps that went into the decoder and have not come out."""
+
+    waiting: list[int] = field(default_factory=list)
+
+    def before(self, pts: int) -> list[int]:
+        """Takes out what should have come before `pts`, and `pts` itself; returns the former."""
+        missed = []
+        while self.waiting and self.waiting[0] <= pts:
+            first = heapq.heappop(self.waiting)
+            if first != pts:
+                missed.append(first)
+        return missed
+
+
+class ClipReader:
+    """An open clip: iterate over it once for its frames.
+
+    Attributes:
+        info: what the header and the first frame say.
+        warnings: one-line remarks, complete once the iteration has ended.
+        incomplete: whether the file ended before its declared end, known once the iteration has ended.
+    """
+
+    def __init__(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS):
+        self.warnings: list[str] = []
+        self.incomplete = False
+        self._damaged = 0
+        self._filled = 0
+        self._expected = _Expected()
+        self._end = 0.0
+        self._container = _open_container(path)
+        try:
+            self._stream = _video_stream(self._container, path)
+            self._decoder = self._make_decoder(path)
+            self._decoded = self._decode(path)
+            first = next(self._decoded, None)
+            if first is None:
+                raise InputError("cannot open video: no frame can be decoded", path=path)
+            self._first = first
+            self.info = _describe(path, self._container, self._stream, first)
+            if first.width * first.height > max_pixels:
+                raise InputError(f"too large: frames of {first.width}x{first.height}", path=path)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> ClipReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._decoded.close()
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, first: int | None = None) -> Iterator[Frame]:
+        """Frames in the order of their timestamps.
+
+        Args:
+            first: pts of the frame to begin with; None begins at the start. What lies before is skipped, not decoded
+                where the file can be searched.
+
+        Raises:
+            InputError: the size of the picture changes, or the file cannot be read any more.
+        """
+        skipped = self._seek(first) if first is not None else False
+        last: Frame | None = None
+        for raw in self._with_timestamps(skipped):
+            pts, picture = raw
+            if first is not None and pts < first:
+                continue
+            if picture is None:
+                if last is None:
+                    continue  # nothing to repeat yet
+                self._filled += 1
+                last = replace(last, pts=pts, seconds=self.info.seconds(pts))
+                yield last
+                continue
+            last = self._frame(picture, pts)
+            yield last
+        self._judge_end()
+
+    def _frame(self, picture: Any, pts: int) -> Frame:
+        info = self.info
+        if (picture.width, picture.height) != (info.coded_width, info.coded_height):
+            raise InputError(
+                f"the picture's size changes from {info.coded_width}x{info.coded_height} to "
+                f"{picture.width}x{picture.height} at {info.described(pts)}",
+                path=info.path,
+                hint=f"--end {info.seconds(pts):.2f} takes what comes before",
+            )
+        pixels, alpha = _rgb(picture, info)
+        return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))
+
+    def _seek(self, first: int) -> bool:
+        """Go back to a key frame well before `first`; False when the file cannot be searched."""
+        import av
+
+        target = max(first - int(1 / self.info.time_base), self.info.start)
+        if target <= self._pts(self._first):
+            return False
+        self._decoded.close()
+        try:
+            self._container.seek(target, stream=self._stream, backward=True)
+        except (av.FFmpegError, OSError):
+            self._container.seek(0, stream=self._stream)
+        self._decoder.flush_buffers()
+        self._expected = _Expected()
+        self._decoded = self._decode(self.info.path)
+        found = next(self._decoded, None)
+        if found is None or found.pts is None or found.pts > first:
+            self._container.seek(0, stream=self._stream, backward=True, any_frame=True)
+            self._decoder.flush_buffers()
+            self._decoded = self._decode(self.info.path)
+            found = next(self._decoded, None)
+        if found is not None:
+            self._first = found
+        return True
+
+    def _pts(self, picture: Any) -> int:
+        return int(picture.pts) if picture.pts is not None else self.info.start
+
+    def _with_timestamps(self, after_seek: bool) -> Iterator[tuple[int, Any]]:
+        """(pts, picture) with pts strictly increasing; picture None where damage swallowed a frame."""
+        info = self.info
+        step = max(1, int(1 / (info.rate * info.time_base))) if info.rate else 1
+        last: int | None = None
+        picture: Any = self._first
+        odd = 0
+        while picture is not None:
+            pts = picture.pts
+            if pts is None:
+                pts = info.start if last is None else last + step
+            missed = self._expected.before(pts)
+            # A packet may have no picture of its own (a second field); only damage makes a frame of it that is missing.
+            if self._damaged and not after_seek:
+                for one in missed:
+                    if last is not None and one > last:
+                        last = one
+                        yield one, None
+            if last is not None and pts <= last:
+                pts = last + 1
+                odd += 1
+            last = pts
+            self._end = max(self._end, info.seconds(pts) + float((picture.duration or step) * info.time_base))
+            yield pts, picture
+            picture = next(self._decoded, None)
+        if odd:
+            self.warnings.append(f"{odd} timestamps that did not increase were put right")
+
+    def _decode(self, path: Path) -> Generator[Any]:
+        """Decoded pictures; damaged packets are passed over and counted, a damaged end ends the clip."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.InvalidDataError, av.error.EOFError):
+                self.incomplete = True
+                packet = None
+            except (av.FFmpegError, OSError) as error:
+                raise _unusable(error, path, "cannot be read") from error
+            if packet is None or packet.size == 0:
+                with suppress(av.FFmpegError):  # the rest of a damaged clip
+                    yield from self._decoder.decode(None)
+                return
+            if packet.pts is not None and not packet.is_discard:
+                heapq.heappush(self._expected.waiting, packet.pts)
+            try:
+                yield from self._decoder.decode(packet)
+            except av.error.InvalidDataError:
+                self._damaged += 1
+            except (av.FFmpegError, OSError) as error:
+                raise _unusable(error, path, "cannot be decoded") from error
+
+    def _make_decoder(self, path: Path) -> Any:
+        import av
+
+        context = self._stream.codec_context
+        if context is None:
+            raise InputError("cannot open video: the codec is not known", path=path)
+        other = _ALPHA_DECODERS.get(context.name)
+        if other and self._stream.metadata.get("alpha_mode") == "1":
+            with suppress(av.FFmpegError, ValueError):
+                decoder = av.CodecContext.create(other, "r")
+                if context.extradata:
+                    decoder.extradata = context.extradata
+                return decoder
+        context.thread_type = "AUTO"
+        return context
+
+    def _judge_end(self) -> None:
+        """Whether the file ended before its declared end; half of an mkv decodes without a word."""
+        declared = self.info.duration
+        if self._filled:
+            self.warnings.append(f"damaged: {self._filled} frames were lost and repeat the one before")
+        elif self._damaged:
+            self.warnings.append("damaged in places")
+        if declared is None:
+            if self.incomplete:
+                self.warnings.append(f"damaged: ended at {self._end:.1f} s")
+            return
+        rate = self.info.rate
+        tolerance = max(0.2, 3 / float(rate) if rate else 0.0)
+        if self._end < declared - tolerance:
+            self.incomplete = True
+        if self.incomplete:
+            self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
+
+
+def _open_container(path: Path) -> Any:
+    import av
+
+    try:
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
+            raise InputError(f"cannot open video: {kind}", path=path)
+        if path.stat().st_size == 0:
+            raise InputError("cannot open video: empty file", path=path)
+        # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
+        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, OSError) as error:
+        raise _unusable(error, path, "cannot open video") from error
+    if not _CONTAINERS & set(container.format.name.split(",")):
+        name = container.format.name
+        container.close()
+        raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
+    return container
+
+
+def _unusable(error: BaseException, path: Path, what: str) -> InputError | ResourceError:
+    import av
+
+    if isinstance(error, MemoryError):
+        known = resource_error_from(error, path)
+        if known is not None:
+            return known
+    if isinstance(error, av.error.InvalidDataError):
+        return InputError(f"{what}: not a readable clip, or its index is missing (cut off?)", path=path)
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return InputError(f"{what}: {str(reason).lower()}", path=path)
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    import av
+
+    covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    videos = [s for s in container.streams.video if not s.disposition & covers]
+    if not videos:
+        has_sound = "audio only" if container.streams.audio else "there is none"
+        raise InputError(f"cannot open video: no video track ({has_sound})", path=path)
+    marked = [s for s in videos if s.disposition & av.stream.Disposition.default]
+    return (marked or videos)[0]
+
+
+def _describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
+    matrix, mastering, light = None, None, None
+    for data in first.side_data:
+        name = data.type.name
+        if name == "DISPLAYMATRIX":
+            matrix = _MATRIX.unpack(bytes(data)[: _MATRIX.size])
+        elif name == "MASTERING_DISPLAY_METADATA":
+            mastering = bytes(data)
+        elif name == "CONTENT_LIGHT_LEVEL":
+            light = bytes(data)
+    orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
+    width, height = first.width, first.height
+    upright = (height, width) if orientation.transposed else (width, height)
+    rates = [r for r in (stream.average_rate, stream.guessed_rate) if r]
+    base = stream.time_base
+    context = stream.codec_context
+    components = first.format.components
+    starts_anywhere = bool(_WITHOUT_START & set(container.format.name.split(",")))
+    # container.start_time is in microseconds.
+    start = round(container.start_time / base / 1_000_000) if starts_anywhere and container.start_time else 0
+    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio
+    return ClipInfo(
+        path=path,
+        container=container.format.name,
+        width=upright[0],
+        height=upright[1],
+        coded_width=width,
+        coded_height=height,
+        frames=stream.frames if stream.frames > 0 else None,
+        rate=rates[0] if rates and 0 < rates[0] <= 1000 else None,
+        duration=_declared_duration(container, stream),
+        time_base=base,
+        start=start,
+        rotation=round(-first.rotation / 90) * 90 % 360,
+        orientation=orientation,
+        matrix=matrix,
+        pixel_aspect=aspect or None,
+        bit_depth=max(c.bits for c in components),
+        has_alpha=any(c.is_alpha for c in components),
+        codec=context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name,
+        pix_fmt=first.format.name,
+        color_range=int(context.color_range or first.color_range),
+        color_primaries=int(context.color_primaries),
+        color_trc=int(context.color_trc),
+        colorspace=int(context.colorspace),
+        interlaced=bool(first.interlaced_frame),
+        mastering_display=mastering,
+        content_light=light,
+        track=stream.index,
+        tracks=tuple(_track(s) for s in container.streams),
+    )
+
+
+def _track(stream: Any) -> TrackInfo:
+    context = stream.codec_context
+    return TrackInfo(stream.index, stream.type, context.name if context else "unknown", stream.language)
+
+
+def _declared_duration(container: Any, stream: Any) -> float | None:
+    """Seconds of the video track, by the track itself, by Matroska's tag, or by the file if it holds nothing else."""
+    if stream.duration and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")
+    with suppress(ValueError):
+        hours, minutes, seconds = tag.split(":")
+        if float(seconds) or int(minutes) or int(hours):
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle")]
+    if container.duration and container.duration > 0 and len(timed) == 1:
+        return float(container.duration / 1_000_000)
+    return None
+
+
+def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
+    """Upright pixels and alpha of a decoded picture."""
+    deep = info.bit_depth > 8
+    name = ("rgba64le" if deep else "rgba") if info.has_alpha else ("rgb48le" if deep else "rgb24")
+    # The tags of the stream, not of the frame: both ways must use the same.
+    if not picture.format.is_rgb:
+        picture.colorspace = info.matrix_used
+        if info.color_range:
+            picture.color_range = info.color_range
+    array = picture.to_ndarray(format=name, dst_color_range=_FULL_RANGE, threads=1)
+    alpha = None
+    if info.has_alpha:
+        alpha = info.orientation.upright(array[:, :, 3])
+        array = array[:, :, :3]
+    return info.orientation.upright(array), alpha
