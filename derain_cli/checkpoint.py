@@ -22,7 +22,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from derain_cli.atomic import atomic_bytes
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
@@ -40,6 +40,7 @@ __all__ = [
     "load_weights",
     "network",
     "save_checkpoint",
+    "save_state",
     "save_weights",
 ]
 
@@ -145,6 +146,17 @@ def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool =
     blob = safetensors.torch.save(tensors, metadata={_META_KEY: json.dumps({**meta, "sha256": sha256})})
     atomic_bytes(path, blob, overwrite=overwrite)
     return sha256
+
+
+def save_state(path: Path, module: nn.Module) -> None:
+    """Write the tensors of any module as a plain safetensors file, atomically, for `module.load_state_dict`.
+
+    Nothing in it says which network they are of: files that `load_weights` takes are written by `save_weights`.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    atomic_bytes(path, safetensors.torch.save(_apart(module.state_dict())), overwrite=True)
 
 
 def _read(path: Path) -> bytes:

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, WeightsError, resource_error_from
 
-__all__ = ["BASELINES", "Peer", "find_peer", "is_peer"]
+__all__ = ["BASELINES", "Peer", "as_peer", "find_peer", "is_peer"]
 
 Picture = NDArray[np.uint8]
 Network = Callable[[Tensor], Any]
@@ -120,6 +120,14 @@ def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
         network: Any = _script(Path(name), device)
         return _torch_peer(name, "torchscript", network, device, pad_multiple, _sha256(Path(name)))
     return _torch_peer(name, "python", _from_python(name), device, pad_multiple, None)
+
+
+def as_peer(network: nn.Module, device: torch.device) -> Peer:
+    """A network at hand, from pictures to pictures: (N, 3, H, W) in [0, 1] -> the same.
+
+    It is moved to `device` and put into evaluation mode; a network in training wants a copy made first.
+    """
+    return _torch_peer(type(network).__name__, "python", network, device, 0, None)
 
 
 # --- classical filters ------------------------------------------------------------------------------------------------

@@ -206,13 +206,21 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
         f"{result.waiting_share:.1%} of the time waiting for data"
     )
     if result.weights is not None and result.best_psnr is not None:
-        reporter.say(f"best weights: {result.weights} (mean validation PSNR {result.best_psnr:.2f} dB, rgb)")
+        score = f"mean validation PSNR {result.best_psnr:.2f} dB, rgb"
+        if result.best_step == 0:
+            reporter.say(
+                f"nothing scored better than the weights it started from ({score}): {result.weights} is a copy of "
+                f"them{', last.safetensors the end of this run' if result.step else ''}"
+            )
+        else:
+            reporter.say(f"best weights: {result.weights} ({score})")
     reporter.record(
         kind="summary",
         step=result.step,
         finished=result.finished,
         stopped=result.stopped,
         best_psnr_rgb=result.best_psnr,
+        best_step=result.best_step,
         patches_per_second=result.patches_per_second,
         waiting_share=result.waiting_share,
         weights=None if result.weights is None else str(result.weights),

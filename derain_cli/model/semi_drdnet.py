@@ -8,21 +8,30 @@ values; inference and metrics clamp.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain_cli.config import DetailBlock, ModelConfig
-from derain_cli.model.blocks import DILATIONS, SDCAB, DirectBlock, MultiScaleConv, RainResidualBlock, ResidualBlock
+from derain_cli.model.blocks import (
+    DILATIONS,
+    SDCAB,
+    DirectBlock,
+    MultiScaleConv,
+    RainResidualBlock,
+    ResidualBlock,
+    start_small,
+)
 
 __all__ = [
+    "Derainer",
     "DetailRepairNetwork",
     "Layers",
     "RainResidualNetwork",
     "SemiDRDNet",
     "build",
+    "detail_network",
     "from_blocks",
     "macs_per_pixel",
     "receptive_radius",
@@ -30,8 +39,6 @@ __all__ = [
 ]
 
 COLOURS = 3
-
-_TAIL_SCALE = 0.01
 
 
 class Layers(NamedTuple):
@@ -46,6 +53,12 @@ class Layers(NamedTuple):
     derained: Tensor
     rain: Tensor
     detail: Tensor
+
+
+class Derainer(Protocol):
+    """What training and its objectives need of a network: rainy pictures (N, 3, H, W) in [0, 1] -> `Layers`."""
+
+    def __call__(self, rainy: Tensor, /) -> Layers: ...
 
 
 def to_blocks(picture: Tensor, unshuffle: int) -> Tensor:
@@ -75,12 +88,7 @@ class _SubNetwork(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.body = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)
-        self.tail = nn.Conv2d(width, channels, 3, padding=1)
-        # The untrained network nearly passes the picture on: training starts at the input's score instead of
-        # 8 dB below it, and is far ahead after the first few hundred steps (measured).
-        with torch.no_grad():
-            self.tail.weight.mul_(_TAIL_SCALE)
-            nn.init.zeros_(self.tail.get_parameter("bias"))
+        self.tail = start_small(nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.act(self.head(x))
@@ -118,6 +126,14 @@ class DetailRepairNetwork(_SubNetwork):
         super().__init__(channels, width, [make(width) for _ in range(blocks)])
 
 
+def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
+    """The DRN that `config` asks for, on pixel-unshuffled pictures; None where `detail` is `none`."""
+    if config.detail == "none":
+        return None
+    channels = COLOURS * config.unshuffle**2
+    return DetailRepairNetwork(channels, config.width, config.detail_blocks or config.blocks, config.detail)
+
+
 class SemiDRDNet(nn.Module):
     """RRN and DRN in parallel (section III): (N, 3, H, W) in [0, 1] -> `Layers`. Any H, W >= 1."""
 
@@ -126,11 +142,7 @@ class SemiDRDNet(nn.Module):
         self.config = config
         channels = COLOURS * config.unshuffle**2
         self.rrn = RainResidualNetwork(channels, config.width, config.blocks, config.se)
-        self.drn = (
-            None
-            if config.detail == "none"
-            else DetailRepairNetwork(channels, config.width, config.detail_blocks or config.blocks, config.detail)
-        )
+        self.drn = detail_network(config)
 
     def forward(self, rainy: Tensor) -> Layers:
         height, width = rainy.shape[-2:]

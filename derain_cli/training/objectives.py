@@ -11,7 +11,7 @@ from torch import Tensor
 from derain_cli.config import OptimConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.losses.pixel import PIXEL_LOSSES
-from derain_cli.model import SemiDRDNet
+from derain_cli.model import Derainer
 from derain_cli.restorer import pick_precision
 
 __all__ = ["Losses", "Objective", "Outputs", "Supervised", "autocast_wanted", "run_network"]
@@ -29,7 +29,7 @@ class Losses(NamedTuple):
 class Objective(Protocol):
     """A loss with its own state (a memory bank, say), which belongs to the checkpoint."""
 
-    def __call__(self, model: SemiDRDNet, batch: Batch, step: int) -> Losses:
+    def __call__(self, model: Derainer, batch: Batch, step: int) -> Losses:
         """Losses of a batch of patches in [0, 1]; `step` counts from 0."""
         ...
 
@@ -67,7 +67,7 @@ class Outputs(NamedTuple):
     real_rain: Tensor
 
 
-def run_network(model: SemiDRDNet, batch: Batch, autocast: bool) -> Outputs:
+def run_network(model: Derainer, batch: Batch, autocast: bool) -> Outputs:
     """All patches of a batch in one forward pass, so that the batch statistics see labelled and real ones alike."""
     labelled = len(batch.pairs)
     rainy = torch.cat([batch.pairs[:, 0], batch.real]).contiguous(memory_format=torch.channels_last)
@@ -90,7 +90,7 @@ class Supervised:
         self.pixel = PIXEL_LOSSES[options.loss]
         self.autocast = autocast
 
-    def __call__(self, model: SemiDRDNet, batch: Batch, step: int) -> Losses:
+    def __call__(self, model: Derainer, batch: Batch, step: int) -> Losses:
         return self.pixel_losses(run_network(model, batch, self.autocast), batch)
 
     def pixel_losses(self, outputs: Outputs, batch: Batch) -> Losses:

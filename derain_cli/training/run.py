@@ -6,7 +6,8 @@ RUN/tensorboard/         the same for TensorBoard, when it is installed
 RUN/pictures/            rainy | restored | clean, each time the run validates; real-step-N.png: real photos before
                          and after, in runs that have some
 RUN/checkpoints/         the two newest
-RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb)
+RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb); a copy of the weights that the run
+                         started from until something beats them
 RUN/last.safetensors     weights of the newest validation
 RUN/hashes.json          perceptual hashes of the training pictures, for the cards of the weights
 """
@@ -14,6 +15,7 @@ RUN/hashes.json          perceptual hashes of the training pictures, for the car
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime
 import hashlib
 import json
@@ -22,7 +24,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,15 +32,18 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from derain_cli import __version__
 from derain_cli.atomic import atomic_bytes
 from derain_cli.checkpoint import (
     Card,
+    Weights,
     find_weights,
     latest_checkpoint,
     load_weights,
     save_checkpoint,
+    save_state,
     save_weights,
 )
 from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
@@ -54,9 +59,11 @@ from derain_cli.errors import (
     WeightsError,
     resource_error_from,
 )
-from derain_cli.evaluation import Evaluation, PictureResult, evaluate
+from derain_cli.evaluation import Evaluation, Picture, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
-from derain_cli.model import fold
+from derain_cli.model import SemiDRDNet, fold
+from derain_cli.model.attach import DerainedOnly
+from derain_cli.peers import as_peer
 from derain_cli.provenance import commit
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.reference_free import Figures
@@ -118,12 +125,14 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name)."""
+    """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name);
+    `best_step` 0 means that nothing was better than the weights it started from."""
 
     step: int
     finished: bool
     stopped: str
     best_psnr: float | None
+    best_step: int | None
     seconds: float
     patches_per_second: float
     waiting_share: float
@@ -262,7 +271,10 @@ def _prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, 
     if not held and photos:
         count = max(1, min(8, len(photos) // 10))
         kept, photos = photos[:count], photos[count:] or photos
-        held = _generated_pairs(plan.out / "validation", kept, plan.config)
+        folder = plan.out / "validation"
+        # A run that can be resumed has them all: a resume that is refused later must not have added any.
+        whole = plan.resume and folder.is_dir()
+        held = find_pairs(folder).groups if whole else _generated_pairs(folder, kept, plan.config)
     sources = check_sources(datasets, layers, photos, plan.config.data.patch)
     if plan.real:
         real, rejected = find_real(plan.real, plan.config.data.patch)
@@ -327,13 +339,15 @@ def _refuse_folder(plan: RunPlan) -> None:
         raise DestinationError("the folder is not empty", path=plan.out, hint="choose another -o")
 
 
-def _claim(plan: RunPlan, record: dict[str, Any], listener: Listener) -> None:
-    """Make the run folder, or see that a resumed run agrees with it."""
+def _agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
+    """Whether `record` is what the run folder says already; changes nothing on disk.
+
+    Raises:
+        UsageError: the run was started with other settings.
+    """
     path = plan.out / "run.json"
     if not path.exists():
-        plan.out.mkdir(parents=True, exist_ok=True)
-        atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
-        return
+        return False
     before = json.loads(path.read_text(encoding="utf-8"))
     # Runs begun by earlier versions lack the settings that came later: those have the defaults.
     before["config"] = apply_overrides(to_mapping(TrainConfig()), before["config"])
@@ -349,7 +363,13 @@ def _claim(plan: RunPlan, record: dict[str, Any], listener: Listener) -> None:
         listener.note(f"{key} is not what the run was started with: it goes on, but not to the same bits")
     if different:
         listener.note(f"going on with other settings: {', '.join(different)}")
-        atomic_bytes(path, json.dumps(record, indent=1).encode(), overwrite=True)
+    return not different
+
+
+def _claim(plan: RunPlan, record: dict[str, Any]) -> None:
+    """Make the folder and write what the run hangs on."""
+    plan.out.mkdir(parents=True, exist_ok=True)
+    atomic_bytes(plan.out / "run.json", json.dumps(record, indent=1).encode(), overwrite=True)
 
 
 @contextlib.contextmanager
@@ -388,23 +408,23 @@ class _Run:
         data: tuple[Sources, tuple[PairGroup, ...]],
         log: _Log,
         listener: Listener,
-        known: tuple[str, ...] = (),
+        start: Weights | None = None,
     ):
-        self.plan, self.trainer, self.log, self.listener, self.known = plan, trainer, log, listener, known
+        self.plan, self.trainer, self.log, self.listener, self.start = plan, trainer, log, listener, start
         self.sources, self.held = data
         self.watch = RealWatch(self.sources.real) if self.sources.real else None
         self.hashes: tuple[str, ...] | None = None
         self.best: float | None = None
-        self.last_scores: dict[str, Any] = {}
+        self.best_step: int | None = None
 
     def validate(self) -> None:
-        """Score the averaged weights, show and keep them; before the first step only score and show.
+        """Score the averaged weights, show and keep them; fresh ones, before the first step, are only scored.
 
         Raises:
             TrainingError: the change of the real photos is past its bound; the best weights so far are untouched.
         """
         trainer, plan = self.trainer, self.plan
-        restorer = Restorer(fold(trainer.average), RestoreOptions(device=str(trainer.device)))
+        restorer = self._restorer()
         shown: dict[str, list[PictureResult]] = {}
 
         def each(result: PictureResult) -> None:
@@ -431,18 +451,36 @@ class _Run:
         if looked:
             self._show("real-step", "real", looked[1])
         drifted = excess(change, plan.config.contrast) if change else None
-        better = trainer.step > 0 and drifted is None and (self.best is None or mean > self.best)
+        counts = trainer.step > 0 or self.start is not None
+        better = counts and drifted is None and (self.best is None or mean > self.best)
         if trainer.step:
-            card = self._card(evaluation, change)
-            save_weights(plan.out / "last.safetensors", trainer.average, card)
-            if better:
-                self.best = mean
-                save_weights(plan.out / "best.safetensors", trainer.average, card)
+            self._keep("last", evaluation, change)
+        if better:
+            self.best, self.best_step = mean, trainer.step
+            if trainer.step:
+                self._keep("best", evaluation, change)
+            elif self.start is not None:
+                # With its own card, which says what made it: this run has not.
+                atomic_bytes(plan.out / "best.safetensors", self.start.path.read_bytes(), overwrite=True)
         self.listener.validated(trainer.step, evaluation, better)
         if change is not None:
             self.listener.looked(trainer.step, change)
         if drifted:
             raise drifted
+
+    def _restorer(self) -> Callable[[Picture], Picture]:
+        average, device = self.trainer.average, self.trainer.device
+        if isinstance(average, SemiDRDNet):
+            return Restorer(fold(average), RestoreOptions(device=str(device)))
+        # A copy: evaluation mode is not for a network in training.
+        return as_peer(DerainedOnly(copy.deepcopy(average)), device)
+
+    def _keep(self, name: str, evaluation: Evaluation, change: Figures | None) -> None:
+        path, average = self.plan.out / f"{name}.safetensors", self.trainer.average
+        if isinstance(average, SemiDRDNet):
+            save_weights(path, average, self._card(evaluation, change))
+        else:
+            save_state(path, average)
 
     def _show(self, stem: str, tag: str, picture: NDArray[np.uint8]) -> None:
         self.log.picture(tag, self.trainer.step, picture)
@@ -498,12 +536,13 @@ class _Run:
                     [*(pair for group in groups for pair in group.pairs), *self.sources.photos, *self.sources.real]
                 )
                 atomic_bytes(path, json.dumps({"data": data, "hashes": kept}).encode(), overwrite=True)
-            self.hashes = tuple(sorted({*kept, *self.known}))
+            self.hashes = tuple(sorted({*kept, *(self.start.card.hashes if self.start else ())}))
         return self.hashes
 
     def checkpoint(self) -> None:
         tensors, state = self.trainer.state()
-        save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | {"best": self.best})
+        best = {"best": self.best, "best_step": self.best_step}
+        save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | best)
 
     def restore(self) -> None:
         found = latest_checkpoint(self.plan.out / "checkpoints")
@@ -514,7 +553,8 @@ class _Run:
         for error in damaged:
             self.listener.note(f"passed over a damaged checkpoint: {error}")
         self.trainer.load_state(tensors, state)
-        self.best = state["best"]
+        # Checkpoints of earlier versions do not say at which step it was.
+        self.best, self.best_step = state["best"], state.get("best_step")
 
 
 def _objective(plan: RunPlan, device: torch.device, listener: Listener) -> tuple[Objective | None, str | None]:
@@ -526,8 +566,14 @@ def _objective(plan: RunPlan, device: torch.device, listener: Listener) -> tuple
     return SemiSupervised(config, features.to(device), autocast_wanted(config.optim, device)), digest
 
 
-def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
+def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | None = None) -> RunResult:
     """Run or resume a training.
+
+    Args:
+        plan: what is asked for.
+        listener: who is told how it goes.
+        model: a ready-made network whose forward gives `Layers` (see `attach_drn`), trained in place; `config.model`
+            is not used then, and the weight files are plain tensors by name (`save_state`).
 
     Raises:
         UsageError: settings that cannot work, or a resumed run with other settings.
@@ -543,14 +589,13 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
     if config.loop.threads:
         torch.set_num_threads(config.loop.threads)
     start = None
-    start_sha = None
-    known: tuple[str, ...] = ()
     if plan.start is not None:
-        weights = load_weights(find_weights(plan.start))
-        start, start_sha, known = weights.tensors, weights.sha256, weights.card.hashes
-        if weights.config != config.model:
-            keys = ", ".join(differing_keys(to_mapping(weights.config), to_mapping(config.model)))
-            raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=weights.path)
+        if model is not None:
+            raise UsageError("a ready-made network has its weights already: no others to start from")
+        start = load_weights(find_weights(plan.start))
+        if start.config != config.model:
+            keys = ", ".join(differing_keys(to_mapping(start.config), to_mapping(config.model)))
+            raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=start.path)
     _refuse_folder(plan)
     objective, features = _objective(plan, device, listener)
     sources, held = _prepare(plan, listener)
@@ -559,16 +604,19 @@ def train(plan: RunPlan, listener: Listener | None = None) -> RunResult:
     record = {
         "config": to_mapping(config),
         "data": _fingerprint(sources),
-        "start": start_sha,
+        "start": None if start is None else start.sha256,
         "features": features,
         "environment": _environment(device, config),
         "version": _version(),
     }
-    _claim(plan, record, listener)
-    trainer = Trainer(config, device, objective, start)
-    run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, known)
+    agreed = _agrees(plan, record, listener)
+    trainer = Trainer(config, device, objective, None if start is None else start.tensors, model)
+    run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, start)
     if plan.resume:
         run.restore()
+    # Only now: a resume that the checkpoint refuses leaves everything as it was.
+    if not agreed:
+        _claim(plan, record)
     try:
         run.log = _open_log(plan.out, listener, trainer.step)
         with _signals() as caught, contextlib.closing(run.log):
@@ -586,8 +634,8 @@ def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResul
     patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
     stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
     listener.started(trainer.step, total, batch)
-    if sources.real and not trainer.step:
-        run.validate()  # what the real photos look like before
+    if (sources.real or run.start is not None) and not trainer.step:
+        run.validate()  # what has to be beaten, and what the real photos look like before
     begin = time.monotonic()
     first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
     for report in trainer.steps(stream):
@@ -627,6 +675,7 @@ def _loop(run: _Run, sources: Sources, caught: list[signal.Signals]) -> RunResul
         finished=trainer.step >= total,
         stopped="" if trainer.step >= total else stopped,
         best_psnr=run.best,
+        best_step=run.best_step,
         seconds=time.monotonic() - begin,
         patches_per_second=rate,
         waiting_share=waiting,

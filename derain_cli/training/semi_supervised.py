@@ -15,7 +15,7 @@ from derain_cli.losses.contrastive import augmented_negatives, contrastive_ratio
 from derain_cli.losses.features import VGGFeatures
 from derain_cli.losses.memory_bank import MemoryBank, Ring
 from derain_cli.losses.style import POSITIVE_TRANSFORMS
-from derain_cli.model import SemiDRDNet
+from derain_cli.model import Derainer
 from derain_cli.training.objectives import Losses, Supervised, run_network
 
 __all__ = ["SemiSupervised", "contrast_share", "step_generator"]
@@ -69,7 +69,7 @@ class SemiSupervised:
         )
         self._fresh: dict[Ring, Tensor] = {}
 
-    def __call__(self, model: SemiDRDNet, batch: Batch, step: int) -> Losses:
+    def __call__(self, model: Derainer, batch: Batch, step: int) -> Losses:
         outputs = run_network(model, batch, self.autocast)
         pixel = self.supervised.pixel_losses(outputs, batch)
         self._fresh = {"synthetic": outputs.rain.detach(), "real": outputs.real_rain.detach()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from derain_cli.config import OptimConfig, TrainConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
-from derain_cli.model import SemiDRDNet, build
+from derain_cli.model import Derainer, build
 from derain_cli.training.muon import Muon
 from derain_cli.training.objectives import Objective, Supervised, autocast_wanted
 
@@ -34,10 +34,11 @@ def learning_rate(step: int, options: OptimConfig) -> float:
     return options.lr * (options.lr_floor + (1 - options.lr_floor) * cosine)
 
 
-def _optimizers(model: SemiDRDNet, options: OptimConfig, device: torch.device) -> dict[str, torch.optim.Optimizer]:
+def _optimizers(model: nn.Module, options: OptimConfig, device: torch.device) -> dict[str, torch.optim.Optimizer]:
     """By the prefix of their state in a checkpoint. Muon leaves to Adam what it is not made for: the first and last
     layer of each sub-network, the gates, and all that is no matrix."""
-    adam, muon = [], []
+    adam: list[nn.Parameter] = []
+    muon: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inner = parameter.ndim == 4 and ".head." not in name and ".tail." not in name
         (muon if options.optimizer == "muon" and inner else adam).append(parameter)
@@ -77,6 +78,8 @@ class Trainer:
         device: where it runs.
         objective: what is minimised; the supervised one of `config.optim` if not given.
         start: weights to start from, by name; fresh ones of `config.loop.seed` if not given.
+        model: a ready-made network whose forward gives `Layers` (see `attach_drn`), trained in place, instead of the
+            one of `config.model`.
 
     Attributes:
         model: the network that is trained.
@@ -92,19 +95,20 @@ class Trainer:
         device: torch.device,
         objective: Objective | None = None,
         start: Mapping[str, Tensor] | None = None,
+        model: nn.Module | None = None,
     ):
         self.config, self.device = config, device
         # The generator is forked, so that building a network leaves the caller's randomness alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.loop.seed)
-            self.model = build(config.model)
+            self.model: nn.Module = build(config.model) if model is None else model
         if start is not None:
             self.model.load_state_dict(dict(start))
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.optim.ema else self.model
         self.objective: Objective = objective or Supervised(config.optim, autocast_wanted(config.optim, device))
         self.optimizers = _optimizers(self.model, config.optim, device)
-        self._forward = cast(SemiDRDNet, torch.compile(self.model)) if config.loop.compile else self.model
+        self._forward: Derainer = cast(nn.Module, torch.compile(self.model)) if config.loop.compile else self.model
         self._buffers = list(self.model.buffers())
         self._frozen = False
         self.step = self.bad_steps = self.skipped = 0

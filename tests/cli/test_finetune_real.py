@@ -70,15 +70,32 @@ def test_a_tiny_run_from_end_to_end(derain, real, pair_folder, weights, vgg_file
     assert kinds == ["validation", "real", "validation", "real", "summary"]
     assert ended.records[1]["change"]["mean_change"] == 0.0  # these weights change nothing yet
     assert "real photos: mean change 0.00" in ended.err
-    card = load_weights(Path("run/best.safetensors")).card
+    card = load_weights(Path("run/last.safetensors")).card
     assert card.change["mean_change"] > 0
     assert "real photos without ground truth: " in " ".join(card.trained_on)
+    started, ended_at = (record["scores"] for record in ended.records if record["kind"] == "validation")
+    assert ended_at != started
+    assert ended.records[0]["best"] is True, "what it starts from is the first candidate"
+    assert ended.records[-1]["best_step"] == (2 if ended.records[2]["best"] else 0)
     assert derain("finetune-real", *argv).code == 7
     resumed = derain("finetune-real", *argv, "--resume")
     assert resumed.code == 0
     changed = derain("finetune-real", *argv, "--resume", "--set", "contrast.cap=7")
     assert changed.code == 2
     assert "config.contrast.cap" in changed.err
+
+
+def test_when_nothing_beats_the_start_the_start_is_the_best_and_the_last_line_says_so(
+    derain, real, pair_folder, weights, vgg_file
+):
+    argv = ("--real", real, "--dataset", pair_folder, "--from", weights, "-o", "run", "--vgg", vgg_file, *SHORT)
+    ended = derain("finetune-real", *argv, "--set", "optim.lr=10")
+    assert ended.code == 0, ended.err
+    last = ended.err.splitlines()[-1]
+    assert "nothing scored better than the weights it started from" in last
+    assert "best.safetensors is a copy" in last and "last.safetensors" in last
+    assert Path("run/best.safetensors").read_bytes() == weights.read_bytes()
+    assert load_weights(Path("run/last.safetensors")).card.steps == 2
 
 
 @pytest.mark.parametrize(

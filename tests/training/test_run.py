@@ -415,8 +415,23 @@ def test_force_goes_on_with_other_settings_and_says_so(plan, unbroken):
 
 def test_force_cannot_make_another_network_fit(plan):
     train(plan, Recorder(interrupt_at=2))
+    before = tree(plan.out)
     with pytest.raises(TrainingError, match="does not fit"):
         train(change(resumed(plan, force=True), model={"width": 5}))
+    assert tree(plan.out) == before
+
+
+def test_a_refused_resume_makes_no_validation_pairs(plan, tmp_path, picture):
+    for number in range(30):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        write_rgb(tmp_path / "photos" / f"{number:02d}.png", picture(34, 36, number))
+        if number == 9:
+            mine = dataclasses.replace(plan, datasets=(), photos=(tmp_path / "photos",))
+            train(mine, Recorder(interrupt_at=1))
+            before = tree(plan.out)
+    with pytest.raises(UsageError, match="data"):
+        train(resumed(mine))
+    assert tree(plan.out) == before
 
 
 def test_other_data_are_refused(plan, tmp_path, pairs):
@@ -473,6 +488,30 @@ def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network)
         train(
             change(resumed(started, start=str(tmp_path / "b.safetensors")), optim={"steps": 1, "lr": 1e-9, "ema": 0.0})
         )
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1.0])
+def test_the_starting_weights_are_the_first_candidate_for_the_best(plan, tmp_path, network, rate):
+    """Whatever the run does, its best is never below its start."""
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network(TINY, seed=7), checkpoint.Card(name="start", steps=12))
+    mine = change(dataclasses.replace(plan, start=str(start)), optim={"lr": rate, "ema": 0.0})
+    listener = Recorder(interrupt_at=2)
+    train(mine, listener)
+    step, begun, best = listener.validations[0]
+    assert (step, best) == (0, True)
+    assert weights_of(plan.out, "best").path.read_bytes() == start.read_bytes(), "with its own card"
+    again = Recorder()
+    result = train(resumed(mine), again)
+    scores = {step: psnr for step, psnr, _ in listener.validations + again.validations}
+    assert result.best_psnr == max(scores.values()) >= begun
+    assert scores[result.best_step] == result.best_psnr
+    assert weights_of(plan.out, "best").card.steps == (result.best_step or 12)
+    assert 0 not in [step for step, _, _ in again.validations], "once, not at every resume"
+
+
+def test_fresh_weights_are_no_candidate(unbroken):
+    assert unbroken[2].best_step in (3, 6, 7)
 
 
 def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tmp_path, network):
@@ -666,9 +705,10 @@ def test_contrast_and_features_bind_a_run(semi, tmp_path, vgg_weights):
         train(resumed(semi, real=(semi.real[0] / "0.png",)))
     with pytest.raises(TrainingError, match="memory bank"):
         train(change(resumed(semi, force=True), contrast={"mode": "standard"}))
-    assert {k: v for k, v in tree(semi.out).items() if k != "run.json"} == {
-        k: v for k, v in before.items() if k != "run.json"
-    }
+    assert tree(semi.out) == before
+    listener = Recorder()
+    assert train(resumed(semi), listener).finished, "what was refused has not spoilt the run"
+    assert listener.notes == [note for note in listener.notes if "3.png" in note]
 
 
 def test_a_run_from_before_there_was_contrast_goes_on(plan, unbroken):
