@@ -24,11 +24,14 @@ __all__ = [
     "ContrastConfig",
     "ContrastMode",
     "DataConfig",
+    "FramesOptions",
     "LoopConfig",
     "ModelConfig",
     "OptimConfig",
     "RestoreOptions",
+    "Temporal",
     "TrainConfig",
+    "VideoOptions",
     "apply_overrides",
     "differing_keys",
     "from_mapping",
@@ -41,6 +44,8 @@ __all__ = [
 T = TypeVar("T")
 DetailBlock = Literal["none", "direct", "residual", "msarr", "sdcab"]
 ContrastMode = Literal["none", "standard", "negatives", "positives", "both"]
+VideoCodec = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+Temporal = Literal["off", "median", "flow"]
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -301,6 +306,82 @@ class RestoreOptions:
                 f"tile must be auto, 0 (whole picture) or at least 64, not {self.tile}",
             )
         _require(0.0 <= self.strength <= 1.0, f"strength must be 0 to 1, not {self.strength}")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How clips are restored and coded, named as the flags.
+
+    Attributes:
+        codec: `auto` keeps the source's codec where the output's format holds it, else takes h264.
+        crf: quality, on the codec's own scale, lower is better; None takes what can hardly be told from the source.
+        preset: speed of the encoder, in its own words; None is a medium one.
+        start, end: the part to take, seconds from the beginning; `end` None is the end of the clip.
+        preview: make a clip of so many seconds with before and after side by side instead; None restores the clip.
+        temporal: how frames are steadied with their neighbours (`derain_cli.frames.steady`).
+        keep_partial: what is ready when the work is stopped is written as NAME_partial.
+        segment: frames per segment, which is what a killed job loses at most.
+    """
+
+    codec: VideoCodec = "auto"
+    crf: int | None = None
+    preset: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    preview: float | None = None
+    temporal: Temporal = "flow"
+    keep_partial: bool = False
+    segment: int = 120
+
+    def __post_init__(self) -> None:
+        _require(self.crf is None or 0 <= self.crf <= 63, f"crf must be 0 to 63, not {self.crf}")
+        _require(self.start >= 0, f"start cannot be negative: {self.start}")
+        _require(self.end is None or self.end > self.start, f"end must come after start, not at {self.end}")
+        _require(self.preview is None or self.preview > 0, f"preview must last longer than {self.preview} s")
+        _require(self.segment >= 1, f"segment must be at least 1 frame, not {self.segment}")
+
+    @property
+    def until(self) -> float | None:
+        """Where the part ends, seconds; None at the end of the clip."""
+        ends = [end for end in (self.end, None if self.preview is None else self.start + self.preview) if end]
+        return min(ends) if ends else None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the clip is asked for."""
+        return self.start > 0 or self.until is not None
+
+
+@dataclass(frozen=True)
+class FramesOptions:
+    """Which frames of clips make a data set of real rain, named as the flags.
+
+    Attributes:
+        total: pictures wanted, those of the test included.
+        test: pictures of the test, from clips that give none to the training.
+        per_clip: pictures of one clip at most; None sets no limit.
+        every: seconds between two frames that are looked at; 0 looks at all.
+        min_rain: least share of the picture that lies under streaks, percent.
+        similar: bits of 64 in which the perceptual hashes of two pictures may differ for one of them to be left out.
+        jobs: clips and photos worked on at once.
+    """
+
+    total: int = 2000
+    test: int = 200
+    per_clip: int | None = None
+    every: float = 0.2
+    min_rain: float = 1.0
+    similar: int = 6
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.total >= 1, f"--total must be at least 1, not {self.total}")
+        _require(0 <= self.test < self.total, f"--test must be 0 or more and below --total, not {self.test}")
+        _require(self.per_clip is None or self.per_clip >= 1, f"--per-clip must be at least 1, not {self.per_clip}")
+        _require(0 <= self.every < math.inf, f"--every is a number of seconds, not {self.every}")
+        _require(0 <= self.min_rain <= 100, f"--min-rain must be 0 to 100, not {self.min_rain}")
+        _require(0 <= self.similar <= 64, f"--similar must be 0 to 64, not {self.similar}")
+        _require(self.jobs >= 1, f"--jobs must be at least 1, not {self.jobs}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

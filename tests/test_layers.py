@@ -15,7 +15,7 @@ ROWS = [
     {"frames", "worklist", "model", "losses", "rain", "metrics", "tiling", "reference_free", "peers"},
     {"data", "checkpoint", "vgg", "report"},
     {"restorer"},
-    {"evaluation", "batch"},
+    {"evaluation", "batch", "clips"},
     {"benchmark", "training"},
     {"cli"},
 ]

@@ -1,4 +1,4 @@
-"""Clips in: the only code of the project that opens video files to look at the frames. `frames.video_out` writes them.
+"""Clips in: the only code of the project that opens video files. `frames.clip_writer` writes them.
 
 PyAV decodes. It keeps every timestamp as it is, which OpenCV does not, and it does not notice a clip that ends
 early: that is done here.
@@ -30,6 +30,8 @@ __all__ = [
     "Orientation",
     "TrackInfo",
     "open_clip",
+    "open_container",
+    "says_alpha",
 ]
 
 READABLE_CLIPS = frozenset(
@@ -55,7 +57,9 @@ _WITHOUT_START = frozenset(["mpegts", "mpeg"])
 """Their clock starts anywhere: the first timestamp of the file is its zero."""
 
 _MATRIX = struct.Struct("9i")
-_UNSPECIFIED, _BT709, _BT601 = 2, 1, 6
+_BT709, _BT601 = 1, 6
+_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+"""YUV matrices the scaler knows, by FFmpeg's numbers."""
 _FULL_RANGE = 2
 
 
@@ -163,9 +167,9 @@ class ClipInfo:
     @property
     def matrix_used(self) -> int:
         """FFmpeg's number of the YUV matrix that is used both ways: the tag, or what players take without one."""
-        if self.colorspace in (_UNSPECIFIED, 0, 3):
-            return _BT709 if min(self.coded_width, self.coded_height) >= 720 else _BT601
-        return self.colorspace
+        if self.colorspace in _MATRICES:
+            return self.colorspace
+        return _BT709 if min(self.coded_width, self.coded_height) >= 720 else _BT601
 
     def seconds(self, pts: int) -> float:
         """Time of a timestamp, counted from `start`."""
@@ -245,9 +249,10 @@ class ClipReader:
         self.incomplete = False
         self._damaged = 0
         self._filled = 0
+        self._odd = 0
         self._expected = _Expected()
         self._end = 0.0
-        self._container = _open_container(path)
+        self._container = open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
             self._decoder = self._make_decoder(path)
@@ -271,6 +276,11 @@ class ClipReader:
     ) -> None:
         self.close()
 
+    @property
+    def trouble(self) -> bool:
+        """Whether, so far, damage was met or timestamps were made up: another run may then not begin in the middle."""
+        return bool(self._damaged or self._odd)
+
     def close(self) -> None:
         """Close the file."""
         self._decoded.close()
@@ -289,10 +299,10 @@ class ClipReader:
         Raises:
             InputError: the size of the picture changes, or the file cannot be read any more.
         """
-        skipped = self._seek(first) if first is not None else False
+        if first is not None:
+            self._seek(first)
         last: Frame | None = None
-        for raw in self._with_timestamps(skipped):
-            pts, picture = raw
+        for pts, picture in self._with_timestamps():
             if first is not None and pts < first:
                 continue
             if picture is None:
@@ -318,13 +328,13 @@ class ClipReader:
         pixels, alpha = _rgb(picture, info)
         return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))
 
-    def _seek(self, first: int) -> bool:
-        """Go back to a key frame well before `first`; False when the file cannot be searched."""
+    def _seek(self, first: int) -> None:
+        """Go to a key frame well before `first`, or to the start where the file cannot be searched."""
         import av
 
         target = max(first - int(1 / self.info.time_base), self.info.start)
-        if target <= self._pts(self._first):
-            return False
+        if self._first.pts is None or target <= self._first.pts:
+            return
         self._decoded.close()
         try:
             self._container.seek(target, stream=self._stream, backward=True)
@@ -341,38 +351,34 @@ class ClipReader:
             found = next(self._decoded, None)
         if found is not None:
             self._first = found
-        return True
 
-    def _pts(self, picture: Any) -> int:
-        return int(picture.pts) if picture.pts is not None else self.info.start
-
-    def _with_timestamps(self, after_seek: bool) -> Iterator[tuple[int, Any]]:
+    def _with_timestamps(self) -> Iterator[tuple[int, Any]]:
         """(pts, picture) with pts strictly increasing; picture None where damage swallowed a frame."""
         info = self.info
         step = max(1, int(1 / (info.rate * info.time_base))) if info.rate else 1
         last: int | None = None
         picture: Any = self._first
-        odd = 0
         while picture is not None:
             pts = picture.pts
             if pts is None:
+                self._odd += 1
                 pts = info.start if last is None else last + step
             missed = self._expected.before(pts)
             # A packet may have no picture of its own (a second field); only damage makes a frame of it that is missing.
-            if self._damaged and not after_seek:
+            if self._damaged:
                 for one in missed:
                     if last is not None and one > last:
                         last = one
                         yield one, None
             if last is not None and pts <= last:
                 pts = last + 1
-                odd += 1
+                self._odd += 1
             last = pts
             self._end = max(self._end, info.seconds(pts) + float((picture.duration or step) * info.time_base))
             yield pts, picture
             picture = next(self._decoded, None)
-        if odd:
-            self.warnings.append(f"{odd} timestamps that did not increase were put right")
+        if self._odd:
+            self.warnings.append(f"{self._odd} timestamps that were missing or did not increase were made up")
 
     def _decode(self, path: Path) -> Generator[Any]:
         """Decoded pictures; damaged packets are passed over and counted, a damaged end ends the clip."""
@@ -407,7 +413,7 @@ class ClipReader:
         if context is None:
             raise InputError("cannot open video: the codec is not known", path=path)
         other = _ALPHA_DECODERS.get(context.name)
-        if other and self._stream.metadata.get("alpha_mode") == "1":
+        if other and says_alpha(self._stream):
             with suppress(av.FFmpegError, ValueError):
                 decoder = av.CodecContext.create(other, "r")
                 if context.extradata:
@@ -435,7 +441,12 @@ class ClipReader:
             self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
 
 
-def _open_container(path: Path) -> Any:
+def open_container(path: Path) -> Any:
+    """PyAV's container of a clip.
+
+    Raises:
+        InputError: it cannot be opened, or is no clip.
+    """
     import av
 
     try:
@@ -453,6 +464,11 @@ def _open_container(path: Path) -> Any:
         container.close()
         raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
     return container
+
+
+def says_alpha(stream: Any) -> bool:
+    """Whether a Matroska track says that there is alpha beside its pictures."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
 def _unusable(error: BaseException, path: Path, what: str) -> InputError | ResourceError:
@@ -555,6 +571,8 @@ def _declared_duration(container: Any, stream: Any) -> float | None:
 
 def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
     """Upright pixels and alpha of a decoded picture."""
+    from av.video.reformatter import Interpolation
+
     deep = info.bit_depth > 8
     name = ("rgba64le" if deep else "rgba") if info.has_alpha else ("rgb48le" if deep else "rgb24")
     # The tags of the stream, not of the frame: both ways must use the same.
@@ -562,7 +580,9 @@ def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
         picture.colorspace = info.matrix_used
         if info.color_range:
             picture.color_range = info.color_range
-    array = picture.to_ndarray(format=name, dst_color_range=_FULL_RANGE, threads=1)
+    # The scaler's quick way cuts fractions off: a whole level of brightness there and back.
+    exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    array = picture.to_ndarray(format=name, interpolation=exact, dst_color_range=_FULL_RANGE, threads=1)
     alpha = None
     if info.has_alpha:
         alpha = info.orientation.upright(array[:, :, 3])

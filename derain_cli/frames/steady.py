@@ -1,0 +1,205 @@
+"""Steadiness: a frame is compared with the one before and the one after, and what flickers is taken out.
+
+A network that sees one frame at a time leaves a streak here and overshoots there, and the next frame is another
+one. Each pixel is replaced by the median of itself and of what the neighbours have for it. The median never makes
+a value up: where the neighbours differ from each other it stays between them, and a pixel is changed only when
+both of them are on the same side of it.
+
+Only three frames have a say in a result. Nothing builds up over time, so there is no ghosting that lasts, the
+memory is bounded, and a job that goes on in the middle of a clip gets the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from derain_cli.config import Temporal
+from derain_cli.frames.images import Pixels, to_uint8
+
+__all__ = ["REACH", "is_cut", "median_of_three", "steadied"]
+
+REACH = 1
+"""Frames on either side that have a say."""
+
+_FLOW_SIDE = 640
+"""Longer side of the pictures that motion is measured on, pixels."""
+_CUT_LEVELS = 24.0
+"""Mean difference of two small grey pictures, in levels of 255 and after their means are made equal, past which
+there is a cut between them."""
+_CUT_LOST = 0.35
+"""Share of pixels whose motion can be followed both ways, below which there is a cut too."""
+
+Array = npt.NDArray[Any]
+
+
+class HasPixels(Protocol):
+    """What carries a picture, `pixels` (H, W, 3), and can be made with another one."""
+
+    @property
+    def pixels(self) -> Pixels: ...
+
+
+T = TypeVar("T")
+
+
+def median_of_three(a: Array, b: Array, c: Array) -> Array:
+    """Element-wise median of three arrays of one shape and dtype."""
+    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+
+
+def is_cut(before: Array, after: Array) -> bool:
+    """Whether two grey uint8 pictures of one size are of different scenes, by their coarse content alone."""
+    small = [_thumbnail(picture).astype(np.float32) for picture in (before, after)]
+    return float(np.abs((small[0] - small[0].mean()) - (small[1] - small[1].mean())).mean()) > _CUT_LEVELS
+
+
+def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tuple[T, Pixels]]:
+    """Frames with less flicker, in the same order; one frame of look-ahead.
+
+    Args:
+        items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
+        mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still;
+            `flow` follows the motion first, and leaves a pixel alone where it cannot be followed there and back.
+
+    Yields:
+        The same pairs with other pictures; the first and the last frame of a scene are left as they are.
+    """
+    if mode == "off":
+        yield from items
+        return
+    before: _Step | None = None
+    held: _Held[T] | None = None
+    for tag, pixels in items:
+        coming = _Held(tag, pixels, _grey(pixels))
+        if held is not None:
+            step = _step(held, coming, mode)
+            yield held.tag, _middle(before, held, step)
+            before = step
+        held = coming
+    if held is not None:
+        yield held.tag, held.pixels
+
+
+@dataclass(frozen=True, eq=False)
+class _Held(Generic[T]):
+    tag: T
+    pixels: Pixels
+    grey: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """From one frame to the next: the earlier picture as the later one sees it, and the other way round.
+
+    Each comes with where it can be trusted, (H, W) bool; None is everywhere.
+    """
+
+    earlier: Array
+    later: Array
+    earlier_known: Array | None = None
+    later_known: Array | None = None
+
+
+def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None:
+    """None across a cut."""
+    if is_cut(first.grey, second.grey):
+        return None
+    if mode == "median":
+        return _Step(first.pixels, second.pixels)
+    forward, backward = _flow(first.grey, second.grey), _flow(second.grey, first.grey)
+    # For a pixel of the second frame, `backward` says where it was in the first.
+    known_in_second = _consistent(backward, forward)
+    known_in_first = _consistent(forward, backward)
+    if min(float(known_in_second.mean()), float(known_in_first.mean())) < _CUT_LOST:
+        return None
+    shape = first.pixels.shape
+    return _Step(
+        _fetched(first.pixels, backward),
+        _fetched(second.pixels, forward),
+        _grown(known_in_second, shape),
+        _grown(known_in_first, shape),
+    )
+
+
+def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixels:
+    """The steadied picture of `held`."""
+    if before is None or after is None:
+        return held.pixels
+    middle = median_of_three(before.earlier, held.pixels, after.later)
+    if before.earlier_known is not None and after.later_known is not None:
+        known = before.earlier_known & after.later_known
+        middle = np.where(known[:, :, None], middle, held.pixels)
+    return middle
+
+
+def _grey(pixels: Pixels) -> Array:
+    """Grey uint8 for measuring motion, at most `_FLOW_SIDE` long."""
+    import cv2
+
+    grey = cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY)
+    height, width = grey.shape
+    share = _FLOW_SIDE / max(height, width)
+    if share < 1:
+        size = (max(1, round(width * share)), max(1, round(height * share)))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey)
+
+
+def _thumbnail(grey: Array) -> Array:
+    import cv2
+
+    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA))
+
+
+def _flow(first: Array, second: Array) -> Array:
+    """(h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
+    import cv2
+
+    if min(first.shape) < 16:  # too small for its patches
+        return np.zeros((*first.shape, 2), np.float32)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(dis.calc(first, second, None), np.float32)
+
+
+def _consistent(there: Array, back: Array) -> Array:
+    """(h, w) bool: whether a pixel that goes `there` comes `back` to where it was, up to a pixel or a little more."""
+    import cv2
+
+    height, width = there.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += there[:, :, 0]
+    y += there[:, :, 1]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(back.shape)
+    gap = np.square(there + returned).sum(axis=2)
+    long = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
+    return np.asarray(inside & (gap < 0.5 + 0.01 * long))
+
+
+def _grown(known: Array, shape: tuple[int, ...]) -> Array:
+    """A mask at the size of the picture; what is not known spreads by a pixel or two, since edges are soft."""
+    import cv2
+
+    firm = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8))
+    if firm.shape != shape[:2]:
+        firm = cv2.resize(firm, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(firm, bool)
+
+
+def _fetched(picture: Pixels, flow: Array) -> Array:
+    """`picture` as it looks from the frame whose `flow` leads into it."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    if flow.shape[:2] != (height, width):
+        scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += flow[:, :, 0]
+    y += flow[:, :, 1]
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
