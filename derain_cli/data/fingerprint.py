@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from derain_cli.data.pairing import Pair, read_clean
 from derain_cli.errors import InputError
 from derain_cli.frames.images import read_rgb
+from derain_cli.frames.select import bits_apart
 
 __all__ = ["MAX_DISTANCE", "MOST_HASHES", "KnownPictures", "hash_files", "overlap", "picture_hash"]
 
@@ -34,7 +35,6 @@ MOST_HASHES = 50_000
 """Hashes of a training set at most, evenly spread over it: 0.8 MB on the card."""
 
 _SIDE, _LOW = 32, 8
-_BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
 
 
 def picture_hash(picture: NDArray[np.uint8]) -> str:
@@ -94,7 +94,7 @@ class KnownPictures:
         if not len(self):
             return False
         own = np.frombuffer(bytes.fromhex(picture_hash(picture)), np.uint8)
-        return int(_BITS[self._known ^ own].sum(axis=1, dtype=np.uint8).min()) <= self.distance
+        return int(bits_apart(self._known, own).min()) <= self.distance
 
 
 def overlap(

@@ -12,9 +12,7 @@ import hashlib
 import json
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from derain_cli import __version__
 from derain_cli.atomic import atomic_text, sweep_stale
 from derain_cli.data.registry import pair_key
+from derain_cli.data.threads import in_order
 from derain_cli.errors import (
     DerainError,
     DestinationError,
@@ -485,35 +484,13 @@ class _Run:
             yield from _pair_folders(self.options.folder(self.todo.out, profile))
 
     def _make_all(self) -> None:
-        pool = ThreadPoolExecutor(self.options.jobs, thread_name_prefix="derain")
-        waiting: deque[Future[SynthOutcome | None]] = deque()
-        try:
-            for number, task in enumerate(self.todo.items):
-                waiting.append(pool.submit(self._make, task))
-                # More than there are threads: none idles behind a slow one, and what has not begun holds no picture.
-                if len(waiting) == 4 * self.options.jobs:
-                    self._tell(waiting, number + 1)
-            while waiting:
-                self._tell(waiting, len(self.todo.items))
-        finally:
-            self.stop.set()
-            for future in waiting:
-                future.cancel()
-            pool.shutdown(wait=True)
-            for late in (future.result() for future in waiting if not future.cancelled()):
-                if late is not None:  # finished while all stopped
-                    self.report(late)
+        in_order(self._make, self.todo.items, self._tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
 
-    def _tell(self, waiting: deque[Future[SynthOutcome | None]], begun: int) -> None:
-        """Report the first of those waited for."""
-        outcome = waiting[0].result()
-        waiting.popleft()  # not before: a signal may come while it is waited for
-        if outcome is None:
-            return
+    def _tell(self, outcome: SynthOutcome, done: int) -> None:
         if outcome.error is not None:
             self.failed.add(outcome.task.name)
         self.report(outcome)
-        self.progress(begun - len(waiting))
+        self.progress(done)
         if outcome.fatal:
             raise _Stop
 
