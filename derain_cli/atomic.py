@@ -24,7 +24,7 @@ from pathlib import Path
 
 from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
 
-__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "sweep_stale"]
+__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "make_folder", "sweep_stale"]
 
 # A short fixed-length name: the target's own name is not part of it, so a target at NAME_MAX, or one whose
 # bytes are no valid text, needs no special case.
@@ -83,6 +83,22 @@ def atomic_text(path: Path, data: str, overwrite: bool = True) -> None:
     """Write `data` in UTF-8, line ends as they are; errors as for `atomic_file`."""
     # File names in reports may hold undecodable bytes (lone surrogates); they go out as the bytes they came from.
     atomic_bytes(path, data.encode("utf-8", "surrogateescape"), overwrite)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, with its parents, and sweep it.
+
+    Raises:
+        DestinationError: it cannot be made.
+        ResourceError: the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        full = resource_error_from(error, folder)
+        reason = f"the folder cannot be made: {_words(error)}"
+        raise full or DestinationError(reason, path=folder, hint="choose another -o") from error
+    sweep_stale(folder)
 
 
 def sweep_stale(folder: Path) -> int:

@@ -17,8 +17,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from derain_cli.atomic import sweep_stale
-from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
+from derain_cli.atomic import make_folder
+from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.frames.images import DEFAULT_MAX_PIXELS, EncodeOptions, Photo, compare, read_photo, write_photo
 from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.worklist import LAYERS, Companion, Item, companion_path
@@ -221,13 +221,7 @@ class _Run:
     def _make_folder(self, folder: Path) -> None:
         if folder in self.swept:
             return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            full = resource_error_from(error, folder)
-            reason = f"the folder cannot be made: {error.strerror}"
-            raise full or DestinationError(reason, path=folder, hint="choose another -o") from error
-        sweep_stale(folder)
+        make_folder(folder)
         self.swept.add(folder)
 
     def _tell(self) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli import __version__
-from derain_cli.atomic import atomic_text, sweep_stale
+from derain_cli.atomic import atomic_text, make_folder
 from derain_cli.data.registry import pair_key
 from derain_cli.data.threads import in_order
 from derain_cli.errors import (
@@ -467,7 +467,7 @@ class _Run:
     def run(self) -> bool:
         if self.todo.items:
             for folder in self._folders():
-                _make_folder(folder)
+                make_folder(folder)
             # Before the first pair: whoever kills the run must not be able to mix seeds afterwards.
             _write_manifest(self.todo, self.options, complete=False)
             try:
@@ -549,13 +549,3 @@ def _within(pixels: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8
     scale = max_side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        full = resource_error_from(error, folder)
-        reason = f"the folder cannot be made: {error.strerror}"
-        raise full or DestinationError(reason, path=folder, hint="choose another -o") from error
-    sweep_stale(folder)

@@ -1,0 +1,189 @@
+"""`derain frames`: a data set of real rain from clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from derain_cli.cli import options
+from derain_cli.cli.console import Reporter, Tally, print_data
+from derain_cli.errors import printable
+
+if TYPE_CHECKING:
+    from derain_cli.data.frame_set import Choice, Chosen, FrameSetPlan, Outcome
+
+__all__ = ["frames"]
+
+Clips = Annotated[
+    list[str] | None, typer.Argument(metavar="CLIP|DIR...", help="Clips, folders of clips, or quoted patterns.")
+]
+OutputFolder = Annotated[
+    str, typer.Option("--output", "-o", metavar="DATASET", help="Folder of the data set, made if missing.")
+]
+Photos = Annotated[
+    list[str] | None,
+    typer.Option("--photos", metavar="DIR", help="Also photos in the rain, taken at your word; repeatable."),
+]
+Total = Annotated[int, typer.Option("--total", metavar="N", min=1, help="Pictures wanted, the test's included.")]
+TestCount = Annotated[
+    int, typer.Option("--test", metavar="N", min=0, help="Pictures of the test, from clips that train/ has none of.")
+]
+PerClip = Annotated[
+    int | None, typer.Option("--per-clip", metavar="N", min=1, help="Pictures of one clip at most; no limit by itself.")
+]
+Every = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Time between two frames looked at; 0 is all.")
+]
+MinRain = Annotated[
+    float,
+    typer.Option(
+        "--min-rain",
+        metavar="PERCENT",
+        min=0.0,
+        max=100.0,
+        help="Least share of the picture under streaks; 0 takes dry frames too.",
+    ),
+]
+Similar = Annotated[
+    int,
+    typer.Option(
+        "--similar",
+        metavar="BITS",
+        min=0,
+        max=64,
+        help="Pictures whose perceptual hashes differ in no more bits of 64 are one; 0 keeps nearly all of a clip.",
+    ),
+]
+SubFolders = Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders.")]
+ClipJobs = Annotated[
+    int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Clips worked on at once, each by a thread.")
+]
+
+
+def frames(
+    paths: Clips = None,
+    *,
+    output: OutputFolder,
+    photos: Photos = None,
+    total: Total = 2000,
+    test: TestCount = 200,
+    per_clip: PerClip = None,
+    every: Every = 0.2,
+    min_rain: MinRain = 1.0,
+    similar: Similar = 6,
+    recursive: SubFolders = False,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    jobs: ClipJobs = 1,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Build a data set of real rain from clips: rainy, sharp frames, unlike each other.
+
+    The result is DATASET/train and DATASET/test (split by clip), ready for `derain finetune-real --real DATASET`;
+    manifest.csv says where each picture comes from, sheets/ shows them all. Put the names of those you do not want
+    into reject.txt and run the same command again: others take their places. What was measured is kept, so a run that
+    was stopped goes on where it was.
+    """
+    from derain_cli.config import FramesOptions
+    from derain_cli.data.frame_set import choose, plan_frame_set, read_rejected, study_sources, write_frame_set
+
+    wanted = FramesOptions(
+        total=total, test=test, per_clip=per_clip, every=every, min_rain=min_rain, similar=similar, jobs=jobs
+    )
+    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
+    work = plan_frame_set(
+        paths or (),
+        output,
+        photos=photos or (),
+        recursive=recursive,
+        include=include or (),
+        exclude=exclude or (),
+    )
+    tally = _FrameTally(reporter, dry_run)
+    with tally.telling():
+        tally.tell_plan(work)
+        if dry_run:
+            tally.planned(work)
+            return tally.exit_code
+        with reporter.bar(len(work.sources)) as bar:
+            studies = study_sources(
+                work, wanted, report=tally.studied, progress=lambda done: bar.update(done, tally.last)
+            )
+        choice = choose(studies, wanted, read_rejected(work.out))
+        tally.chosen(choice)
+        with reporter.bar(len(choice.pictures)) as bar:
+            there = write_frame_set(
+                work, choice, wanted, report=tally.written, progress=lambda done: bar.update(done, tally.last)
+            )
+        tally.tell_set(there, output)
+    return tally.exit_code
+
+
+@dataclass
+class _FrameTally(Tally):
+    """What became of the clips and photos, and of the set."""
+
+    train: int = 0
+    test: int = 0
+    last: str = ""
+
+    def tell_plan(self, work: FrameSetPlan) -> None:
+        """What the plan passed over or refused."""
+        self.total = len(work.sources) + len(work.failed)
+        for path, text in work.notes:
+            self.reporter.note(text, path)
+        for error in work.failed:
+            self.failed(error, input=str(error.path or ""))
+
+    def planned(self, work: FrameSetPlan) -> None:
+        """The sources of a dry run."""
+        for source in work.sources:
+            self.ok += 1
+            if self.reporter.json:
+                self.record("planned", input=source.path, kind="clip" if source.is_clip else "photo")
+            else:
+                print_data(printable(source.path))
+
+    def studied(self, outcome: Outcome) -> None:
+        """A clip or photo that was looked at."""
+        source, study = outcome.source, outcome.study
+        self.last = printable(source.path)
+        values: dict[str, Any] = {"kind": "clip" if source.is_clip else "photo"}
+        if study is not None:
+            shots = len({one.shot for one in study.measured})
+            values |= {"frames": study.frames, "measured": len(study.measured), "shots": shots}
+        if outcome.error is not None:
+            self.failed_by(outcome.error, source.path, fatal=outcome.fatal, **values)
+            return
+        self.ok += 1
+        earlier = ", by an earlier run" if outcome.known else ""
+        self.reporter.detail(f"{source.path}: {values['measured']} of {values['frames']} frames measured{earlier}")
+        self.record("ok", input=source.path, **values)
+
+    def chosen(self, choice: Choice) -> None:
+        """What the choice has to say."""
+        for path, score in choice.rain.items():
+            self.reporter.detail(f"{path}: rain score {score:.2f}, {choice.by_source.get(path, 0)} pictures chosen")
+        for note in choice.notes:
+            self.reporter.note(note)
+
+    def written(self, outcome: Outcome) -> None:
+        """The pictures of a source."""
+        self.last = printable(outcome.source.path)
+        if outcome.error is not None:
+            self.failed_by(outcome.error, outcome.source.path, fatal=outcome.fatal)
+
+    def tell_set(self, there: tuple[Chosen, ...], output: str) -> None:
+        """How large the set is."""
+        self.test = sum(one.split == "test" for one in there)
+        self.train = len(there) - self.test
+        self.reporter.say(f"{output}: {self.train} pictures to train with, {self.test} to test with")
+
+    def summary_values(self) -> dict[str, Any]:
+        return {"train": self.train, "test": self.test}

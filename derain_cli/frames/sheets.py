@@ -1,0 +1,53 @@
+"""Contact sheets: many small pictures on one, each with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CELL", "contact_sheet", "thumbnail"]
+
+CELL = (320, 240)
+"""Width and height of a picture on a sheet, pixels."""
+
+_CAPTION, _GAP = 36, 8
+
+
+def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) made smaller to fit `CELL`; what is smaller stays."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = min(1.0, CELL[0] / width, CELL[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[np.uint8]], captions: Sequence[tuple[str, str]], columns: int
+) -> NDArray[np.uint8]:
+    """Pictures in rows, two lines of text under each.
+
+    Args:
+        pictures: from `thumbnail`.
+        captions: ASCII; at most 48 letters a line are seen.
+        columns: pictures in a row.
+
+    Returns:
+        (H, W, 3) RGB on dark grey.
+    """
+    import cv2
+
+    across, down = CELL[0] + _GAP, CELL[1] + _CAPTION + _GAP
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * down + _GAP, columns * across + _GAP, 3), 32, np.uint8)
+    for number, (picture, lines) in enumerate(zip(pictures, captions, strict=True)):
+        top, left = _GAP + number // columns * down, _GAP + number % columns * across
+        height, width = picture.shape[:2]
+        sheet[top : top + height, left : left + width] = picture
+        for line, text in enumerate(lines):
+            place = (left, top + CELL[1] + 14 + 16 * line)
+            cv2.putText(sheet, text[:48], place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (230, 230, 230), 1, cv2.LINE_AA)
+    return sheet
