@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -195,6 +196,15 @@ class Restorer:
         if isinstance(image, np.ndarray):
             return self._run(image, progress, wanted=1)[0]
         return self._restore_pil(image, progress)
+
+    def fingerprint(self) -> str:
+        """Names all that results hang on, bit for bit: weights, options, device, precision, threads, torch."""
+        digest = hashlib.sha256()
+        for name, tensor in self._exact.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        settings = (self.options.tile, self.options.strength, str(self.device), str(self.dtype))
+        return f"{digest.hexdigest()} {settings} {torch.get_num_threads()} {torch.__version__}"
 
     def layers(self, image: Array, progress: Progress | None = None) -> PictureLayers:
         """Derained picture, rain layer and repaired detail of an HxWx3 uint8 or uint16 array."""

@@ -13,10 +13,11 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -30,6 +31,7 @@ __all__ = [
     "Bar",
     "Interrupted",
     "Reporter",
+    "Tally",
     "as_derain_error",
     "debug_wanted",
     "print_data",
@@ -175,10 +177,10 @@ class Bar:
     _progress: Progress | None = None
     _task: TaskID | None = None
 
-    def update(self, done: float, text: str) -> None:
-        """Set the number of items done (fractions count), and what is worked on."""
+    def update(self, done: float, text: str, total: int | None = None) -> None:
+        """Set the number of items done (fractions count), what is worked on, and the total where that is new."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, description=text)
+            self._progress.update(self._task, completed=done, description=text, total=total)
 
 
 class Reporter:
@@ -229,8 +231,8 @@ class Reporter:
             print_json(values)
 
     @contextmanager
-    def bar(self, total: int) -> Iterator[Bar]:
-        """A bar with the time left, on stderr if that is a terminal."""
+    def bar(self, total: int | None) -> Iterator[Bar]:
+        """A bar with the time left, on stderr if that is a terminal; None is for what cannot be told beforehand."""
         if self.quiet or not _is_terminal(sys.stderr):
             yield Bar()
             return
@@ -255,3 +257,96 @@ class Reporter:
             _say(text)
         else:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Tally:
+    """Counts what became of the inputs of a command, and tells it. Commands have one of their own below it.
+
+    Attributes:
+        reporter: how it is told.
+        dry_run: nothing is done; what would be counts as done.
+        total: inputs there are, once the plan is known.
+        ok, skipped: inputs that were done, and whose outputs were there.
+        codes: exit codes of those that failed.
+        stopped_by: exit code of a failure that ended the run.
+    """
+
+    reporter: Reporter
+    dry_run: bool = False
+    total: int = 0
+    ok: int = 0
+    skipped: int = 0
+    codes: list[int] = field(default_factory=list)
+    stopped_by: int | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def exit_code(self) -> int:
+        """3 when some failed; when nothing came out at all, and for one reason, that reason's own code."""
+        if self.stopped_by is not None:
+            return self.stopped_by
+        if 1 in self.codes:
+            return 1
+        if self.codes and not self.ok and not self.skipped and len(set(self.codes)) == 1:
+            return self.codes[0]
+        return 3 if self.codes else 0
+
+    @property
+    def tried(self) -> int:
+        """Inputs whose fate is known."""
+        return self.ok + self.skipped + len(self.codes)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """The summary is told however the block ends."""
+        try:
+            yield
+        except Interrupted as stop:
+            self._finish(stop.exit_code, error="interrupted")
+            raise
+        except DerainError as error:
+            self._finish(error.exit_code, error=error.reason)
+            raise
+        self._finish(self.exit_code)
+
+    def failed(self, error: DerainError, **values: Any) -> None:
+        """An input that gave nothing; `values` go into its record."""
+        self.codes.append(error.exit_code)
+        self.reporter.error(error)
+        self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
+
+    def failed_by(self, error: Exception, source: str, *, fatal: bool, **values: Any) -> None:
+        """The same for what was tried: a bug of ours, too, is told as one."""
+        known = as_derain_error(error, source)
+        if fatal:
+            self.stopped_by = known.exit_code
+        self.failed(known, input=source, **values)
+
+    def record(self, status: str, **values: Any) -> None:
+        """The record of an input that did not fail."""
+        self.reporter.record(**values, status=status, error=None, code=0)
+
+    def summary_values(self) -> dict[str, Any]:
+        """What a command adds to the summary's record."""
+        return {}
+
+    def _finish(self, code: int, error: str | None = None) -> None:
+        """The last line and the last record."""
+        left = max(0, self.total - self.tried)
+        tail = f", {left} not tried" if left else ""
+        done = "planned" if self.dry_run else "done"
+        if self.tried or error in (None, "interrupted"):
+            self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
+        self.reporter.record(
+            summary=True,
+            ok=self.ok,
+            skipped=self.skipped,
+            failed=len(self.codes),
+            not_tried=left,
+            seconds=round(time.perf_counter() - self.started, 3),
+            dry_run=self.dry_run,
+            **self.summary_values(),
+            error=error,
+            code=code,
+        )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Interrupted, Reporter, as_derain_error, print_data
-from derain_cli.errors import DerainError, printable
+from derain_cli.cli.console import Reporter, Tally, print_data
+from derain_cli.errors import printable
 
 if TYPE_CHECKING:
     from derain_cli.data.synthesis import PhotoTask, SynthOutcome, SynthPlan
@@ -100,57 +100,34 @@ def synth(
     )
     reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
     work = plan_synthesis(paths, output, wanted, recursive=recursive)
-    tally = _Tally(reporter, len(work.items), dry_run)
+    tally = _PairTally(reporter, dry_run)
     if not wanted.is_lossless:
         reporter.note(f"{wanted.format} loses detail, in the clean pictures too; png and webp do not")
-    tally.begin(work)
-    try:
+    with tally.telling():
+        tally.tell_plan(work)
         if dry_run:
             for task in work.items:
                 tally.planned(task)
         else:
             with reporter.bar(len(work.items)) as bar:
-                synthesize(work, wanted, report=tally.tried, progress=lambda done: bar.update(done, tally.last))
-    except Interrupted as stop:
-        tally.finish(stop.exit_code, error="interrupted")
-        raise
-    except DerainError as error:
-        tally.finish(error.exit_code, error=error.reason)
-        raise
-    tally.finish(tally.exit_code)
+                synthesize(work, wanted, report=tally.report, progress=lambda done: bar.update(done, tally.last))
     return tally.exit_code
 
 
 @dataclass
-class _Tally:
-    """Counts what became of the photos, and tells it."""
+class _PairTally(Tally):
+    """What became of the photos."""
 
-    reporter: Reporter
-    total: int
-    dry_run: bool
-    ok: int = 0
-    skipped: int = 0
     pairs: int = 0
-    codes: list[int] = field(default_factory=list)
-    fatal: int | None = None
     last: str = ""
 
-    @property
-    def exit_code(self) -> int:
-        """3 when some photos failed; when nothing came out at all, and for one reason, that reason's own code."""
-        if self.fatal is not None or 1 in self.codes:
-            return self.fatal or 1
-        if self.codes and not self.ok and not self.skipped and len(set(self.codes)) == 1:
-            return self.codes[0]
-        return 3 if self.codes else 0
-
-    def begin(self, work: SynthPlan) -> None:
+    def tell_plan(self, work: SynthPlan) -> None:
         """What the plan passed over, refused, or found done."""
+        self.total = len(work.items) + len(work.failed) + len(work.done)
         for path, text in work.notes:
             self.reporter.note(text, path)
         for error in work.failed:
-            self._failed(error, str(error.path or ""))
-        self.total += len(work.failed) + len(work.done)
+            self.failed(error, input=str(error.path or ""))
         for task in work.done:
             self.skipped += 1
             self.reporter.detail(f"{task.source}: skipped, its pairs exist (--overwrite makes them again)")
@@ -169,15 +146,12 @@ class _Tally:
         for pair in task.pairs:
             print_data(f"{printable(task.source)} -> {printable(pair.rainy)}, {printable(pair.clean)}")
 
-    def tried(self, outcome: SynthOutcome) -> None:
+    def report(self, outcome: SynthOutcome) -> None:
         """A photo that was worked on."""
         task = outcome.task
         self.last = printable(task.relative)
         if outcome.error is not None:
-            error = as_derain_error(outcome.error, task.source)
-            if outcome.fatal:
-                self.fatal = error.exit_code
-            self._failed(error, task.source)
+            self.failed_by(outcome.error, task.source, fatal=outcome.fatal)
             return
         self.ok += 1
         self.pairs += len(task.pairs)
@@ -186,32 +160,12 @@ class _Tally:
         self.reporter.detail(f"{task.source} -> {', '.join(str(pair.rainy) for pair in task.pairs)}")
         self._record(task, "ok", width=outcome.width, height=outcome.height, notes=list(outcome.notes))
 
-    def finish(self, code: int, error: str | None = None) -> None:
-        """The last line and the last record."""
-        left = self.total - self.ok - self.skipped - len(self.codes)
-        tail = f", {left} not tried" if left else ""
-        done = "planned" if self.dry_run else "done"
-        self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
-        self.reporter.record(
-            summary=True,
-            ok=self.ok,
-            skipped=self.skipped,
-            failed=len(self.codes),
-            not_tried=left,
-            pairs=self.pairs,
-            dry_run=self.dry_run,
-            error=error,
-            code=code,
-        )
-
-    def _failed(self, error: DerainError, source: str) -> None:
-        self.codes.append(error.exit_code)
-        self.reporter.error(error)
-        self.reporter.record(input=source, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
+    def summary_values(self) -> dict[str, Any]:
+        return {"pairs": self.pairs}
 
     def _record(self, task: PhotoTask, status: str, **values: Any) -> None:
         pairs = [
             {"profile": pair.profile, "variant": pair.variant, "rainy": str(pair.rainy), "clean": str(pair.clean)}
             for pair in task.pairs
         ]
-        self.reporter.record(input=task.source, status=status, pairs=pairs, **values, error=None, code=0)
+        self.record(status, input=task.source, pairs=pairs, **values)

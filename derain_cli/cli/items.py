@@ -1,0 +1,91 @@
+"""What commands share that turn files into files one by one: how a plan is told, and what computes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from derain_cli.cli.console import Tally, print_data
+from derain_cli.errors import DerainError, printable
+
+if TYPE_CHECKING:
+    from derain_cli.config import RestoreOptions
+    from derain_cli.restorer import Restorer
+    from derain_cli.worklist import Item, Rules, WorkList
+
+__all__ = ["ItemTally"]
+
+
+@dataclass
+class ItemTally(Tally):
+    """A tally of the items of a work list.
+
+    Attributes:
+        engine: what computes, in words.
+    """
+
+    engine: dict[str, str] = field(default_factory=dict)
+
+    def tell_plan(self, work: WorkList, what: str = "images") -> None:
+        """What the plan passed over, refused, or found done.
+
+        Raises:
+            NothingToDoError: there is nothing at all.
+        """
+        for path, text in work.notes:
+            self.reporter.note(text, path)
+        self.total = len(work.items) + len(work.done) + len(work.failed)
+        for error in work.failed:
+            self.refused(error)
+        for item in work.done:
+            self.reporter.say(f"{item.source}: skipped, {item.target} exists (--overwrite replaces it)")
+            self.skipped += 1
+            self.record_item(item, "skipped", notes=["the output exists (--overwrite replaces it)"])
+        if not work.items and not work.done and {error.exit_code for error in work.failed} <= {3}:
+            self.total = 0
+            raise work.nothing_found(what)
+
+    def planned(self, work: WorkList, rules: Rules) -> None:
+        """The items of a dry run."""
+        for item in work.items:
+            self.ok += 1
+            companions = rules.companions_of(item.target)
+            if self.reporter.json:
+                notes = [item.note] if item.note else []
+                self.record_item(item, "planned", companions=list(companions), notes=notes)
+                continue
+            for target in (item.target, *companions):
+                print_data(f"{printable(item.source)} -> {printable(target)}")
+
+    def load(self, model: str, options: RestoreOptions) -> Restorer:
+        """The restorer, told in a line.
+
+        Raises:
+            WeightsError: the weights are missing or damaged.
+            ResourceError: the device is not there.
+        """
+        from derain_cli.restorer import Restorer
+
+        restorer = Restorer.from_pretrained(
+            model, device=options.device, precision=options.precision, tile=options.tile, strength=options.strength
+        )
+        short = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+        self.engine = {
+            "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or hf:ORG/REPO)
+            "device": str(restorer.device),
+            "precision": short[str(restorer.dtype).removeprefix("torch.")],
+        }
+        self.reporter.say("{model} on {device}, {precision}".format(**self.engine))
+        return restorer
+
+    def refused(self, error: DerainError) -> None:
+        """An input that is not worth trying."""
+        self.failed(error, input=str(error.path or ""), output=None)
+
+    def record_item(self, item: Item, status: str, **values: Any) -> None:
+        """The record of an item that did not fail."""
+        self.record(status, input=item.source, output=item.target, **values)
+
+    def summary_values(self) -> dict[str, Any]:
+        return dict(self.engine)

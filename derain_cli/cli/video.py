@@ -1,0 +1,257 @@
+"""`derain video`: clips, and folders of clips."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from derain_cli.cli import options
+from derain_cli.cli.console import Bar, Reporter
+from derain_cli.cli.items import ItemTally
+from derain_cli.config import VideoOptions
+from derain_cli.errors import InputError, UsageError, printable
+
+if TYPE_CHECKING:
+    from derain_cli.clips import ClipOutcome, Pace
+    from derain_cli.worklist import WorkList
+
+__all__ = ["seconds_from", "video"]
+
+_PREVIEW = "_preview"
+_LINE_EVERY = 60.0
+"""Seconds between lines on the progress where there is no bar."""
+
+Codec = Annotated[
+    Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
+    typer.Option("--codec", help="Of the picture; auto keeps the source's where the output's format holds it."),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf", metavar="N", min=0, max=63, help="Quality, lower is better (h264: 18 by itself, 23 is smaller)."
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="Speed of the encoder in its words, such as fast or slow; 0-13."),
+]
+Start = Annotated[
+    str, typer.Option("--start", metavar="TIME", help="Begin there: seconds, M:SS or H:MM:SS. Sound is cut alike.")
+]
+End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End there, counted from the clip's beginning.")]
+Preview = Annotated[
+    float | None,
+    typer.Option(
+        "--preview", metavar="SECONDS", help="Only NAME_preview: so many seconds, before and after side by side."
+    ),
+]
+Temporal = Annotated[
+    Literal["off", "median", "flow"],
+    typer.Option(
+        "--temporal",
+        help="Against flicker: flow follows what moves; median is for a camera that stands still, and quicker.",
+    ),
+]
+KeepPartial = Annotated[
+    bool, typer.Option("--keep-partial", help="When stopped, write what is ready as NAME_partial; it still goes on.")
+]
+ClipFormat = Annotated[
+    str | None, typer.Option("--format", metavar="mp4|mov|mkv|webm", help="Output format; the input's by itself.")
+]
+
+
+def video(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="CLIP...", help="Clips, folders of clips, or quoted patterns like '**/*.mp4'."),
+    ],
+    output: options.Output = None,
+    model: options.Model = "fast",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    tile: options.Tile = "auto",
+    strength: options.Strength = 1.0,
+    temporal: Temporal = "flow",
+    codec: Codec = "auto",
+    crf: Crf = None,
+    preset: Preset = None,
+    start: Start = "0",
+    end: End = None,
+    preview: Preview = None,
+    recursive: options.Recursive = False,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    follow_symlinks: options.FollowSymlinks = False,
+    overwrite: options.Overwrite = False,
+    suffix: options.Suffix = None,
+    format: ClipFormat = None,
+    keep_partial: KeepPartial = False,
+    fail_fast: options.FailFast = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Take the rain out of clips.
+
+    The result of clip.mp4 is clip_derained.mp4 beside it, with every frame at its time, and sound, subtitles,
+    chapters, rotation and colours as they were. A job that was stopped or killed goes on where it was when the same
+    command is given again.
+    """
+    restore = options.restore_options(device, precision, tile, strength)
+    wanted = VideoOptions(
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        start=seconds_from(start, "--start"),
+        end=None if end is None else seconds_from(end, "--end"),
+        preview=preview,
+        temporal=temporal,
+        keep_partial=keep_partial,
+    )
+    from derain_cli.frames.clip_writer import WRITABLE_CLIPS
+    from derain_cli.frames.video import READABLE_CLIPS
+    from derain_cli.worklist import Rules, plan
+
+    rules = Rules(
+        readable=READABLE_CLIPS,
+        writable=WRITABLE_CLIPS,
+        fallback=".mp4",
+        output=output,
+        suffix=_PREVIEW if preview and suffix is None else suffix,
+        format=format,
+        recursive=recursive,
+        follow_symlinks=follow_symlinks,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        overwrite=overwrite,
+    )
+    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
+    tally = _ClipTally(reporter, dry_run)
+    with tally.telling():
+        work = plan(paths, rules)
+        tally.tell_plan(work, "clips")
+        if dry_run:
+            tally.planned(work, rules)
+            return tally.exit_code
+        from derain_cli.clips import Engine, forget_work, restore_clips
+
+        for item in work.done:
+            forget_work(item.target)
+        if work.items:
+            restorer = tally.load(model, restore)
+            engine = Engine(restorer, restorer.fingerprint())
+            with reporter.bar(None) as bar:
+                tally.watch(work, bar)
+                restore_clips(
+                    work.items,
+                    engine,
+                    wanted,
+                    overwrite=overwrite,
+                    fail_fast=fail_fast,
+                    report=tally.report,
+                    progress=tally.progress,
+                )
+    return tally.exit_code
+
+
+def seconds_from(text: str, flag: str) -> float:
+    """Seconds of `12.5`, `1:02` or `1:02:03.5`.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    parts = text.split(":")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3 or any(n < 0 or n != n or n > 1e7 for n in numbers):
+        raise UsageError(f"{flag} must be seconds, M:SS or H:MM:SS, not {text!r}")
+    total = 0.0
+    for number in numbers:
+        total = 60 * total + number
+    return total
+
+
+def _clock(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@dataclass
+class _ClipTally(ItemTally):
+    """What became of the clips."""
+
+    unusable: int = 0
+    _work: WorkList | None = None
+    _bar: Bar = field(default_factory=Bar)
+    _told: float = field(default_factory=time.perf_counter)
+
+    @property
+    def exit_code(self) -> int:
+        """4 when none of the inputs is a clip."""
+        if self.unusable and self.unusable == len(self.codes) == self.tried:
+            return 4
+        return super().exit_code
+
+    def watch(self, work: WorkList, bar: Bar) -> None:
+        """The bar to move while `work` is done."""
+        self._work, self._bar = work, bar
+
+    def progress(self, index: int, pace: Pace) -> None:
+        """Move the bar; where there is none, say a line now and then."""
+        name = printable(os.path.basename(self._work.items[index].source)) if self._work else ""  # noqa: PTH119
+        self._bar.update(pace.done, f"{name} {pace.rate:.1f} fps", pace.total)
+        now = time.perf_counter()
+        if not self.reporter.shows_bar and now - self._told > _LINE_EVERY:
+            self._told = now
+            of = f" of {pace.total}" if pace.total else ""
+            left = f", {_clock(pace.left)} left" if pace.left is not None else ""
+            self.reporter.say(f"{name}: {pace.done}{of} frames, {pace.rate:.2f} fps{left}")
+
+    def report(self, outcome: ClipOutcome) -> None:
+        """A clip that was worked on."""
+        item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
+        for note in outcome.notes:
+            self.reporter.note(note, item.source)
+        if outcome.stopped:
+            self._stopped(outcome)
+            return
+        if outcome.error is not None:
+            self.unusable += outcome.unusable
+            self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
+            return
+        fresh = outcome.frames - outcome.resumed
+        values = {
+            **size,
+            "frames": outcome.frames,
+            "resumed": outcome.resumed,
+            "duration": round(outcome.duration, 6),
+            "codec": outcome.codec,
+            "seconds": round(outcome.seconds, 3),
+            "fps": round(fresh / outcome.seconds, 3) if outcome.seconds else 0.0,
+            "notes": list(outcome.notes),
+        }
+        if outcome.incomplete:
+            error = InputError("the clip ends early", path=item.source, hint=f"{item.target} holds what there is")
+            self.failed(error, input=item.source, output=item.target, **values)
+            return
+        self.ok += 1
+        what = f"{outcome.frames} frames, {outcome.duration:.1f} s in {_clock(outcome.seconds)}, {values['fps']} fps"
+        self.reporter.say(f"[{self.tried}/{self.total}] {item.source} -> {item.target} ({what})")
+        self.record_item(item, "ok", **values)
+
+    def _stopped(self, outcome: ClipOutcome) -> None:
+        item = outcome.item
+        if outcome.partial:
+            self.reporter.say(f"{item.source} -> {outcome.partial} ({outcome.frames} frames, then stopped)")
+        self.reporter.say(f"{item.source}: stopped; the same command goes on")
+        self.record_item(item, "stopped", partial=outcome.partial, frames=outcome.frames)

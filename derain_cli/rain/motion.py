@@ -1,0 +1,186 @@
+"""Rain on a clip: one shower, frame after frame, for measuring and training what looks at several frames.
+
+Fine and middle streaks move on from frame to frame under one wind, each depth at its own speed. Near ones cross the
+picture within a frame and are drawn anew. The veil and the strength of the shower change slowly, the sensor's noise
+is new in each frame. Every number hangs on (seed, frame), so any frame can be made alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from derain_cli.errors import UsageError
+from derain_cli.rain.profiles import PROFILES, Drops, RainSample, Range, RealRain
+from derain_cli.rain.streaks import streak_layer
+
+__all__ = ["MovingRain", "Shower"]
+
+Image = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Shower:
+    """What one clip's rain is like.
+
+    Attributes:
+        amount: scales the number of streaks.
+        tilt: of the wind, degrees from the vertical; positive leans the upper end to the right.
+        fall: how far a streak moves from one frame to the next, in its own lengths.
+        transmission: of the veil, 1 is none.
+        sky: the light of the sky, linear, 1 is white.
+        exposure: factor in linear light.
+        noise: standard deviation of the sensor's noise, sRGB.
+        slow: frames that the veil and the strength of the rain take to change noticeably.
+    """
+
+    amount: float = 1.0
+    tilt: float = 5.0
+    fall: float = 1.7
+    transmission: float = 0.85
+    sky: float = 0.6
+    exposure: float = 0.85
+    noise: float = 0.006
+    slow: float = 50.0
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, rain: RealRain | None = None) -> Shower:
+        """A shower of the kind `rain` describes (the `real` profile by itself); `rng` is advanced."""
+        rain = rain or _real()
+        most = rain.transmission[1]
+        return cls(
+            amount=_log_uniform(rng, rain.amount),
+            tilt=float(np.clip(rain.tilt * rng.standard_normal(), -40, 40)),
+            fall=float(rng.uniform(1.2, 2.4)),
+            transmission=most - (most - rain.transmission[0]) * float(rng.random()) ** 2,
+            sky=float(rng.uniform(0.4, 0.9)),
+            exposure=float(rng.uniform(*rain.exposure)),
+            noise=_log_uniform(rng, rain.noise),
+            slow=float(rng.uniform(25, 120)),
+        )
+
+
+class MovingRain:
+    """Rain for the frames of one clip.
+
+    Args:
+        height, width: of the frames, pixels.
+        seed: another number, other rain; the same number, the same bits.
+        shower: what it is like; None draws one.
+        rain: where the streaks' sizes come from; None is the `real` profile.
+    """
+
+    def __init__(self, height: int, width: int, seed: int, shower: Shower | None = None, rain: RealRain | None = None):
+        rng = np.random.default_rng([seed, 0])
+        self._rain = rain or _real()
+        self._size = (height, width)
+        self._seed = seed
+        self.shower = shower or Shower.drawn(rng, self._rain)
+        self._phases = rng.uniform(0, 2 * math.pi, 3)
+        self._moving = [self._canvas(drops, rng) for drops in (self._rain.far, self._rain.mid)]
+        self._near = self._population(self._rain.near, rng)
+
+    def frame(self, clean: Image, index: int) -> RainSample:
+        """Put the rain of frame `index` on a clean frame.
+
+        Args:
+            clean: (H, W, 3) float32 in [0, 1], sRGB-coded RGB; it is not changed.
+            index: 0 and up.
+
+        Returns:
+            The rainy frame; the same without streaks (veil, exposure and noise stay); and the streaks' opacity.
+
+        Raises:
+            UsageError: another shape or dtype.
+        """
+        height, width = self._size
+        if clean.shape != (height, width, 3) or clean.dtype != np.float32:
+            raise UsageError(f"this rain is for {height}x{width}x3 float32, not {clean.dtype} {clean.shape}")
+        shower, rng = self.shower, np.random.default_rng([self._seed, 1, index])
+        linear = cv2.pow(clean, 2.2).reshape(clean.shape)
+        thick = (1 - shower.transmission) * (1 + 0.15 * self._wave(index, 0))
+        sky = np.float32(shower.sky)
+        light = (linear * np.float32(1 - thick) + sky * np.float32(thick)) * np.float32(shower.exposure)
+        opacity = self._opacity(index, rng)
+        small = cv2.resize(light, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+        around = cv2.resize(cv2.blur(small, (7, 7)), (width, height)).reshape(clean.shape)
+        drop = 0.4 * around + np.float32(0.6 * shower.exposure) * sky
+        streaked = light + opacity[:, :, None] * (drop - light)
+        noise = rng.standard_normal(clean.shape, np.float32) * np.float32(shower.noise)
+        rainy, free = (
+            np.clip(cv2.pow(seen, 1 / 2.2).reshape(clean.shape) + noise, 0, 1, dtype=np.float32)
+            for seen in (streaked, light)
+        )
+        return RainSample(rainy=rainy, clean=free, layer=opacity)
+
+    def _wave(self, index: int, which: int) -> float:
+        """Something between -1 and 1 that changes slowly with the frame's number."""
+        return math.sin(2 * math.pi * index / (4 * self.shower.slow) + float(self._phases[which]))
+
+    def _opacity(self, index: int, rng: np.random.Generator) -> Image:
+        height, width = self._size
+        clear = np.ones((height, width), np.float32)
+        gust = np.float32(1 + 0.2 * self._wave(index, 1))
+        for canvas, step in self._moving:
+            down = round(index * step)
+            across = round(-index * step * math.tan(math.radians(self.shower.tilt)))
+            rows = np.arange(-down, height - down) % canvas.shape[0]
+            columns = np.arange(-across, width - across) % canvas.shape[1]
+            clear *= 1 - np.minimum(canvas[np.ix_(rows, columns)] * gust, 1)
+        if self._near is not None:
+            near = streak_layer(height, width, rng=rng, **self._near)
+            clear *= 1 - np.minimum(near * gust, 1)
+        return 1 - clear
+
+    def _canvas(self, drops: Drops, rng: np.random.Generator) -> tuple[Image, float]:
+        """Streaks on a field that repeats without a seam, and how far it moves per frame."""
+        height, width = self._size
+        like = self._population(drops, rng) or {"density": 0.0, "length": 1.0, "thickness": 1.0, "angle": 0.0}
+        rows, columns = 2 * height + 7, 2 * width + 5
+        margin = math.ceil(4 * like["length"])
+        # As many streaks as the field without its margins has; what lies over an edge comes in at the other one.
+        like["density"] *= rows * columns / ((rows + 2 * margin) * (columns + 2 * margin))
+        wide = streak_layer(rows + 2 * margin, columns + 2 * margin, rng=rng, **like)
+        canvas = np.zeros((rows, columns), np.float32)
+        for top in range(0, wide.shape[0], rows):
+            for left in range(0, wide.shape[1], columns):
+                piece = wide[top : top + rows, left : left + columns]
+                canvas[: piece.shape[0], : piece.shape[1]] += piece
+        return canvas, like["length"] * self.shower.fall
+
+    def _population(self, drops: Drops, rng: np.random.Generator) -> dict[str, float] | None:
+        """One depth's streaks, as arguments of `streak_layer`; None when the shower has none."""
+        length, number = _log_uniform(rng, drops.length), _log_uniform(rng, drops.number)
+        thickness, opacity = float(rng.uniform(*drops.thickness)), _log_uniform(rng, drops.opacity)
+        if rng.random() >= drops.share:
+            return None
+        return {
+            "density": number * self.shower.amount,
+            "length": length,
+            "thickness": thickness,
+            "angle": self.shower.tilt,
+            "brightness": opacity * math.sqrt(drops.length[0] * drops.length[1]) / length,
+            "angle_jitter": 1.5,
+            "length_spread": 0.4,
+            "thickness_spread": 0.25,
+            "brightness_spread": 0.7,
+            "taper": 0.4,
+            "pointed": 0.4,
+            "lopsided": 0.5,
+            "beads": 0.5,
+            "end_softness": drops.end_softness,
+        }
+
+
+def _real() -> RealRain:
+    rain = PROFILES["real"]
+    assert isinstance(rain, RealRain)
+    return rain
+
+
+def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
+    return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
