@@ -193,10 +193,10 @@ def draw_features(model: SemiDRDNet, scene: Scene, path: Path, block: int | None
     gates, features = maps[number]
     order = gates.argsort(descending=True).tolist()
     count = min(most, len(order) // 2)
-    figure, axes = pyplot.subplots(2, count + 1, figsize=(2.6 * (count + 1), 4.2), squeeze=False)
+    figure, axes = pyplot.subplots(2, count + 1, figsize=(2.6 * (count + 1), 5), squeeze=False)
     show(axes[0, 0], scene.rainy, "rainy picture")
     axes[1, 0].hist(gates.numpy(), bins=12, color=BLUE)
-    axes[1, 0].set_title(f"gates of block {number + 1} of {len(maps)}")
+    axes[1, 0].set_title(f"gates, block {number + 1} of {len(maps)}")
     axes[1, 0].set_xlabel("gate")
     axes[1, 0].set_ylabel("maps")
     for row, (chosen, word) in enumerate(((order[:count], "top"), (order[-count:], "low"))):
@@ -206,7 +206,7 @@ def draw_features(model: SemiDRDNet, scene: Scene, path: Path, block: int | None
             title = f"{word}: map {channel}, gate {float(gates[channel]):.3f}"
             show(axes[row, column + 1], strength.numpy(), title, cmap="gray", vmin=0, vmax=limit)
     figure.suptitle("Feature maps that the gates weigh most (above) and least (below); |value|, each at its own scale")
-    figure.tight_layout()
+    figure.tight_layout(h_pad=2)
     save(figure, path)
 
 
