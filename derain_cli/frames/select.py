@@ -122,9 +122,9 @@ def _moved(other: _Luma, now: _Luma) -> _Luma:
 
     height, width = now.shape
     half = max(16, width // 2), max(16, height // 2)
-    small = [cv2.resize(each, half, interpolation=cv2.INTER_AREA).astype(np.uint8) for each in (now, other)]
-    flow = cv2.calcOpticalFlowFarneback(*small, None, 0.5, 4, 15, 3, 5, 1.1, 0)
-    flow = cv2.resize(flow, (width, height)) * np.array([width / half[0], height / half[1]], np.float32)
+    one, two = (cv2.resize(each, half, interpolation=cv2.INTER_AREA).astype(np.uint8) for each in (now, other))
+    coarse = cv2.calcOpticalFlowFarneback(one, two, np.zeros((*one.shape, 2), np.float32), 0.5, 4, 15, 3, 5, 1.1, 0)
+    flow = cv2.resize(coarse, (width, height)) * np.array([width / half[0], height / half[1]], np.float32)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     warped = cv2.remap(
         other, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -245,7 +245,7 @@ class _Shots:
         """The shot of the next frame."""
         import cv2
 
-        small = cv2.resize(luma, self._SIZE, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(luma, self._SIZE, interpolation=cv2.INTER_AREA), np.float32)
         if self._last is not None:
             change = float(np.abs(small - self._last).mean())
             usual = float(np.median(self._changes)) if self._changes else 0.0
@@ -345,7 +345,7 @@ _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
 
 def bits_apart(hashes: NDArray[np.uint8], one: NDArray[np.uint8]) -> NDArray[np.int64]:
     """In how many bits each of `hashes` (N, B) differs from `one` (B,): (N,)."""
-    return _BITS[hashes ^ one].sum(axis=1, dtype=np.int64)
+    return np.asarray(_BITS[hashes ^ one].sum(axis=1, dtype=np.int64))
 
 
 def near_duplicates(hashes: NDArray[np.uint8], distance: int) -> list[int | None]:
