@@ -436,7 +436,7 @@ class _Job:
 
         def read() -> Iterator[Frame]:
             for frame in reader.frames(first):
-                if until is not None and frame.seconds >= until:
+                if until is not None and frame.seconds > until - 1e-6:
                     return
                 if skip_to is None or frame.pts >= skip_to:
                     yield frame

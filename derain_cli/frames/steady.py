@@ -21,7 +21,7 @@ import numpy.typing as npt
 from derain_cli.config import Temporal
 from derain_cli.frames.images import Pixels, to_uint8
 
-__all__ = ["REACH", "is_cut", "median_of_three", "steadied"]
+__all__ = ["REACH", "consistent", "fetched", "flow_between", "is_cut", "median_of_three", "steadied"]
 
 REACH = 1
 """Frames on either side that have a say."""
@@ -111,16 +111,16 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
         return None
     if mode == "median":
         return _Step(first.pixels, second.pixels)
-    forward, backward = _flow(first.grey, second.grey), _flow(second.grey, first.grey)
+    forward, backward = flow_between(first.grey, second.grey), flow_between(second.grey, first.grey)
     # For a pixel of the second frame, `backward` says where it was in the first.
-    known_in_second = _consistent(backward, forward)
-    known_in_first = _consistent(forward, backward)
+    known_in_second = consistent(backward, forward)
+    known_in_first = consistent(forward, backward)
     if min(float(known_in_second.mean()), float(known_in_first.mean())) < _CUT_LOST:
         return None
     shape = first.pixels.shape
     return _Step(
-        _fetched(first.pixels, backward),
-        _fetched(second.pixels, forward),
+        fetched(first.pixels, backward),
+        fetched(second.pixels, forward),
         _grown(known_in_second, shape),
         _grown(known_in_first, shape),
     )
@@ -156,7 +156,7 @@ def _thumbnail(grey: Array) -> Array:
     return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA))
 
 
-def _flow(first: Array, second: Array) -> Array:
+def flow_between(first: Array, second: Array) -> Array:
     """(h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
     import cv2
 
@@ -166,7 +166,7 @@ def _flow(first: Array, second: Array) -> Array:
     return np.asarray(dis.calc(first, second, None), np.float32)
 
 
-def _consistent(there: Array, back: Array) -> Array:
+def consistent(there: Array, back: Array) -> Array:
     """(h, w) bool: whether a pixel that goes `there` comes `back` to where it was, up to a pixel or a little more."""
     import cv2
 
@@ -191,7 +191,7 @@ def _grown(known: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(firm, bool)
 
 
-def _fetched(picture: Pixels, flow: Array) -> Array:
+def fetched(picture: Pixels, flow: Array) -> Array:
     """`picture` as it looks from the frame whose `flow` leads into it."""
     import cv2
 

@@ -53,6 +53,8 @@ _CONTAINERS = frozenset(
 )
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 """FFmpeg's own decoders of these leave the alpha out."""
+_ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
+"""Where a declared duration is only worked out from the size of the file."""
 _WITHOUT_START = frozenset(["mpegts", "mpeg"])
 """Their clock starts anywhere: the first timestamp of the file is its zero."""
 
@@ -188,7 +190,8 @@ class Frame:
         pixels: (H, W, 3) RGB, upright; uint8 in 0..255, or uint16 in 0..65535 for more than 8 bits.
         pts: timestamp in ticks of `time_base`; strictly increasing within a clip.
         time_base: seconds per tick.
-        duration: ticks, 0 when unknown.
+        duration: ticks as the file says, 0 when it does not; of another frame, now and then, where the rate is
+            variable and frames are stored out of order.
         alpha: (H, W) of the same dtype, upright; None when the clip has none.
         seconds: time from the start of the clip.
     """
@@ -433,8 +436,9 @@ class ClipReader:
             if self.incomplete:
                 self.warnings.append(f"damaged: ended at {self._end:.1f} s")
             return
-        rate = self.info.rate
-        tolerance = max(0.2, 3 / float(rate) if rate else 0.0)
+        frame = 1 / float(self.info.rate) if self.info.rate else 0.04
+        # An index of samples is exact; other formats round, or count the sound in.
+        tolerance = 1.5 * frame if "mov" in self.info.container else max(0.2, 3 * frame)
         if self._end < declared - tolerance:
             self.incomplete = True
         if self.incomplete:
@@ -556,6 +560,8 @@ def _track(stream: Any) -> TrackInfo:
 
 def _declared_duration(container: Any, stream: Any) -> float | None:
     """Seconds of the video track, by the track itself, by Matroska's tag, or by the file if it holds nothing else."""
+    if _ESTIMATED & set(container.format.name.split(",")):
+        return None
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")
@@ -580,8 +586,11 @@ def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
         picture.colorspace = info.matrix_used
         if info.color_range:
             picture.color_range = info.color_range
-    # The scaler's quick way cuts fractions off: a whole level of brightness there and back.
-    exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    # The scaler's quick way cuts fractions off: a whole level of brightness there and back. Its exact way is for 8
+    # bits only: 16 come out in wrong colours (FFmpeg 8).
+    exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+    if not deep:
+        exact |= Interpolation.FULL_CHR_H_INT
     array = picture.to_ndarray(format=name, interpolation=exact, dst_color_range=_FULL_RANGE, threads=1)
     alpha = None
     if info.has_alpha:

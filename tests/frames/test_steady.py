@@ -1,0 +1,88 @@
+"""Steadying: flashes go, motion stays, cuts are kept apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from derain_cli.frames.steady import is_cut, median_of_three, steadied
+
+SMALL = arrays(np.uint8, (3, 4, 3))
+
+
+def scene(shift: float = 0, seed: int = 0, size: int = 96) -> NDArray[np.uint8]:
+    """A textured picture that has moved to the left by `shift` pixels."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size]
+    made = np.zeros((size, size))
+    for _ in range(12):
+        made += np.sin(rows * rng.uniform(0.03, 0.3) + (columns + shift) * rng.uniform(0.03, 0.3) + rng.uniform(0, 6))
+    return np.asarray(np.clip(128 + 14 * made[:, :, None], 0, 255).repeat(3, axis=2), np.uint8)
+
+
+def run(frames: list[Any], mode: Any) -> list[Any]:
+    return [pixels for _, pixels in steadied(list(enumerate(frames)), mode)]
+
+
+@settings(max_examples=25)
+@given(SMALL, SMALL, SMALL)
+def test_the_median_is_numpys(a: Any, b: Any, c: Any) -> None:
+    assert np.array_equal(median_of_three(a, b, c), np.median(np.stack([a, b, c]), axis=0).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["off", "median", "flow"])
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_as_many_frames_come_out_in_the_same_order(mode: Any, count: int) -> None:
+    out = list(steadied([(n, scene(n)) for n in range(count)], mode))
+    assert [tag for tag, _ in out] == list(range(count))
+
+
+@pytest.mark.parametrize("mode", ["median", "flow"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_flash_in_one_frame_goes(mode: Any, dtype: Any) -> None:
+    scale = 257 if dtype == np.uint16 else 1
+    still = scene().astype(dtype) * scale
+    flash = still.copy()
+    flash[30:60, 40:43] = 255 * scale
+    middle = run([still, flash, still], mode)[1]
+    assert middle.dtype == dtype
+    assert np.abs(middle.astype(int) - still).mean() < 0.4 * np.abs(flash.astype(int) - still).mean()
+
+
+@pytest.mark.parametrize("mode", ["off", "median", "flow"])
+def test_what_does_not_change_stays_bit_for_bit(mode: Any) -> None:
+    assert all(np.array_equal(frame, scene()) for frame in run([scene()] * 4, mode))
+
+
+def test_flow_keeps_what_moves_and_the_plain_median_does_not() -> None:
+    frames = [scene(3.0 * n) for n in range(3)]
+    inner = (slice(8, -8), slice(8, -8))
+    error = {m: np.abs(run(frames, m)[1].astype(float) - frames[1])[inner].mean() for m in ("median", "flow")}
+    assert error["flow"] < 2.0
+    assert error["flow"] < 0.5 * error["median"]
+
+
+def test_frames_beside_a_cut_are_left_alone() -> None:
+    dark, bright = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    dark[:, :32], bright[:, 32:] = 200, 200
+    assert is_cut(dark[:, :, 0], bright[:, :, 0]) and not is_cut(dark[:, :, 0], dark[:, :, 0])
+    out = run([dark, dark, bright, bright], "flow")
+    assert [np.array_equal(a, b) for a, b in zip(out, [dark, dark, bright, bright], strict=True)] == [True] * 4
+
+
+def test_a_result_hangs_on_the_frames_next_to_it_alone() -> None:
+    frames = [scene(1.5 * n, size=64) for n in range(6)]
+    whole = run(frames, "flow")
+    part = run(frames[2:], "flow")
+    assert all(np.array_equal(a, b) for a, b in zip(whole[3:], part[1:], strict=True))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 9), (17, 1500)])
+def test_any_size(size: tuple[int, int]) -> None:
+    frames = [np.full((*size, 3), level, np.uint8) for level in (10, 14, 12)]
+    assert run(frames, "flow")[1].shape == (*size, 3)

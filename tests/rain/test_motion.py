@@ -1,0 +1,59 @@
+"""Rain on clips: repeatable, moving streaks, a slow veil."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from derain_cli.errors import UsageError
+from derain_cli.rain import MovingRain, Shower
+
+GREY = np.full((96, 120, 3), 0.3, np.float32)
+
+
+def test_a_frame_is_the_same_bits_whichever_frames_came_before() -> None:
+    rain = MovingRain(96, 120, seed=3)
+    for index in range(4):
+        rain.frame(GREY, index)
+    again = MovingRain(96, 120, seed=3).frame(GREY, 4)
+    assert np.array_equal(rain.frame(GREY, 4).rainy, again.rainy)
+    assert not np.array_equal(again.rainy, MovingRain(96, 120, seed=4).frame(GREY, 4).rainy)
+
+
+def test_values_are_in_range_and_the_picture_is_not_changed() -> None:
+    sample = MovingRain(96, 120, seed=0).frame(GREY, 0)
+    for made in (sample.rainy, sample.clean):
+        assert made.dtype == np.float32 and made.shape == GREY.shape
+        assert made.min() >= 0 and made.max() <= 1
+    assert sample.layer.shape == (96, 120)
+    assert (np.float32(0.3) == GREY).all()
+
+
+def test_streaks_change_from_frame_to_frame_and_the_rest_hardly_does() -> None:
+    rain = MovingRain(96, 120, seed=1, shower=Shower(noise=0.001))
+    a, b = rain.frame(GREY, 10), rain.frame(GREY, 11)
+    assert np.abs(a.clean - b.clean).mean() < 0.01
+    assert np.abs(a.layer - b.layer).mean() > 0.3 * a.layer.mean()
+
+
+def test_fine_streaks_fall_along_the_wind() -> None:
+    """The layer of a frame, moved down by what the fine streaks fall, is like the next one's."""
+    rain = MovingRain(96, 120, seed=2, shower=Shower(tilt=0.0, amount=0.3))
+    far, step = rain._moving[0]
+    rain._moving, rain._near = [(far, step)], None
+    before, after = rain.frame(GREY, 5).layer, rain.frame(GREY, 6).layer
+    down = round(6 * step) - round(5 * step)
+    moved = np.corrcoef(before[:-down].ravel(), after[down:].ravel())[0, 1]
+    assert moved > 0.98
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.5
+
+
+def test_more_rain_is_more_rain() -> None:
+    little, much = (MovingRain(96, 120, seed=5, shower=Shower(amount=a)).frame(GREY, 0) for a in (0.1, 2.0))
+    assert much.layer.mean() > little.layer.mean()
+
+
+@pytest.mark.parametrize("wrong", [GREY[:5], GREY.astype(np.float64)])
+def test_other_frames_are_refused(wrong: np.ndarray) -> None:  # type: ignore[type-arg]
+    with pytest.raises(UsageError):
+        MovingRain(96, 120, seed=0).frame(wrong, 0)

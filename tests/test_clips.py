@@ -1,0 +1,437 @@
+"""Clips through a restorer: what stays as it was, resuming, stopping, faults."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import derain_cli.clips as clips
+from derain_cli.clips import ClipOutcome, Engine, ahead, forget_work, restore_clips, work_folder
+from derain_cli.config import VideoOptions
+from derain_cli.errors import DestinationError, InputError, ResourceError
+from derain_cli.frames.video import open_clip
+from derain_cli.worklist import Item
+from tests.clips import packets_of, times_of, write_clip, write_without_duration
+
+IDENTITY = Engine(lambda pixels: pixels, "identity")
+QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
+QUICK = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
+
+
+def restore(source: Path, target: Path, engine: Engine = IDENTITY, **options: Any) -> ClipOutcome:
+    """One clip in this process; without steadying, in segments of five frames."""
+    told: list[ClipOutcome] = []
+    wanted = VideoOptions(**(QUICK | options))
+    restore_clips([Item(str(source), str(target))], engine, wanted, report=told.append)
+    return told[0]
+
+
+def good(outcome: ClipOutcome) -> ClipOutcome:
+    if outcome.error is not None:
+        raise outcome.error
+    assert not outcome.stopped and not outcome.incomplete
+    return outcome
+
+
+def mean_difference(a: Path, b: Path) -> float:
+    """Of all frames of two clips, levels of 255; as many in both."""
+    gaps = []
+    with open_clip(a) as one, open_clip(b) as other:
+        for first, second in zip(one, other, strict=True):
+            scale = 255 / np.iinfo(first.pixels.dtype).max
+            gaps.append(np.abs(first.pixels.astype(float) - second.pixels).mean() * scale)
+    return float(np.mean(gaps))
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(".derain")]
+
+
+# --- what stays -----------------------------------------------------------------------------------------------------
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "constant rate": ("mp4", {}),
+    "variable rate": ("mp4", {"pts": [0, 512, 1100, 1300, 3000, 3100, 3333, 9000], "options": {"bf": "0"}}),
+    "variable rate, out of order": ("mov", {"pts": [0, 512, 1100, 1300, 3000, 3100, 3333, 3900]}),
+    "a late start": ("mp4", {"pts": [7000 + 512 * n for n in range(12)]}),
+    "turned": ("mp4", {"rotation": 90}),
+    "turned, matroska": ("mkv", {"rotation": 180, "time_base": Fraction(1, 1000)}),
+    "pixels not square": ("mp4", {"pixel_aspect": Fraction(4, 3)}),
+    "full range": ("mp4", {"colours": (2, 1, 13, 1)}),
+    "4:4:4": ("mov", {"pix_fmt": "yuv444p"}),
+    "ten bits": ("mp4", {"pix_fmt": "yuv420p10le"}),
+    "odd size": ("webm", {"codec": "libvpx-vp9", "width": 49, "height": 33, "options": QUICK_VP9}),
+    "one frame": ("mp4", {"frames": 1}),
+    "an old codec": ("mkv", {"codec": "mpeg4", "options": {"qscale": "2"}, "time_base": Fraction(1, 1000)}),
+    "29.97 frames": ("mp4", {"rate": Fraction(30000, 1001), "time_base": Fraction(1, 30000)}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_times_and_what_the_picture_is_stay(tmp_path: Path, kind: str) -> None:
+    suffix, changes = KINDS[kind]
+    source, target = write_clip(tmp_path / f"a.{suffix}", **changes), tmp_path / f"b.{suffix}"
+    before = source.read_bytes()
+    preset = "8" if suffix == "webm" else "ultrafast"
+    outcome = good(restore(source, target, crf=8, preset=preset))
+    assert source.read_bytes() == before
+    assert times_of(target) == times_of(source)
+    assert outcome.frames == len(times_of(source))
+    with open_clip(source) as a, open_clip(target) as b:
+        was, now = a.info, b.info
+    for name in (
+        *("width", "height", "rotation", "matrix", "pixel_aspect", "bit_depth", "pix_fmt"),
+        *("color_range", "color_primaries", "color_trc", "colorspace"),
+    ):
+        if not (kind == "an old codec" and name == "pixel_aspect"):  # the codec says 1:1 where nothing was said
+            assert getattr(was, name) == getattr(now, name), name
+    assert was.duration is not None and now.duration is not None
+    if "out of order" not in kind:  # its declared duration is wrong
+        assert now.duration == pytest.approx(was.duration, abs=0.5 / float(was.rate or 25))
+    assert mean_difference(source, target) < 4
+    assert leftovers(tmp_path) == []
+
+
+def test_high_dynamic_range_stays(tmp_path: Path) -> None:
+    params = "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    options = {"preset": "ultrafast", "crf": "10", "x265-params": f"{params}:max-cll=1000,400"}
+    source = write_clip(
+        tmp_path / "a.mp4", codec="libx265", pix_fmt="yuv420p10le", options=options, colours=(1, 9, 16, 9), width=64
+    )
+    good(restore(source, tmp_path / "b.mp4"))
+    with open_clip(source) as a, open_clip(tmp_path / "b.mp4") as b:
+        was, now = a.info, b.info
+    for name in ("codec", "pix_fmt", "color_primaries", "color_trc", "colorspace", "content_light"):
+        assert getattr(was, name) == getattr(now, name), name
+    assert now.mastering_display is not None
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_sound_subtitles_chapters_and_tags_stay(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(
+        tmp_path / f"a.{suffix}",
+        frames=30,
+        audio=["aac", "aac"],
+        subtitles=["subrip"] if suffix == "mkv" else [],
+        chapters=[(0, 0.5, "one"), (0.5, 1.2, "two")],
+        tags={"title": "a walk"},
+        time_base=Fraction(1, 1000) if suffix == "mkv" else Fraction(1, 12800),
+    )
+    target = tmp_path / f"b.{suffix}"
+    good(restore(source, target))
+    with av.open(str(source)) as a, av.open(str(target)) as b:
+        assert [s.type for s in a.streams] == [s.type for s in b.streams]
+        assert [s.language for s in a.streams][1:] == [s.language for s in b.streams][1:]
+        assert [s.disposition for s in a.streams] == [s.disposition for s in b.streams]
+        assert b.metadata["title"] == "a walk"
+        titles = [(c["metadata"]["title"], c["start"] * c["time_base"]) for c in b.chapters()]
+        assert titles == [("one", 0), ("two", Fraction(1, 2))]
+        count = len(a.streams)
+    for index in range(1, count):
+        assert packets_of(source, index) == packets_of(target, index)
+    assert times_of(source) == times_of(target)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "changes"),
+    [
+        ("webm", {"codec": "libvpx-vp9", "pix_fmt": "yuva420p", "options": QUICK_VP9 | {"auto-alt-ref": "0"}}),
+        ("mov", {"codec": "prores_ks", "pix_fmt": "yuva444p10le", "options": {"profile": "4444"}}),
+    ],
+)
+def test_alpha_stays(tmp_path: Path, suffix: str, changes: dict[str, Any]) -> None:
+    source, target = write_clip(tmp_path / f"a.{suffix}", **changes), tmp_path / f"b.{suffix}"
+    good(restore(source, target, preset="8", crf=8))
+    with open_clip(source) as a, open_clip(target) as b:
+        for first, second in zip(a, b, strict=True):
+            assert first.alpha is not None and second.alpha is not None
+            scale = 255 / np.iinfo(first.alpha.dtype).max
+            assert np.abs(first.alpha.astype(float) - second.alpha).mean() * scale < 3
+
+
+def test_alpha_that_cannot_be_held_is_named(tmp_path: Path) -> None:
+    options = QUICK_VP9 | {"auto-alt-ref": "0"}
+    source = write_clip(tmp_path / "a.webm", codec="libvpx-vp9", pix_fmt="yuva420p", options=options)
+    assert any("transparency" in note for note in good(restore(source, tmp_path / "b.mp4", codec="h264")).notes)
+
+
+def test_an_odd_size_stays_in_h264_too(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.webm", codec="libvpx-vp9", width=49, height=33, options=QUICK_VP9)
+    outcome = good(restore(source, tmp_path / "b.mp4", codec="h264"))
+    with open_clip(tmp_path / "b.mp4") as reader:
+        assert (reader.info.width, reader.info.height) == (49, 33)
+    assert any("odd size" in note for note in outcome.notes)
+
+
+def test_a_track_the_format_cannot_hold_is_named(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", subtitles=["subrip"])
+    assert any("subtitle track" in note for note in good(restore(source, tmp_path / "b.mp4")).notes)
+
+
+def test_the_engine_sees_upright_pictures_and_its_result_is_written(tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def darker(pixels: Any) -> Any:
+        seen.append(pixels.shape)
+        return pixels // 2
+
+    source = write_clip(tmp_path / "a.mp4", rotation=90)
+    good(restore(source, tmp_path / "b.mp4", Engine(darker, "darker"), crf=5))
+    assert set(seen) == {(48, 32, 3)}
+    with open_clip(source) as a, open_clip(tmp_path / "b.mp4") as b:
+        for first, second in zip(a, b, strict=True):
+            assert np.abs(first.pixels / 2 - second.pixels).mean() < 4
+
+
+@pytest.mark.parametrize("codec", ["hevc", "av1", "vp9", "ffv1"])
+def test_other_codecs(tmp_path: Path, codec: Any) -> None:
+    source = write_clip(tmp_path / "a.mkv", width=64, height=64, time_base=Fraction(1, 1000))
+    preset = {"hevc": "ultrafast", "av1": "12", "vp9": "8"}.get(codec)
+    good(restore(source, tmp_path / "b.mkv", codec=codec, preset=preset))
+    assert times_of(source) == times_of(tmp_path / "b.mkv")
+    with open_clip(tmp_path / "b.mkv") as reader:
+        assert reader.info.codec == codec
+
+
+# --- a part, a preview ----------------------------------------------------------------------------------------------
+
+
+def test_a_part_begins_at_zero_with_its_own_sound(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=50, audio=["aac"])
+    outcome = good(restore(source, tmp_path / "b.mp4", start=0.4, end=1.2))
+    assert times_of(tmp_path / "b.mp4") == [Fraction(n, 25) for n in range(20)]
+    assert outcome.duration == pytest.approx(0.8)
+    sound = packets_of(tmp_path / "b.mp4", 1)
+    assert 0 <= float(sound[0][0]) < 0.03 and float(sound[-1][0]) < 0.8
+    whole = {content: time for time, content in packets_of(source, 1)}
+    assert all(abs(float(whole[content] - time) - 0.4) < 1e-3 for time, content in sound)
+
+
+def test_a_part_beyond_the_end_is_an_error(tmp_path: Path) -> None:
+    outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", start=5.0)
+    assert isinstance(outcome.error, InputError)
+    assert not (tmp_path / "b.mp4").exists() and leftovers(tmp_path) == []
+
+
+def test_a_preview_shows_before_and_after_upright(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=50, rotation=90, pixel_aspect=Fraction(2, 1))
+    good(restore(source, tmp_path / "p.mp4", Engine(lambda p: p // 4, "dark"), start=0.2, preview=0.4))
+    with open_clip(tmp_path / "p.mp4") as reader:
+        frames = list(reader)
+        info = reader.info
+    assert (info.width, info.height, info.rotation, info.pixel_aspect) == (68, 48, 0, Fraction(1, 2))
+    assert len(frames) == 10
+    assert frames[0].pixels[:, :32].mean() > 2 * frames[0].pixels[:, 36:].mean()
+
+
+# --- going on, stopping ---------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def failing_after(count: int) -> tuple[Engine, list[int]]:
+    """An engine that breaks down after so many frames, and the number it has done."""
+    done = [0]
+
+    def run(pixels: Any) -> Any:
+        if done[0] == count:
+            raise RuntimeError("broke down")
+        done[0] += 1
+        return 255 - pixels
+
+    return Engine(run, "inverse"), done
+
+
+@pytest.mark.parametrize("temporal", ["off", "median", "flow"])
+@pytest.mark.parametrize("changes", [{"audio": ["aac"]}, {"pts": [100 + 512 * n + 7 * (n % 3) for n in range(33)]}])
+def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: Any, changes: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", **({"frames": 33} | changes))
+    whole, target = tmp_path / "whole.mp4", tmp_path / "b.mp4"
+    engine, _ = failing_after(-1)
+    good(restore(source, whole, engine, temporal=temporal))
+    broken, _ = failing_after(19)
+    assert restore(source, target, broken, temporal=temporal).error is not None
+    assert not target.exists()
+    rest, done = failing_after(-1)
+    outcome = good(restore(source, target, rest, temporal=temporal))
+    assert outcome.resumed == 15
+    assert done[0] == 33 - 15 + 1  # one frame before for steadiness
+    assert target.read_bytes() == whole.read_bytes()
+    assert leftovers(tmp_path) == []
+
+
+def test_another_job_does_not_take_the_segments(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=20)
+    broken, _ = failing_after(12)
+    restore(source, tmp_path / "b.mp4", broken)
+    outcome = good(restore(source, tmp_path / "b.mp4", crf=30))
+    assert outcome.resumed == 0
+
+
+def test_a_segment_that_was_damaged_meanwhile_is_made_again(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=20)
+    broken, _ = failing_after(12)
+    restore(source, tmp_path / "b.mp4", broken)
+    second = work_folder(tmp_path / "b.mp4") / "000001.mkv"
+    second.write_bytes(second.read_bytes()[:-10])
+    engine, _ = failing_after(-1)
+    assert good(restore(source, tmp_path / "b.mp4", engine)).resumed == 5
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_stopping_leaves_no_final_file_and_the_job_goes_on(tmp_path: Path, keep: bool) -> None:
+    source, target = write_clip(tmp_path / "a.mp4", frames=40, audio=["aac"]), tmp_path / "b.mp4"
+    told: list[ClipOutcome] = []
+
+    def slow(pixels: Any) -> Any:
+        time.sleep(0.01)
+        return pixels
+
+    def stop(index: int, pace: clips.Pace) -> None:
+        if pace.done >= 12:
+            raise KeyboardInterrupt
+
+    wanted = VideoOptions(**(QUICK | {"keep_partial": keep}))
+    items = [Item(str(source), str(target)), Item(str(source), str(tmp_path / "c.mp4"))]
+    with pytest.raises(KeyboardInterrupt):
+        restore_clips(items, Engine(slow, "slow"), wanted, report=told.append, progress=stop)
+    assert [o.stopped for o in told] == [True]
+    assert not target.exists()
+    part = tmp_path / "b_partial.mp4"
+    assert part.exists() == keep
+    if keep:
+        times = times_of(part)
+        assert times == times_of(source)[: len(times)] and len(times) >= 12
+    assert good(restore(source, target, Engine(slow, "slow"))).resumed >= 10
+    assert times_of(target) == times_of(source)
+
+
+def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    folder = work_folder(target)
+    folder.mkdir()
+    with clips._lock(folder, target):
+        assert isinstance(restore(source, target).error, DestinationError)
+
+
+def test_work_of_an_output_that_is_there_is_forgotten(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=20)
+    broken, _ = failing_after(12)
+    restore(source, tmp_path / "b.mp4", broken)
+    assert leftovers(tmp_path)
+    forget_work(tmp_path / "b.mp4")
+    assert leftovers(tmp_path) == []
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_clip_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    outcome = restore(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert outcome.unusable and isinstance(outcome.error, InputError)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_half_a_clip_gives_what_there_is_and_says_so(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", frames=50, options={"preset": "ultrafast", "g": "10"}, audio=["aac"])
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    outcome = restore(source, tmp_path / "b.mkv")
+    assert outcome.error is None and outcome.incomplete
+    assert any(note.startswith("ended at") for note in outcome.notes)
+    assert len(times_of(tmp_path / "b.mkv")) == outcome.frames > 0
+
+
+def test_without_a_declared_duration_all_is_written(tmp_path: Path) -> None:
+    source = write_without_duration(tmp_path / "a.mkv")
+    assert good(restore(source, tmp_path / "b.mkv")).frames == 12
+
+
+def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(clips.shutil, "disk_usage", lambda path: usage)
+    engine, done = failing_after(-1)
+    outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", engine)
+    assert isinstance(outcome.error, ResourceError) and outcome.fatal
+    assert done[0] == 0 and leftovers(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(clips.SegmentWriter, "close", full)
+    told: list[ClipOutcome] = []
+    source = write_clip(tmp_path / "a.mp4")
+    items = [Item(str(source), str(tmp_path / name)) for name in ("b.mp4", "c.mp4")]
+    restore_clips(items, IDENTITY, VideoOptions(**QUICK), report=told.append)
+    assert len(told) == 1 and told[0].fatal and isinstance(told[0].error, ResourceError)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_output_that_is_there_stays(tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    target.write_bytes(b"mine")
+    assert isinstance(restore(source, target).error, DestinationError)
+    assert target.read_bytes() == b"mine"
+
+
+# --- the chain ------------------------------------------------------------------------------------------------------
+
+
+def test_items_made_ahead_are_the_same_and_few(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def count() -> Iterator[int]:
+        for number in range(50):
+            made.append(number)
+            yield number
+
+    stream = ahead(count(), depth=2)
+    first = next(stream)
+    time.sleep(0.05)
+    assert first == 0 and len(made) <= 5
+    assert list(stream) == list(range(1, 50))
+
+
+def test_an_error_of_the_maker_comes_out_and_closing_ends_the_thread() -> None:
+    def bad() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more")
+
+    stream = ahead(bad())
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(stream)
+
+    before = threading.active_count()
+    endless = ahead(iter(int, 1))
+    next(endless)
+    close: Callable[[], None] = endless.close  # type: ignore[attr-defined]
+    close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    short = write_clip(tmp_path / "a.mp4", frames=300, width=320, height=240)
+    long = write_clip(tmp_path / "b.mp4", frames=3000, width=320, height=240)
+    good(restore(short, tmp_path / "c.mp4", segment=50))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    good(restore(long, tmp_path / "d.mp4", segment=50))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
