@@ -403,8 +403,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draw(asked: argparse.Namespace) -> None:
-    asked.out.mkdir(parents=True, exist_ok=True)
     model = network(load_weights(find_weights(asked.model)))
+    asked.out.mkdir(parents=True, exist_ok=True)
     if "features" in asked.only:
         block = None if asked.block is None else asked.block - 1
         draw_features(model, scenes(asked.pairs, 1)[0], asked.out / "features.png", block)

@@ -50,8 +50,9 @@ def test_features_and_detail_of_the_user_s_pairs(tmp_path, network, pair_folder,
         drawn = read_rgb(tmp_path / "out" / f"{name}.png")
         assert min(drawn.shape[:2]) > 200 and drawn.std() > 5
     assert figures.main([*argv, "--only", "features", "--block", "9"]) == 2
-    assert figures.main(["--model", str(tmp_path / "gone.safetensors")]) == 5
+    assert figures.main([str(tmp_path / "new"), "--model", str(tmp_path / "gone.safetensors")]) == 5
     assert "gone" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_clouds_of_the_user_s_photos(tmp_path, network, picture, vgg_file, capsys):

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from derain_cli import checkpoint
 from derain_cli.checkpoint import latest_checkpoint, load_weights, save_weights
@@ -30,6 +31,9 @@ from derain_cli.errors import (
 )
 from derain_cli.evaluation import evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.model import attach_drn
+from derain_cli.model.attach import DerainedOnly
+from derain_cli.peers import as_peer
 from derain_cli.restorer import Restorer
 from derain_cli.training import run
 from derain_cli.training.run import RunPlan, SilentListener, _hold_back, _prepare, train
@@ -732,3 +736,44 @@ def test_what_is_missing_is_told_before_anything_is_made(semi, tmp_path, picture
         train(dataclasses.replace(semi, **bad))
     assert {"vgg": "gone.safetensors", "empty": "no photos found", "small": "tiny.png"}[fault] in str(caught.value)
     assert not semi.out.exists()
+
+
+# --- networks of others -----------------------------------------------------------------------------------------
+
+
+def attached(seed=0):
+    """Nobody's network with a detail repair network beside it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return attach_drn(nn.Conv2d(3, 3, 3, padding=1), TINY, gives="rain")
+
+
+def test_a_ready_made_network_is_trained_kept_and_resumed_to_the_same_bits(plan, tmp_path, data):
+    whole = dataclasses.replace(plan, out=tmp_path / "whole")
+    result = train(whole, model=attached())
+    assert result.finished and result.weights == whole.out / "best.safetensors"
+    train(plan, Recorder(interrupt_at=4), attached())
+    listener = Recorder()
+    assert train(resumed(plan), listener, attached(seed=1)).finished
+    assert listener.begun == [4], "all of it is in the checkpoint"
+    for name in ("best", "last"):
+        kept = (out / f"{name}.safetensors" for out in (whole.out, plan.out))
+        one, other = (safetensors.torch.load_file(path) for path in kept)
+        assert [k for k in one if not torch.equal(one[k], other[k])] == []
+    model = attached(seed=2)
+    model.load_state_dict(safetensors.torch.load_file(plan.out / "last.safetensors"))
+    held = _hold_back(find_pairs(data).groups)[1]
+    found = evaluate(as_peer(DerainedOnly(model), torch.device("cpu")), held)
+    assert found.mean_psnr() == pytest.approx(log(plan.out)[-1]["mean_psnr_rgb"], abs=1e-6)
+
+
+def test_a_ready_made_network_does_not_take_weights_or_another_s_checkpoint(plan, tmp_path, network):
+    save_weights(tmp_path / "w.safetensors", network(TINY), checkpoint.Card())
+    with pytest.raises(UsageError, match="ready-made"):
+        train(dataclasses.replace(plan, start=str(tmp_path / "w.safetensors")), model=attached())
+    assert not plan.out.exists()
+    train(plan, Recorder(interrupt_at=2))
+    before = tree(plan.out)
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(resumed(plan), model=attached())
+    assert tree(plan.out) == before
