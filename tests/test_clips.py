@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -435,3 +437,35 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     good(restore(long, tmp_path / "d.mp4", segment=50))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+
+
+_KILLED = """
+import sys, time
+from derain_cli.clips import Engine, restore_clips
+from derain_cli.config import VideoOptions
+from derain_cli.worklist import Item
+
+def slow(pixels):
+    time.sleep(0.02)
+    return 255 - pixels
+
+options = VideoOptions(temporal="flow", segment=5, preset="ultrafast")
+restore_clips([Item(sys.argv[1], sys.argv[2])], Engine(slow, "inverse"), options, report=print)
+"""
+
+
+def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "a.mp4", frames=60, audio=["aac"]), tmp_path / "b.mp4"
+    engine, _ = failing_after(-1)
+    good(restore(source, tmp_path / "whole.mp4", engine, temporal="flow"))
+    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(source), str(target)])
+    kept = work_folder(target) / "000002.json"
+    end = time.monotonic() + 120
+    while not kept.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert kept.exists() and not target.exists()
+    assert good(restore(source, target, engine, temporal="flow")).resumed >= 15
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert leftovers(tmp_path) == []

@@ -34,6 +34,11 @@ there is a cut between them."""
 _CUT_LOST = 0.35
 """Share of pixels whose motion can be followed both ways, below which there is a cut too."""
 
+_AGREE = 8.0
+"""Levels of 255 that the neighbours may differ by, as they lie, to count as standing still."""
+_PREFER = 1.0
+"""Levels by which they may differ more as they lie than after their motion, and still count."""
+
 Array = npt.NDArray[Any]
 
 
@@ -64,7 +69,8 @@ def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tupl
     Args:
         items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
         mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still;
-            `flow` follows the motion first, and leaves a pixel alone where it cannot be followed there and back.
+            `flow` follows the motion first, takes neighbours as they lie only where they agree with each other, and
+            leaves a pixel alone where its motion cannot be followed there and back.
 
     Yields:
         The same pairs with other pictures; the first and the last frame of a scene are left as they are.
@@ -94,15 +100,20 @@ class _Held(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """From one frame to the next: the earlier picture as the later one sees it, and the other way round.
+    """From one frame to the next: both pictures; with motion, also the earlier one as the later one sees it, the other
+    way round, and where each can be trusted, (H, W) bool."""
 
-    Each comes with where it can be trusted, (H, W) bool; None is everywhere.
-    """
+    first: Pixels
+    second: Pixels
+    moved: _Moved | None = None
 
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
     earlier: Array
     later: Array
-    earlier_known: Array | None = None
-    later_known: Array | None = None
+    earlier_known: Array
+    later_known: Array
 
 
 def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None:
@@ -118,23 +129,38 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
     if min(float(known_in_second.mean()), float(known_in_first.mean())) < _CUT_LOST:
         return None
     shape = first.pixels.shape
-    return _Step(
+    moved = _Moved(
         fetched(first.pixels, backward),
         fetched(second.pixels, forward),
         _grown(known_in_second, shape),
         _grown(known_in_first, shape),
     )
+    return _Step(first.pixels, second.pixels, moved)
 
 
 def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixels:
     """The steadied picture of `held`."""
     if before is None or after is None:
         return held.pixels
-    middle = median_of_three(before.earlier, held.pixels, after.later)
-    if before.earlier_known is not None and after.later_known is not None:
-        known = before.earlier_known & after.later_known
-        middle = np.where(known[:, :, None], middle, held.pixels)
-    return middle
+    lying = median_of_three(before.first, held.pixels, after.second)
+    if before.moved is None or after.moved is None:
+        return lying
+    earlier, later = before.moved.earlier, after.moved.later
+    known = before.moved.earlier_known & after.moved.later_known
+    # What is left of the rain has a motion of its own, which the flow follows or loses. Where the neighbours agree with
+    # each other as they lie, nothing moved there but rain.
+    level = 257 if held.pixels.dtype == np.uint16 else 1
+    apart = _gap(before.first, after.second)
+    still = (apart <= _AGREE * level) & (~known | (apart <= _gap(earlier, later) + _PREFER * level))
+    followed = np.where(known[:, :, None], median_of_three(earlier, held.pixels, later), held.pixels)
+    return np.where(still[:, :, None], lying, followed)
+
+
+def _gap(a: Array, b: Array) -> Array:
+    """How far two pictures differ around each pixel, (H, W), of their dtype: the channel that differs most."""
+    import cv2
+
+    return np.asarray(cv2.blur(cv2.absdiff(a, b), (5, 5)).max(axis=2), np.float32)
 
 
 def _grey(pixels: Pixels) -> Array:

@@ -1,0 +1,165 @@
+"""`derain video`: outputs, exit codes, messages, records."""
+
+from __future__ import annotations
+
+import os
+import signal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derain_cli.cli.video import seconds_from
+from derain_cli.errors import UsageError
+from derain_cli.frames.video import open_clip
+from derain_cli.restorer import Restorer
+from tests.cli.conftest import Derain, snapshot
+from tests.clips import times_of, write_clip, write_sound
+
+FAST = ("--preset", "ultrafast", "--temporal", "off")
+
+
+@pytest.mark.parametrize("temporal", ["off", "flow"])
+def test_the_result_lies_beside_the_clip_with_the_same_frames(derain: Derain, temporal: str) -> None:
+    source = write_clip("walk.mp4", audio=["aac"])
+    before = source.read_bytes()
+    ended = derain("video", "walk.mp4", "--temporal", temporal, "--crf", "5", "--json")
+    assert ended.code == 0
+    assert source.read_bytes() == before
+    assert times_of("walk_derained.mp4") == times_of("walk.mp4")
+    assert sorted(p.name for p in Path().iterdir()) == ["walk.mp4", "walk_derained.mp4"]
+    record, summary = ended.records
+    assert (record["status"], record["frames"], record["codec"]) == ("ok", 12, "h264")
+    assert (summary["ok"], summary["code"], summary["device"]) == (1, 0, "cpu")
+    with open_clip("walk.mp4") as a, open_clip("walk_derained.mp4") as b:  # the network of these tests changes nothing
+        for first, second in zip(a, b, strict=True):
+            assert np.abs(first.pixels.astype(float) - second.pixels).mean() < 4
+
+
+def test_folders_are_mirrored_and_a_second_run_does_nothing(derain: Derain) -> None:
+    Path("in/sub").mkdir(parents=True)
+    write_clip("in/a.mp4", frames=2)
+    write_clip("in/sub/b.mkv", frames=2, time_base=Fraction(1, 1000))
+    Path("in/notes.txt").write_text("no clip", encoding="ascii")
+    assert derain("video", "in", "-r", "-o", "out", *FAST).code == 0
+    made = snapshot("out")
+    assert sorted(made) == ["out/a.mp4", "out/sub/b.mkv"]
+    again = derain("video", "in", "-r", "-o", "out", *FAST)
+    assert again.code == 0
+    assert "2 skipped" in again.err
+    assert snapshot("out") == made
+
+
+def test_a_preview_and_a_part_have_names_and_lengths_of_their_own(derain: Derain) -> None:
+    write_clip("a.mp4", frames=30)
+    assert derain("video", "a.mp4", "--preview", "0.2", "--start", "0:00.4", *FAST).code == 0
+    assert len(times_of("a_preview.mp4")) == 5
+    assert derain("video", "a.mp4", "-o", "b.mov", "--start", "0.4", "--end", "0.6", *FAST).code == 0
+    assert len(times_of("b.mov")) == 5
+
+
+@pytest.mark.parametrize("make", ["empty", "junk", "folder", "text", "sound"])
+def test_what_is_no_clip_ends_with_4_and_no_output(derain: Derain, make: str) -> None:
+    if make == "sound":
+        write_sound("a.m4a")
+        Path("a.m4a").rename("a.mp4")
+    elif make == "folder":
+        Path("a.mp4").mkdir()
+    else:
+        Path("a.mp4").write_bytes({"empty": b"", "junk": bytes(range(256)) * 20, "text": b"hello\n" * 99}[make])
+    ended = derain("video", "a.mp4")
+    assert ended.code == 4
+    assert len(ended.errors) == 1
+    assert not Path("a_derained.mp4").exists()
+
+
+def test_a_bad_clip_among_good_ones_ends_with_3(derain: Derain) -> None:
+    write_clip("good.mp4", frames=3)
+    Path("bad.mp4").write_bytes(b"junk" * 99)
+    ended = derain("video", "bad.mp4", "good.mp4", "-o", "out", "--json", *FAST)
+    assert ended.code == 3
+    assert [r["status"] for r in ended.records[:-1]] == ["failed", "ok"]
+    assert Path("out/good.mp4").exists()
+
+
+def test_a_clip_that_is_cut_off_ends_with_3_and_what_there_is(derain: Derain) -> None:
+    path = write_clip("a.mkv", frames=50, options={"preset": "ultrafast", "g": "10"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    ended = derain("video", "a.mkv", *FAST)
+    assert ended.code == 3
+    assert "ended at 0." in ended.err and "of 2.0 s" in ended.err
+    assert len(times_of("a_derained.mkv")) > 0
+
+
+def test_a_signal_ends_with_130_keeps_a_part_and_the_command_goes_on(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip("a.mp4", frames=12)
+    whole, seen = Restorer.__call__, [0]
+
+    def interrupted(self: Restorer, image: Any, progress: Any = None) -> Any:
+        seen[0] += 1
+        if seen[0] == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, image, progress)
+
+    monkeypatch.setattr(Restorer, "__call__", interrupted)
+    ended = derain("video", "a.mp4", "--keep-partial", *FAST)
+    assert ended.code == 130
+    assert not Path("a_derained.mp4").exists()
+    assert "the same command goes on" in ended.err
+    assert derain("video", "a.mp4", *FAST).code == 0
+    assert times_of("a_derained.mp4") == times_of("a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--start", "x"), "--start must be"),
+        (("--start", "2", "--end", "1"), "end must come after start"),
+        (("--crf", "99"), "crf"),
+        (("--format", "avi"), "cannot write"),
+        (("-o", "out.webm", "--codec", "h264"), "cannot hold h264"),
+        (("-o", "out.txt"), "cannot write files of type"),
+    ],
+)
+def test_wrong_options_are_told(derain: Derain, flags: tuple[str, ...], words: str) -> None:
+    write_clip("a.mp4", frames=2)
+    ended = derain("video", "a.mp4", *flags)
+    assert ended.code == 2
+    assert words in ended.err
+    assert sorted(p.name for p in Path().iterdir()) == ["a.mp4"]
+
+
+def test_the_input_is_never_the_output(derain: Derain) -> None:
+    path = write_clip("a.mp4", frames=2)
+    before = path.read_bytes()
+    assert derain("video", "a.mp4", "-o", "a.mp4", "--overwrite").code == 7
+    assert path.read_bytes() == before
+
+
+def test_a_dry_run_writes_nothing(derain: Derain) -> None:
+    write_clip("a.avi", codec="mpeg4", options={}, time_base=Fraction(1, 25), frames=2)
+    ended = derain("video", "a.avi", "--dry-run")
+    assert (ended.code, ended.out) == (0, "a.avi -> a_derained.mp4\n")
+    assert [p.name for p in Path().iterdir()] == ["a.avi"]
+
+
+def test_nothing_found_is_4(derain: Derain) -> None:
+    Path("empty").mkdir()
+    ended = derain("video", "empty")
+    assert ended.code == 4
+    assert "no clips found" in ended.err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("12.5", 12.5), ("1:02", 62), ("1:02:03.5", 3723.5), ("0", 0)])
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert seconds_from(text, "--start") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:2:3:4", "nan", "inf", "1:-2"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--start must be"):
+        seconds_from(text, "--start")
