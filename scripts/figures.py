@@ -48,7 +48,7 @@ from derain_cli.rain import add_rain
 from derain_cli.vgg import load_features
 
 Picture = NDArray[np.uint8]
-INK, FAINT, BLUE, RED, GREEN = "#222222", "#888888", "#3b6fb6", "#c8553d", "#5a8f4e"
+INK, FAINT, BLUE, RED = "#222222", "#888888", "#3b6fb6", "#c8553d"
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 10,
@@ -144,7 +144,8 @@ def show(axis: Any, picture: NDArray[Any], title: str, **how: Any) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.08)
+    # Photographs make large PNGs, and these lie in git.
+    figure.savefig(path, dpi=90, bbox_inches="tight", pad_inches=0.08, pil_kwargs={"optimize": True})
     pyplot.close(figure)
     print(path)
 
@@ -325,7 +326,7 @@ def draw_clouds(found: Clouds, transform: str, path: Path, seed: int = 0) -> tup
 
 
 def draw_losses(table: Path, path: Path) -> None:
-    """Fig. 13: PSNR (rgb) of every row of a table of `ablate.py`, one panel per validation set, bars of one deviation.
+    """Fig. 13: PSNR (rgb) of every row of a table of `ablate.py`, one panel per validation set, mean and deviation.
 
     Raises:
         UsageError: it is no such table.
@@ -345,15 +346,16 @@ def draw_losses(table: Path, path: Path) -> None:
     figure, axes = pyplot.subplots(1, max(1, len(groups)), figsize=(width * max(1, len(groups)), 4), squeeze=False)
     for axis, (group, values) in zip(axes[0], bars.items(), strict=True):
         means, deviations = zip(*values, strict=True)
-        axis.bar(names, means, yerr=deviations, color=BLUE, ecolor=INK, capsize=3, width=0.65)
+        axis.errorbar(names, means, yerr=deviations, fmt="o", color=BLUE, ecolor=FAINT, capsize=4, markersize=7)
         low = min(m - d for m, d in values)
         high = max(m + d for m, d in values)
         room = max(high - low, 0.05)
-        axis.set_ylim(low - 0.6 * room, high + 0.35 * room)
+        axis.set_ylim(low - 0.15 * room, high + 0.2 * room)
         for place, (mean, deviation) in enumerate(values):
             axis.annotate(f"{mean:.2f}", (place, mean + deviation), (0, 3), textcoords="offset points", ha="center")
-        axis.set_title(f"{group}: PSNR rgb, dB; {seeds} seeds, bars are one deviation; the axis does not start at 0")
-        axis.title.set_fontsize(9)
+        axis.set_xlim(-0.5, len(names) - 0.5)
+        axis.grid(axis="y", color=FAINT, alpha=0.25)
+        axis.set_title(f"{group}: PSNR rgb, dB; {seeds} seeds, mean and one deviation")
         axis.tick_params(axis="x", rotation=30)
         for label in axis.get_xticklabels():
             label.set_horizontalalignment("right")
