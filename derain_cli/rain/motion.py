@@ -140,17 +140,14 @@ class MovingRain:
         """Streaks on a field that repeats without a seam, and how far it moves per frame."""
         height, width = self._size
         like = self._population(drops, rng) or {"density": 0.0, "length": 1.0, "thickness": 1.0, "angle": 0.0}
-        rows, columns = 2 * height + 7, 2 * width + 5
-        margin = math.ceil(4 * like["length"])
-        # As many streaks as the field without its margins has; what lies over an edge comes in at the other one.
-        like["density"] *= rows * columns / ((rows + 2 * margin) * (columns + 2 * margin))
-        wide = streak_layer(rows + 2 * margin, columns + 2 * margin, rng=rng, **like)
-        canvas = np.zeros((rows, columns), np.float32)
-        for top in range(0, wide.shape[0], rows):
-            for left in range(0, wide.shape[1], columns):
-                piece = wide[top : top + rows, left : left + columns]
-                canvas[: piece.shape[0], : piece.shape[1]] += piece
-        return canvas, like["length"] * self.shower.fall
+        seam = math.ceil(2 * like["length"])
+        rows, columns = 2 * height + seam, 2 * width + seam
+        canvas = streak_layer(rows + seam, columns + seam, rng=rng, **like)
+        # What lies beyond the far edge fades into what lies at the near one: the field repeats without a seam.
+        fade = np.linspace(0, 1, seam, dtype=np.float32)
+        canvas[:seam] = fade[:, None] * canvas[:seam] + (1 - fade[:, None]) * canvas[rows:]
+        canvas[:, :seam] = fade * canvas[:, :seam] + (1 - fade) * canvas[:, columns:]
+        return canvas[:rows, :columns].copy(), like["length"] * self.shower.fall
 
     def _population(self, drops: Drops, rng: np.random.Generator) -> dict[str, float] | None:
         """One depth's streaks, as arguments of `streak_layer`; None when the shower has none."""
