@@ -49,7 +49,7 @@ from derain_cli.vgg import load_features
 
 Picture = NDArray[np.uint8]
 INK, FAINT, BLUE, RED = "#222222", "#888888", "#3b6fb6", "#c8553d"
-STYLE = {
+STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.edgecolor": FAINT,
@@ -312,7 +312,12 @@ def draw_clouds(found: Clouds, transform: str, path: Path, seed: int = 0) -> tup
         centres = float(np.linalg.norm(real.mean(0) - points.mean(0)))
         axis.scatter(*real.T, s=16, color=RED, alpha=0.75, linewidths=0, label="derained real photos")
         axis.scatter(*points.T, s=16, color=BLUE, alpha=0.75, linewidths=0, label="clean photos")
-        axis.set_title(f"{title}\nenergy distance {distances[-1]:.3f}, centres {centres:.1f} apart in this plane")
+        # Eq. 8 compares a real crop with the clean one that was carried to its look, not with the whole cloud.
+        partners = float(np.linalg.norm(found.real - cloud, axis=1).mean() / np.linalg.norm(found.real, axis=1).mean())
+        axis.set_title(
+            f"{title}\nenergy distance {distances[-1]:.3f}; partners {partners:.2f} of their length apart; "
+            f"centres here {centres:.1f}"
+        )
         axis.set_xticks([])
         axis.set_yticks([])
     axes[0].legend(frameon=False, loc="best")
