@@ -47,6 +47,12 @@ _LENGTH, _WIDTH, _REACH = 6.0, 1.2, 14
 _STREAK_LEVEL = 8.0
 """Response that counts as a streak. The filters have norm 1, so noise of 2 levels reaches it at 4 sigma."""
 
+_MOST_LEVEL = 32.0
+"""Residuals count up to here: a single bright pixel gives 0.22 of its level and does not pass for a streak."""
+
+_NEIGHBOURHOOD = 61
+"""Side, in pixels, of the squares whose brightness is taken for exposure and light, which change between frames too."""
+
 _BLOCKS = (8, 6)
 _SAME = 0.1
 """Mean difference in levels up to which two frames are one that was repeated (another frame rate, a stalled camera);
@@ -86,11 +92,11 @@ def rain_score(before: _Luma, now: _Luma, after: _Luma) -> float:
     """Rain in a frame by its two neighbours in the shot: percent of the picture under streaks that are there in
     this frame alone.
 
-    The neighbours are moved onto the frame along their optical flow, and what a further displacement of one pixel
-    explains is left out: edges of things that move do not count. What remains of motion, noise and coding is as
-    often darker as brighter than both neighbours, while rain is brighter only. So twice the area of dark streaks is
-    taken off that of bright ones, and no block of the picture counts more than three quarters of the others do at
-    most: rain is everywhere, somebody's white sleeve is not.
+    The neighbours are moved onto the frame along their optical flow and made as bright in every region, and what a
+    further displacement of one pixel explains is left out: edges of things that move do not count. What remains of
+    motion, noise and coding is as often darker as brighter than both neighbours, while rain is brighter only. So
+    twice the area of dark streaks is taken off that of bright ones, and no block of the picture counts more than
+    three quarters of the others do at most: rain is everywhere, somebody's white sleeve is not.
 
     Args:
         before, now, after: (H, W) luma in 0..255, of one size.
@@ -101,7 +107,7 @@ def rain_score(before: _Luma, now: _Luma, after: _Luma) -> float:
     import cv2
 
     spot = np.ones((3, 3), np.uint8)
-    moved = [_moved(other, now) for other in (before, after)]
+    moved = [_as_bright(_moved(other, now), now) for other in (before, after)]
     brightest = np.maximum(*(cv2.dilate(other, spot) for other in moved))
     darkest = np.minimum(*(cv2.erode(other, spot) for other in moved))
     bright, dark = (_streaked_share(np.maximum(rest, 0)) for rest in (now - brightest, darkest - now))
@@ -111,9 +117,16 @@ def rain_score(before: _Luma, now: _Luma, after: _Luma) -> float:
 def _streaked_share(residual: _Luma) -> float:
     import cv2
 
-    covered = (streaks(residual) > _STREAK_LEVEL).astype(np.float32)
+    covered = (streaks(np.minimum(residual, _MOST_LEVEL)) > _STREAK_LEVEL).astype(np.float32)
     blocks = cv2.resize(covered, _BLOCKS, interpolation=cv2.INTER_AREA)
     return float(np.minimum(blocks, np.quantile(blocks, 0.75)).mean())
+
+
+def _as_bright(other: _Luma, now: _Luma) -> _Luma:
+    import cv2
+
+    side = (_NEIGHBOURHOOD, _NEIGHBOURHOOD)
+    return np.asarray(other * ((cv2.blur(now, side) + 1) / (cv2.blur(other, side) + 1)), np.float32)
 
 
 def _moved(other: _Luma, now: _Luma) -> _Luma:
