@@ -163,9 +163,9 @@ def test_the_loop_trains_both_parts(make):
     attached = attach_drn(make(), TINY, gives="clean")
     before = {name: value.clone() for name, value in attached.state_dict().items()}
     trainer = Trainer(settings(), CPU, model=attached)
-    losses = [report.loss for report in trainer.steps([batch()] * 25)]
+    losses = [report.loss for report in trainer.steps([batch()] * 40)]
     assert trainer.model is attached
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < losses[0] / 2
     moved = {
         name.split(".")[0] for name, value in attached.state_dict().items() if not torch.equal(value, before[name])
     }
