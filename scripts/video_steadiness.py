@@ -11,6 +11,7 @@ frames of `off`. `detail` is what is left of the gradients where something moves
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import itertools
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from derain_cli.frames.images import write_rgb
 from derain_cli.frames.steady import consistent, fetched, flow_between, steadied
 from derain_cli.frames.video import open_clip
-from derain_cli.rain import MovingRain
+from derain_cli.rain import MovingRain, Shower
 from derain_cli.restorer import Restorer
 
 Frames = list[NDArray[np.uint8]]
@@ -110,7 +111,9 @@ def psnr(frames: Frames, truth: Frames) -> float:
 
 def with_rain(clean: Frames, seed: int) -> tuple[Frames, Frames]:
     """Rainy frames, and the same without streaks."""
-    rain = MovingRain(*clean[0].shape[:2], seed)
+    # Without noise: to take noise out, too, would count against a mode.
+    shower = dataclasses.replace(Shower.drawn(np.random.default_rng(seed)), noise=0.0)
+    rain = MovingRain(*clean[0].shape[:2], seed, shower)
     made = [rain.frame(frame.astype(np.float32) / np.float32(255), i) for i, frame in enumerate(clean)]
 
     def eight(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
