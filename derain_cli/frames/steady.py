@@ -152,8 +152,8 @@ def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixe
     level = 257 if held.pixels.dtype == np.uint16 else 1
     apart = _gap(before.first, after.second)
     still = (apart <= _AGREE * level) & (~known | (apart <= _gap(earlier, later) + _PREFER * level))
-    followed = np.where(known[:, :, None], median_of_three(earlier, held.pixels, later), held.pixels)
-    return np.where(still[:, :, None], lying, followed)
+    middle = np.where(still[:, :, None], lying, median_of_three(earlier, held.pixels, later))
+    return np.where((still | known)[:, :, None], middle, held.pixels)
 
 
 def _gap(a: Array, b: Array) -> Array:
