@@ -32,13 +32,14 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         matrices: (K, m, n) in fp32; any scale. A zero matrix stays zero.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class Muon(torch.optim.Optimizer):

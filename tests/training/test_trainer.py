@@ -296,9 +296,7 @@ def test_the_objective_learns_whether_the_step_was_made(fault):
 @pytest.mark.parametrize(("ema", "optimizer"), [(0.0, "adam"), (0.9, "adam"), (0.9, "muon")])
 def test_a_run_that_is_cut_goes_on_with_the_same_bits(tmp_path, cut, ema, optimizer):
     """Through a checkpoint on disk into a new trainer, against an unbroken run."""
-    settings = config(
-        ema=ema, optimizer=optimizer, steps=8, schedule="cosine", freeze_norm=0.7, lr=1e-2, clip=0.5
-    )
+    settings = config(ema=ema, optimizer=optimizer, steps=8, schedule="cosine", freeze_norm=0.7, lr=1e-2, clip=0.5)
     data = batches(8)
     unbroken = Trainer(settings, CPU)
     reports = run(unbroken, data)
