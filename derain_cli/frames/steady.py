@@ -189,7 +189,7 @@ def flow_between(first: Array, second: Array) -> Array:
     if min(first.shape) < 16:  # too small for its patches
         return np.zeros((*first.shape, 2), np.float32)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(dis.calc(first, second, None), np.float32)
+    return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
 
 
 def consistent(there: Array, back: Array) -> Array:
