@@ -261,7 +261,8 @@ class SegmentWriter:
         self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         try:
             rate = info.rate or Fraction(25)
-            stream = self._container.add_stream(
+            # Any: by the types a stream made from a name could be of any kind.
+            stream: Any = self._container.add_stream(
                 encoding.encoder, rate=rate.limit_denominator(60000), options=dict(encoding.options)
             )
             stream.width, stream.height = info.coded_width, info.coded_height
@@ -339,7 +340,7 @@ class SegmentWriter:
         except av.FFmpegError as error:
             raise _refused(error, self._info, self._encoding) from error
         for packet in packets:
-            shown = self._index[packet.pts]
+            shown = self._index[int(packet.pts)]
             self._delay = max(self._delay, self._packets - shown)
             packet.time_base = Fraction(1, 1000)
             packet.pts, packet.dts, packet.duration = _FIRST + shown, _FIRST + self._packets - _REORDER, 1
@@ -395,7 +396,7 @@ def assemble(
 
     options = {"fflags": "+bitexact"}
     source = open_container(info.path)
-    parts = [av.open(str(segments[0][0]))]
+    parts: list[Any] = [av.open(str(segments[0][0]))]
     try:
         tags = {k: v for k, v in source.metadata.items() if not k.lower().startswith(_OUR_TAGS)}
         if _FORMATS[suffix] in ("mp4", "mov") and any(key.startswith("com.") for key in tags):
@@ -518,7 +519,8 @@ def _video_packets(
                     continue
                 if number == len(shown):
                     break
-                index = before + int(packet.pts) - _FIRST
+                assert packet.pts is not None  # `SegmentWriter` gives each one
+                index = before + packet.pts - _FIRST
                 packet.stream, packet.time_base = video, info.time_base
                 early = number - delay
                 packet.pts, packet.duration = shown[index], ends[index] - shown[index]
