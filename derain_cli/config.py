@@ -133,9 +133,9 @@ class OptimConfig:
             layer of each sub-network, Adam for the rest.
         muon_scale: Muon's learning rate over Adam's.
         weight_decay: decoupled (AdamW), of what Adam trains; 0 is plain Adam.
-        loss: pixel loss, `l1` (eq. 11, 12), `charbonnier`, or `log_l1`, the mean over the batch of the
+        loss: pixel loss, `l1` (eq. 11, 12), `charbonnier`, `log_l1`, the mean over the batch of the
             logarithm of each picture's L1, which weighs lightly and heavily degraded pictures alike (PSNR is a
-            logarithm too).
+            logarithm too), or `rmse`, the mean over the batch of each picture's root mean square error.
         rain_weight: lambda_r of eq. 10, weight of the rain residual loss.
         clip: largest gradient norm; 0 leaves gradients alone.
         ema: decay of the exponential moving average of the weights that validation and the result use; 0 is off.
@@ -156,7 +156,7 @@ class OptimConfig:
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
-    loss: Literal["l1", "charbonnier", "log_l1"] = "l1"
+    loss: Literal["l1", "charbonnier", "log_l1", "rmse"] = "l1"
     rain_weight: float = 0.5
     clip: float = 1.0
     ema: float = 0.0

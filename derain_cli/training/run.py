@@ -24,7 +24,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from derain_cli import __version__
 from derain_cli.atomic import atomic_bytes
@@ -42,6 +42,7 @@ from derain_cli.checkpoint import (
     find_weights,
     latest_checkpoint,
     load_weights,
+    network,
     save_checkpoint,
     save_state,
     save_weights,
@@ -61,7 +62,7 @@ from derain_cli.errors import (
 )
 from derain_cli.evaluation import Evaluation, Picture, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
-from derain_cli.model import SemiDRDNet, fold
+from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.peers import as_peer
 from derain_cli.provenance import commit
@@ -514,7 +515,7 @@ class _Run:
             trained_on=(*folders, *plan.licences),
             recipe=to_mapping(config) | {"start": plan.start},
             steps=self.trainer.step,
-            patches=self.trainer.step * config.data.batch,
+            patches=self.trainer.step * config.data.batch + (self.start.card.patches if self.start else 0),
             commit=_version(),
             scores=scores,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -566,6 +567,31 @@ def _objective(plan: RunPlan, device: torch.device, listener: Listener) -> tuple
     return SemiSupervised(config, features.to(device), autocast_wanted(config.optim, device)), digest
 
 
+def _starting_tensors(start: Weights, config: TrainConfig, listener: Listener) -> Mapping[str, Tensor]:
+    """The weights a run starts from: those of the file, or of a deeper copy where the recipe only asks for more blocks.
+
+    Raises:
+        WeightsError: they are of another network.
+    """
+    if start.config == config.model:
+        return start.tensors
+    shape = config.model
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.loop.seed)
+            wanted = 0 if shape.detail == "none" else shape.detail_blocks or shape.blocks
+            deeper = deepen(network(start), shape.blocks, wanted)
+        if replace(deeper.config, detail_blocks=shape.detail_blocks) != shape:
+            raise UsageError("more than the number of blocks differs")
+    except UsageError as error:
+        keys = ", ".join(differing_keys(to_mapping(start.config), to_mapping(shape)))
+        raise WeightsError(
+            f"weights of another network than the recipe's: model.{keys}", path=start.path, hint=str(error)
+        ) from error
+    listener.note(f"{start.path.name}: blocks are added that pass their input on")
+    return deeper.state_dict()
+
+
 def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | None = None) -> RunResult:
     """Run or resume a training.
 
@@ -588,14 +614,12 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
     config = plan.config
     if config.loop.threads:
         torch.set_num_threads(config.loop.threads)
-    start = None
+    start, tensors = None, None
     if plan.start is not None:
         if model is not None:
             raise UsageError("a ready-made network has its weights already: no others to start from")
         start = load_weights(find_weights(plan.start))
-        if start.config != config.model:
-            keys = ", ".join(differing_keys(to_mapping(start.config), to_mapping(config.model)))
-            raise WeightsError(f"weights of another network than the recipe's: model.{keys}", path=start.path)
+        tensors = _starting_tensors(start, config, listener)
     _refuse_folder(plan)
     objective, features = _objective(plan, device, listener)
     sources, held = _prepare(plan, listener)
@@ -610,7 +634,7 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
         "version": _version(),
     }
     agreed = _agrees(plan, record, listener)
-    trainer = Trainer(config, device, objective, None if start is None else start.tensors, model)
+    trainer = Trainer(config, device, objective, tensors, model)
     run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, start)
     if plan.resume:
         run.restore()

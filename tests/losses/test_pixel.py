@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derain_cli.config import OptimConfig
-from derain_cli.losses.pixel import PIXEL_LOSSES, charbonnier, l1, log_l1
+from derain_cli.losses.pixel import PIXEL_LOSSES, charbonnier, l1, log_l1, rmse
 
 
 def slow_l1(a, b):
@@ -26,7 +26,15 @@ def slow_log_l1(a, b):
     return 0.1 * float(np.mean([math.log(slow_l1(x, y) + 0.01) for x, y in zip(a, b, strict=True)]))
 
 
-SLOW = {"l1": slow_l1, "charbonnier": slow_charbonnier, "log_l1": slow_log_l1}
+def slow_rmse(a, b):
+    per_picture = [
+        np.mean([(x - y) ** 2 for x, y in zip(p.flatten(), q.flatten(), strict=True)])
+        for p, q in zip(a, b, strict=True)
+    ]
+    return float(np.mean([math.sqrt(mean + 1e-6) for mean in per_picture]))
+
+
+SLOW = {"l1": slow_l1, "charbonnier": slow_charbonnier, "log_l1": slow_log_l1, "rmse": slow_rmse}
 
 
 @settings(max_examples=15, deadline=None)
@@ -39,7 +47,7 @@ def test_losses_are_their_formulas(name, seed, number, side):
 
 
 def test_every_loss_an_option_names_is_there():
-    assert set(PIXEL_LOSSES) == {"l1", "charbonnier", "log_l1"} == set(SLOW)
+    assert set(PIXEL_LOSSES) == {"l1", "charbonnier", "log_l1", "rmse"} == set(SLOW)
     for name in PIXEL_LOSSES:
         assert OptimConfig(loss=name).loss == name
 
@@ -90,6 +98,20 @@ def test_logarithm_weighs_light_and_heavy_pictures_alike():
         gains.append(start - float(log_l1(truth + halved, truth)))
     assert gains[0] == pytest.approx(gains[1], rel=0.15)
     assert gains[0] > 0
+
+
+def test_root_mean_square_weighs_pictures_alike_and_pixels_by_their_error():
+    """As PSNR: the same gradient length for a light and a heavy picture, within one the large error counts most."""
+    truth = torch.full((2, 3, 8, 8), 0.5)
+    error = torch.full((2, 3, 8, 8), 0.1)
+    error[1] *= 4
+    error[:, :, 0, 0] *= 3
+    restored = (truth + error).requires_grad_(True)
+    rmse(restored, truth).backward()
+    assert restored.grad is not None
+    light, heavy = restored.grad.flatten(1).norm(dim=1).tolist()
+    assert light == pytest.approx(heavy, rel=1e-3)
+    assert float(restored.grad[0, 0, 0, 0] / restored.grad[0, 0, 4, 4]) == pytest.approx(3, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(SLOW))

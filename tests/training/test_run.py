@@ -527,6 +527,22 @@ def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tm
     assert not plan.out.exists()
 
 
+def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, network):
+    """It begins at the start's score; the card counts the patches of both."""
+    start = tmp_path / "w.safetensors"
+    save_weights(start, network(TINY, seed=7), checkpoint.Card(patches=100))
+    same = change(dataclasses.replace(plan, start=str(start)), optim={"steps": 1, "lr": 1e-9})
+    deeper = change(dataclasses.replace(same, out=tmp_path / "deeper"), model={"blocks": 2, "detail_blocks": 3})
+    listeners = Recorder(), Recorder()
+    train(same, listeners[0])
+    train(deeper, listeners[1])
+    assert listeners[0].validations[0] == listeners[1].validations[0]
+    written = weights_of(deeper.out, "last")
+    assert (written.config.blocks, written.config.detail_blocks) == (2, 3)
+    assert written.card.patches == 100 + CONFIG.data.batch
+    assert any("blocks are added" in note for note in listeners[1].notes)
+
+
 # --- training and validation stay apart -------------------------------------------------------------------------
 
 
