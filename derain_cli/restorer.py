@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -20,7 +20,7 @@ from derain_cli.config import RestoreOptions
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import receptive_radius
+from derain_cli.model.semi_drdnet import Layers, receptive_radius
 from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
 
 if TYPE_CHECKING:
@@ -112,6 +112,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return "can't allocate memory" in text or "out of memory" in text.lower()
 
 
+def _check(image: Array) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
+        raise InputError(f"a picture must be HxWx3 uint8 or uint16, not {image.dtype} {image.shape}")
+
+
 class Restorer:
     """Takes the rain out of pictures with one network on one device.
 
@@ -197,6 +202,28 @@ class Restorer:
             return self._run(image, progress, wanted=1)[0]
         return self._restore_pil(image, progress)
 
+    def batch(self, images: Sequence[Array]) -> list[Array]:
+        """What calling it on each of them gives, in one pass of the network; each picture has its own gates.
+
+        Pictures that are cut into tiles are done one by one. `notes` are those of all of them together.
+
+        Args:
+            images: HxWx3 arrays of one shape and one dtype, uint8 or uint16.
+
+        Raises:
+            InputError: another kind of picture, shapes or dtypes that differ, or non-finite values for one of them.
+            ResourceError: out of memory even with one picture at a time and the smallest tiles.
+        """
+        self.notes = []
+        for image in images:
+            _check(image)
+        if not images:
+            return []
+        first = images[0]
+        if any(image.shape != first.shape or image.dtype != first.dtype for image in images):
+            raise InputError("pictures of a batch must have one shape and one dtype")
+        return self._restore_batch(images)
+
     def fingerprint(self) -> str:
         """Names all that results hang on, bit for bit: weights, options, device, precision, threads, torch."""
         digest = hashlib.sha256()
@@ -222,11 +249,7 @@ class Restorer:
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise InputError(f"pictures must be (N, 3, H, W), not {tuple(pictures.shape)}")
         rainy = pictures.to(self.device, torch.float32)
-        derained = self._net(rainy).derained
-        if not bool(torch.isfinite(derained).all()):
-            derained = self._exact(rainy).derained
-            if not bool(torch.isfinite(derained).all()):
-                raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
+        derained = self._layers(rainy, None).derained
         return self._blend(rainy, derained).to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
@@ -246,13 +269,32 @@ class Restorer:
 
     def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
-            raise InputError(f"a picture must be HxWx3 uint8 or uint16, not {image.dtype} {image.shape}")
+        _check(image)
         self.notes = []
+        return self._restore_one(image, progress, wanted)
+
+    def _tile_side(self, height: int, width: int) -> int:
+        return _AUTO_TILE if self.options.tile == "auto" else self.options.tile or max(height, width)
+
+    def _restore_batch(self, images: Sequence[Array]) -> list[Array]:
+        height, width = images[0].shape[:2]
+        if len(images) == 1 or self._tile_side(height, width) < max(height, width):
+            return [self._restore_one(image, None, 1)[0] for image in images]
+        try:
+            return [derained for (derained,) in self._pass(images, None, 1)]
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        self._empty_cache()
+        half = len(images) // 2
+        self.notes.append(f"out of memory with {len(images)} pictures at once: halved")
+        return self._restore_batch(images[:half]) + self._restore_batch(images[half:])
+
+    def _restore_one(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         height, width = image.shape[:2]
         whole = Box(0, 0, height, width)
         out = [np.empty_like(image) for _ in range(wanted)]
-        side = _AUTO_TILE if self.options.tile == "auto" else self.options.tile or max(height, width)
+        side = self._tile_side(height, width)
         gates = None
         if side < max(height, width):
             gates = self._picture_gates(image)
@@ -264,11 +306,11 @@ class Restorer:
                 progress(done / (height * width))
         return out
 
-    def _to_device(self, image: Array, boxes: list[Box]) -> Tensor:
-        crops = np.stack([image[box.slices] for box in boxes])
+    def _to_device(self, pictures: Sequence[Array]) -> Tensor:
+        crops = np.stack(pictures)
         # torch has few operations on uint16; int32 holds both.
         raw = torch.from_numpy(crops.astype(np.int32) if crops.dtype == np.uint16 else crops).to(self.device)
-        return raw.permute(0, 3, 1, 2).float() / float(np.iinfo(image.dtype).max)
+        return raw.permute(0, 3, 1, 2).float() / float(np.iinfo(crops.dtype).max)
 
     def _picture_gates(self, image: Array) -> Gates | None:
         if not self.config.se:
@@ -277,7 +319,7 @@ class Restorer:
         while True:
             boxes = sample_crops(image.shape[0], image.shape[1], side - side % unshuffle, count, unshuffle)
             try:
-                return self._net.measure_gates(self._to_device(image, boxes))
+                return self._net.measure_gates(self._to_device([image[box.slices] for box in boxes]))
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -318,21 +360,42 @@ class Restorer:
         for part in plan_tiles(tile.write, half, self.halo, image.shape[0], image.shape[1], self.config.unshuffle):
             self._write_tile(image, part, gates, out)
 
-    @torch.inference_mode()
     def _tile(self, image: Array, tile: Tile, gates: Gates | None, wanted: int) -> list[Array]:
-        rainy = self._to_device(image, [tile.read])
-        layers = self._net(rainy, gates)
-        if not bool(torch.isfinite(layers.derained).all()):
-            self.notes.append(f"a tile was not finite in {str(self.dtype).removeprefix('torch.')}: redone in float32")
-            exact = None if gates is None else [gate.float() for gate in gates]
-            layers = self._exact(rainy, exact)
-        if not bool(torch.isfinite(layers.derained).all()):
-            raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
-        rows, columns = tile.inner
-        ready = (self._blend(rainy, layers.derained), layers.rain.clamp(0, 1), (layers.detail + 0.5).clamp(0, 1))
-        top = float(np.iinfo(image.dtype).max)
-        arrays = []
-        for picture in ready[:wanted]:
-            levels = (picture[0, :, rows, columns] * top).round().permute(1, 2, 0).to(torch.int32).cpu().numpy()
-            arrays.append(levels.astype(image.dtype))
+        (arrays,) = self._pass([image[tile.read.slices]], gates, wanted, tile.inner)
         return arrays
+
+    @torch.inference_mode()
+    def _pass(
+        self,
+        pictures: Sequence[Array],
+        gates: Gates | None,
+        wanted: int,
+        inner: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> list[list[Array]]:
+        """One pass over equally shaped pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`."""
+        rainy = self._to_device(pictures)
+        layers = self._layers(rainy, gates)
+        ready = (self._blend(rainy, layers.derained), layers.rain.clamp(0, 1), (layers.detail + 0.5).clamp(0, 1))
+        dtype = pictures[0].dtype
+        top = float(np.iinfo(dtype).max)
+        levels = [
+            (layer[(..., *inner)] * top).round().permute(0, 2, 3, 1).to(torch.int32).cpu().numpy().astype(dtype)
+            for layer in ready[:wanted]
+        ]
+        return [list(arrays) for arrays in zip(*levels, strict=True)]
+
+    def _layers(self, rainy: Tensor, gates: Gates | None) -> Layers:
+        """Layers of (N, 3, H, W); pictures that are not finite in half precision are redone in fp32."""
+        layers = self._net(rainy, gates)
+        bad = ~torch.isfinite(layers.derained).flatten(1).all(dim=1)
+        if not bool(bad.any()):
+            return layers
+        dtype = str(self.dtype).removeprefix("torch.")
+        self.notes += [f"a tile was not finite in {dtype}: redone in float32"] * int(bad.sum())
+        exact = None if gates is None else [gate.float() for gate in gates]
+        again = self._exact(rainy[bad], exact)
+        if not bool(torch.isfinite(again.derained).all()):
+            raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
+        for layer, redone in zip(layers, again, strict=True):
+            layer[bad] = redone
+        return layers

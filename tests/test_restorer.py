@@ -432,6 +432,86 @@ def test_half_precision_is_near_and_remembers_the_exact_network(network, picture
     assert {p.dtype for p in make(model, precision="bf16")._exact.parameters()} == {torch.float32}
 
 
+# --- batches ----------------------------------------------------------------------------------------------------
+
+
+def unlike(picture, count=3, height=40, width=52, dtype=np.uint8):
+    """Pictures of one shape whose gates differ."""
+    scale = np.iinfo(dtype).max // 255
+    return [(picture(height, width, seed) // (seed + 1)).astype(dtype) * scale for seed in range(count)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("config", [PLAIN, ModelConfig(width=6, blocks=2, unshuffle=2)], ids=["bl", "se"])
+@pytest.mark.parametrize("tile", ["auto", 64])
+def test_a_batch_gives_what_each_picture_gives_alone(dtype, config, tile, network, picture):
+    restorer = make(busy(network, config), tile=tile, strength=0.7)
+    for width in (52, 150):  # the second is cut into tiles where these are small
+        pictures = unlike(picture, width=width, dtype=dtype)
+        alone = [restorer(pixels) for pixels in pictures]
+        together = restorer.batch(pictures)
+        assert [a.dtype for a in together] == [dtype] * 3
+        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(together, alone, strict=True))
+
+
+def test_a_batch_is_one_pass_where_nothing_is_cut(network, picture):
+    restorer = make(busy(network, TINY), tile="auto")
+    net = restorer._net = Faulty(restorer._net, 3 * 40 * 52, MemoryError())
+    restorer.batch(unlike(picture))
+    assert [pixels for pixels, _ in net.seen] == [3 * 40 * 52]
+    assert not restorer.notes
+
+
+def test_a_batch_of_none_is_empty_and_of_one_is_the_call(network, picture):
+    restorer = make(busy(network, TINY))
+    assert restorer.batch([]) == []
+    (only,) = restorer.batch([picture(30, 31)])
+    assert np.array_equal(only, restorer(picture(30, 31)))
+
+
+def test_a_batch_leaves_its_pictures_alone(network, picture):
+    pictures = unlike(picture)
+    kept = [pixels.copy() for pixels in pictures]
+    for pixels in pictures:
+        pixels.setflags(write=False)
+    make(busy(network, TINY)).batch(pictures)
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, kept, strict=True))
+
+
+def test_a_batch_of_unlike_pictures_is_refused(network, picture):
+    restorer = make(busy(network, TINY))
+    for other in (picture(20, 21), picture(20, 20).astype(np.uint16)):
+        with pytest.raises(InputError, match="one shape"):
+            restorer.batch([picture(20, 20), other])
+    with pytest.raises(InputError, match="HxWx3"):
+        restorer.batch([picture(20, 20), picture(20, 20)[..., 0]])
+
+
+@pytest.mark.parametrize("limit", [5 * 40 * 52, 2 * 40 * 52, 40 * 52])
+def test_a_batch_too_large_for_the_memory_is_halved(limit, network, picture):
+    model, pictures = busy(network, TINY), unlike(picture, count=7)
+    restorer = make(model, tile="auto")
+    net = restorer._net = Faulty(restorer._net, limit, OUT_OF_MEMORY[1])
+    together = restorer.batch(pictures)
+    assert all(np.abs(a.astype(int) - make(model)(b)).max() <= 1 for a, b in zip(together, pictures, strict=True))
+    assert sum(pixels for pixels, fitted in net.seen if fitted) == 7 * 40 * 52  # nothing is done twice
+    assert any("out of memory with 7 pictures" in note for note in restorer.notes)
+
+
+def test_only_the_pictures_of_a_batch_that_are_not_finite_are_redone(network, picture):
+    model, pictures = busy(network, TINY), unlike(picture)
+    restorer = make(model, precision="bf16")
+    plain = restorer.batch(pictures)
+    restorer._net = Overflowing(restorer._net, float("nan"))  # in the first picture
+    exact = restorer._exact = Faulty(restorer._exact, 40 * 52, AssertionError("all were redone"))
+    found = restorer.batch(pictures)
+    assert [pixels for pixels, _ in exact.seen] == [40 * 52]
+    assert np.array_equal(found[0], make(model)(pictures[0]))
+    assert np.array_equal(found[1], plain[1])
+    assert np.array_equal(found[2], plain[2])
+    assert len([note for note in restorer.notes if "redone in float32" in note]) == 1
+
+
 # --- devices, weights -------------------------------------------------------------------------------------------
 
 
