@@ -19,9 +19,16 @@ from tests.cli.conftest import photo, snapshot
 PROGRAM = [sys.executable, "-m", "derain_cli"]
 
 
+def heed_signals() -> None:
+    """A job in the background ignores SIGINT, one under nohup SIGHUP, and the tests may be such a job."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(*argv: str, **options: Any) -> subprocess.Popen[str]:
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([*PROGRAM, *argv], text=True, errors="backslashreplace", **streams)
+    command = [*PROGRAM, *argv]
+    return subprocess.Popen(command, text=True, errors="backslashreplace", preexec_fn=heed_signals, **streams)
 
 
 def many(count: int = 60) -> None:
@@ -86,6 +93,7 @@ def test_a_second_signal_ends_at_once_and_ignored_ones_stay_ignored() -> None:
     code = """
 import os, signal, sys, time
 from derain_cli.cli.console import Interrupted, signals
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with signals():
     os.kill(os.getpid(), signal.SIGHUP)
