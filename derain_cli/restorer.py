@@ -386,7 +386,7 @@ class Restorer:
 
     def _layers(self, rainy: Tensor, gates: Gates | None) -> Layers:
         """Layers of (N, 3, H, W); pictures that are not finite in half precision are redone in fp32."""
-        layers = self._net(rainy, gates)
+        layers: Layers = self._net(rainy, gates)
         bad = ~torch.isfinite(layers.derained).flatten(1).all(dim=1)
         if not bool(bad.any()):
             return layers

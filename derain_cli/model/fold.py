@@ -28,6 +28,47 @@ __all__ = ["FoldedSemiDRDNet", "Gates", "fold"]
 Gates = list[Tensor]
 """Gates of the rain residual blocks in order, each (1, M, 1, 1) in (0, 1)."""
 
+_CACHED = 2**19
+"""Bytes of a map per thread that are worked on at a time where nothing but memory limits the speed."""
+
+_FROM_THE_HEAP = 2**25
+"""Larger tensors come from the system each time, page by page: a fifth of a convolution's time (glibc's mmap limit)."""
+
+
+def _in_one_pass(x: Tensor) -> bool:
+    """Whether oneDNN can add a convolution of `x` to a tensor in the same pass (operators that torch.compile emits)."""
+    return (
+        x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available()
+    )
+
+
+def _add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
+    """`total` += 3x3 convolution of `x`, channels last."""
+    if _in_one_pass(x):
+        around = [dilation, dilation]
+        torch.ops.mkldnn._convolution_pointwise_.binary(
+            total, x, kernel, bias, around, [1, 1], around, 1, "add", 1.0, None, [], None
+        )
+    else:
+        total += F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
+
+
+def _prelu_(x: Tensor, slope: Tensor) -> Tensor:
+    """PReLU of (N, M, H, W), channels last; `x` itself is overwritten on a CPU.
+
+    Torch's own is slow on a CPU where the channels don't fill its vectors (half of a convolution's time for 48 of
+    them in bf16), so whole rows of pixels are taken as the channels, a few rows at a time: no second map is needed.
+    """
+    if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+        return F.prelu(x, slope)
+    count, width, height, columns = x.shape
+    rows = x.permute(0, 2, 3, 1).view(count * height, columns * width)
+    row = slope.repeat(columns)
+    step = max(1, _CACHED * torch.get_num_threads() // max(1, rows[0].nbytes))
+    for part in rows.split(step):
+        part.copy_(F.prelu(part, row))
+    return x
+
 
 class _DilatedSum(nn.Module):
     """Sum of 3x3 convolutions, one per dilation, with one bias; a plain convolution is the case of one dilation."""
@@ -38,12 +79,59 @@ class _DilatedSum(nn.Module):
         self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k in kernels)
         self.bias = nn.Parameter(bias, requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, M, H, W), in `room` if that is given (its content is lost)."""
+        if room is not None:
+            return self.add_to(room.zero_(), x)
         first, *rest = zip(self.kernels, self.dilations, strict=True)
         total = F.conv2d(x, first[0], self.bias, padding=first[1], dilation=first[1])
         for kernel, dilation in rest:
-            total += F.conv2d(x, kernel, padding=dilation, dilation=dilation)
+            _add_convolution(total, x, kernel, None, dilation)
         return total
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """`total` itself, with the result for `x` added."""
+        bias: Tensor | None = self.bias
+        for kernel, dilation in zip(self.kernels, self.dilations, strict=True):
+            _add_convolution(total, x, kernel, bias, dilation)
+            bias = None
+        return total
+
+    def add_gated_to(self, total: Tensor, x: Tensor, gates: Tensor) -> Tensor:
+        """The same times `gates`, (N, M, 1, 1) or (1, M, 1, 1); for one dilation only."""
+        (kernel,), (dilation,) = self.kernels, self.dilations
+        if not _in_one_pass(x):
+            return total.addcmul_(self(x), gates.to(x.dtype))
+        # Gates scale the output's channels, so they go into the kernel: no pass over the picture is spent on them.
+        for index in range(len(x)):
+            gate = gates[index if len(gates) > 1 else 0].float()
+            scaled = (kernel.float() * gate[..., None]).to(kernel.dtype)
+            bias = (self.bias.float() * gate.flatten()).to(kernel.dtype)
+            _add_convolution(total[index : index + 1], x[index : index + 1], scaled, bias, dilation)
+        return total
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Mean over height and width of the result for `x`, fp32 (N, M), without making it; for dilation 1 only.
+
+        The mean of a convolution is that of its input under each tap, which misses one row or column at the edge.
+        """
+        (kernel,) = self.kernels
+        count, channels, height, width = x.shape
+        if _in_one_pass(x):
+            # A product of matrices: torch's sum over channels-last pixels takes ten times as long.
+            pixels = x.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+            total = (pixels.new_ones(1, 1, height * width) @ pixels)[:, 0].float()
+        else:
+            total = x.sum((2, 3), dtype=torch.float32)
+        # What the taps of the first and of the last row or column miss: the last and the first of the picture.
+        rows = torch.stack([x[:, :, -1], x[:, :, 0]], dim=2)
+        missed_rows = rows.sum(-1, dtype=torch.float32)
+        missed_columns = torch.stack([x[..., -1], x[..., 0]], dim=-1).sum(-2, dtype=torch.float32)
+        under = total[..., None, None].repeat(1, 1, 3, 3)
+        under[:, :, ::2] -= missed_rows[..., None]
+        under[..., ::2] -= missed_columns[:, :, None]
+        under[:, :, ::2, ::2] += torch.stack([rows[..., -1], rows[..., 0]], dim=-1).float()
+        return torch.einsum("ncyx,mcyx->nm", under / (height * width), kernel.float()) + self.bias.float()
 
 
 def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> _DilatedSum:
@@ -83,16 +171,25 @@ class _FoldedBlock(nn.Module):
             self.se.requires_grad_(False)
         self.skip = type(block).__name__ != "DirectBlock"
 
-    def branch(self, x: Tensor) -> Tensor:
-        out: Tensor = self.second(F.prelu(self.first(x), self.slope))
-        return out
+    def hidden(self, x: Tensor, room: Tensor | None = None) -> Tensor:
+        """What the second layer sees of features `x`; written into `room` if that is given."""
+        return _prelu_(self.first(x, room), self.slope)
 
-    def forward(self, x: Tensor, gates: Tensor | None = None) -> Tensor:
-        branch = self.branch(x)
+    def gates(self, hidden: Tensor, together: bool) -> Tensor | None:
+        """(N, M, 1, 1), or (1, M, 1, 1) for all pictures `together`; None without SE."""
         if self.se is None:
-            return branch.add_(x) if self.skip else branch
-        gates = self.se.gates(branch) if gates is None else gates
-        return torch.addcmul(x, branch, gates.to(branch.dtype))
+            return None
+        pooled = self.second.pooled(hidden)
+        if together:
+            # Equal-sized crops: the mean of their means is the mean over all of them.
+            pooled = pooled.mean(0, keepdim=True)
+        return self.se.gates(pooled[..., None, None].to(hidden.dtype))
+
+    def add_to(self, x: Tensor, hidden: Tensor, gates: Tensor | None) -> Tensor:
+        """The block's result, written over its input `x`."""
+        if gates is not None:
+            return self.second.add_gated_to(x, hidden, gates)
+        return self.second.add_to(x if self.skip else x.zero_(), hidden)
 
 
 class _FoldedSubNetwork(nn.Module):
@@ -109,25 +206,28 @@ class _FoldedSubNetwork(nn.Module):
         self.tail = _fold_layer(net.get_submodule("tail"), None)
 
     def forward(self, x: Tensor, gates: Gates | None = None) -> Tensor:
-        start = F.prelu(self.head(x), self.slope)
-        features = start
-        for index in range(self.depth):
-            block = self.blocks[index % len(self.blocks)]
-            features = block(features, None if gates is None else gates[index])
-        out: Tensor = self.tail(self.body(features).add_(start))
+        start = _prelu_(self.head(x), self.slope)
+        features, _ = self._after_blocks(start.clone(), gates)
+        out: Tensor = self.tail(self.body.add_to(start, features))
         return out
 
     def measure_gates(self, x: Tensor) -> Gates:
         """Gates as if the crops of the batch were one picture: pooled over batch, height and width."""
-        features, gates = F.prelu(self.head(x), self.slope), []
-        for block in self.blocks:
-            assert isinstance(block, _FoldedBlock) and block.se is not None
-            branch = block.branch(features)
-            # Equal-sized crops: the mean of their means is the mean over all of them.
-            pooled = branch.mean(dim=(0, 2, 3), keepdim=True)
-            gates.append(block.se.gates(pooled))
-            features = torch.addcmul(features, branch, gates[-1].to(branch.dtype))
-        return gates
+        return self._after_blocks(_prelu_(self.head(x), self.slope), None, together=True)[1]
+
+    def _after_blocks(self, x: Tensor, gates: Gates | None, together: bool = False) -> tuple[Tensor, Gates]:
+        """Features after all blocks, written over `x`, and the gates used; those that are not given are measured."""
+        room = torch.empty_like(x) if x.device.type == "cpu" and x.nbytes > _FROM_THE_HEAP else None
+        used: Gates = []
+        for index in range(self.depth):
+            block = self.blocks[index % len(self.blocks)]
+            assert isinstance(block, _FoldedBlock)
+            hidden = block.hidden(x, room)
+            gate = block.gates(hidden, together) if gates is None else gates[index]
+            if gate is not None:
+                used.append(gate)
+            x = block.add_to(x, hidden, gate)
+        return x, used
 
 
 class FoldedSemiDRDNet(nn.Module):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from derain_cli.config import ModelConfig
 from derain_cli.model import fold
+from tests.conftest import make_network
 from tests.model.test_semi_drdnet import FORMS, name
+
+module = importlib.import_module("derain_cli.model.fold")  # the package has a function of this name
 
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
@@ -23,6 +30,70 @@ def test_folded_equals_unfolded(config, seed, network):
         assert ours.shape == theirs.shape
         scale = max(1.0, float(theirs.abs().max()))
         assert float((ours - theirs).abs().max()) <= 1e-5 * scale
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([ModelConfig(width=w, blocks=2, unshuffle=s) for w in (1, 3, 16, 20) for s in (1, 2)]),
+    st.integers(1, 3),
+    st.integers(1, 24),
+    st.integers(1, 24),
+)
+def test_folded_equals_unfolded_for_any_size_and_batch(config, count, height, width):
+    """Sizes of one row, column or picture have memory formats that cannot be told apart."""
+    model = make_network(config)
+    rainy = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
+    with torch.no_grad():
+        plain = model(rainy).derained
+    assert float((fold(model)(rainy).derained - plain).abs().max()) <= 1e-5 * max(1.0, float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("config", FORMS, ids=name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtype, network, monkeypatch):
+    rainy = torch.rand(2, 3, 21, 30, generator=torch.Generator().manual_seed(1))
+    exact = fold(network(config))(rainy).derained
+    folded = fold(network(config)).to(dtype)
+    one = folded(rainy).derained
+    asked: list[torch.Size] = []
+    monkeypatch.setattr(module, "_in_one_pass", lambda x: asked.append(x.shape))
+    two = folded(rainy).derained
+    assert asked
+    room = 1e-5 if dtype == torch.float32 else 0.03
+    for result in (one, two):
+        assert float((result - exact).abs().max()) <= room * max(1.0, float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("config", FORMS, ids=name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network, monkeypatch):
+    """Maps beyond the heap's limit are written into one room that is used again and again."""
+    rainy = torch.rand(2, 3, 17, 26, generator=torch.Generator().manual_seed(2))
+    folded = fold(network(config)).to(dtype)
+    small = folded(rainy).derained
+    monkeypatch.setattr(module, "_FROM_THE_HEAP", 0)
+    monkeypatch.setattr(module, "_CACHED", 100)  # and the PReLU goes row by row
+    scale = max(1.0, float(small.abs().max()))
+    assert float((folded(rainy).derained - small).abs().max()) <= (1e-5 if dtype == torch.float32 else 0.03) * scale
+
+
+@pytest.mark.parametrize("config", FORMS, ids=name)
+def test_the_input_is_left_as_it_was(config, network):
+    rainy = torch.rand(1, 3, 12, 14).contiguous(memory_format=torch.channels_last)
+    kept = rainy.clone()
+    folded = fold(network(config))
+    folded(rainy)
+    folded.measure_gates(rainy)
+    assert torch.equal(rainy, kept)
+
+
+def test_half_floats_on_a_cpu(network):
+    """No operator of oneDNN is used for them, and a sum over many pixels must not leave their range."""
+    model = network(ModelConfig(width=4, blocks=1))
+    rainy = torch.rand(1, 3, 300, 300)
+    found = fold(model).half()(rainy).derained
+    assert bool(torch.isfinite(found).all())
+    assert float((found - fold(model)(rainy).derained).abs().max()) < 0.02
 
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
