@@ -20,9 +20,9 @@ from derain_cli.checkpoint import find_weights, load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.data.fingerprint import KnownPictures, overlap
 from derain_cli.data.pairing import read_pair
-from derain_cli.data.registry import DatasetView, looks_swapped, open_dataset
+from derain_cli.data.registry import DatasetView, Pair, looks_swapped, open_dataset
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.evaluation import PhotoResult, Picture, PictureResult, evaluate, examine
+from derain_cli.evaluation import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
 from derain_cli.frames.images import read_rgb
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
@@ -264,6 +264,7 @@ class _Run:
         self.failed: dict[tuple[str, str], InputError] = {}
         self.done = 0
         self.seen: dict[tuple[str, str], list[str]] = {}
+        self.inputs: dict[Pair, Scores] = {}
 
     def run(self) -> Benchmark:
         views = self._open()
@@ -350,7 +351,7 @@ class _Run:
             rows.setdefault(result.group, []).append(row)
             self._step(view, contender)
 
-        evaluation = evaluate(contender, view.groups, each)
+        evaluation = evaluate(contender, view.groups, each, inputs=self.inputs)
         self.done += len(evaluation.failed)
         for error in evaluation.failed:
             self._fail(error)
@@ -446,7 +447,7 @@ class _Run:
             "figures_without_truth": FIGURES,
             "identical_pictures": f"count as {IDENTICAL_PSNR:.0f} dB",
             "outputs": "rounded to 8 bits; nothing resized, no border cut; means of per-picture values",
-            "timing": "median over the pictures; reading and scoring of other pictures run beside the network",
+            "timing": "median over the pictures; others are read and scored meanwhile only where cores are free",
             "split": options.split,
             "device": options.restore.device,
             "precision": options.restore.precision,

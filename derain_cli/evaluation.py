@@ -1,7 +1,13 @@
 """Scores of a restorer on pairs, and figures without ground truth on photos.
 
-Used by `eval` and by validation in training, so both print the same number. Reading the next picture and scoring the
-last one run beside the network; a handful of pictures is in memory at a time, however many there are.
+Used by `eval` and by validation in training, so both print the same number. Only the calling thread calls the
+restorer; helper threads read pictures ahead and score what is ready, and a handful of pictures is in memory at a time,
+however many there are.
+
+Where the restorer leaves cores free (it works on a GPU, or on one thread), the helpers work beside it. Where it needs
+them all they take turns with it: a helper that takes a core from one of a network's threads stops them all at the next
+layer, which waits for the slowest. Which of the two it is, is measured on the first pictures. In turns, the restorer's
+seconds are those of a machine of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +16,11 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Generic, TypeVar
@@ -26,29 +34,29 @@ from derain_cli.data.datasets import read_pair
 from derain_cli.data.registry import Pair, PairGroup
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.frames.images import read_rgb
-from derain_cli.metrics import PROTOCOLS, Protocol, Score, score
+from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
 from derain_cli.reference_free import Figures, figures
 
-__all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "evaluate", "examine"]
+__all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "Scores", "evaluate", "examine"]
 
 Picture = NDArray[np.uint8]
 Restore = Callable[[Picture], Picture]
 """From picture to picture, uint8 HxWx3, same size: a `Restorer`, a baseline, somebody else's network."""
 
-Scores = dict[Protocol, Score]
+Scores = Mapping[Protocol, Score]
+"""Of one picture (or means of many), by protocol."""
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
 class PictureResult:
     """One pair: its group and name, the scores of the input and of the output, and the three pictures (uint8 HxWx3);
-    `seconds` is what the restorer took, with reading and scoring of other pictures beside it; `source` is the rainy
-    file."""
+    `seconds` is what the restorer took; `source` is the rainy file."""
 
     group: str
     name: str
-    before: Mapping[Protocol, Score]
-    after: Mapping[Protocol, Score]
+    before: Scores
+    after: Scores
     rainy: Picture
     restored: Picture
     clean: Picture
@@ -105,7 +113,11 @@ class Examination:
 
 
 def evaluate(
-    restorer: Restore, groups: Sequence[PairGroup], each: Callable[[PictureResult], None] | None = None
+    restorer: Restore,
+    groups: Sequence[PairGroup],
+    each: Callable[[PictureResult], None] | None = None,
+    *,
+    inputs: MutableMapping[Pair, Scores] | None = None,
 ) -> Evaluation:
     """Restore and score every pair.
 
@@ -113,15 +125,18 @@ def evaluate(
         restorer: what is measured; called from this thread alone.
         groups: of pairs; scores are kept apart by group.
         each: called with every result, in order, in this thread; pictures are not kept afterwards.
+        inputs: scores of the inputs as far as they are known; the others are added. Who measures several restorers
+            on the same pairs has them scored once.
 
     Raises:
         NothingToDoError: not one pair could be scored.
     """
-    befores: dict[str, list[Mapping[Protocol, Score]]] = {}
-    afters: dict[str, list[Mapping[Protocol, Score]]] = {}
+    befores: dict[str, list[Scores]] = {}
+    afters: dict[str, list[Scores]] = {}
     failed: list[InputError] = []
     seconds = megapixels = 0.0
-    for result in _beside(restorer, (_PairJob(group.name, pair) for group in groups for pair in group.pairs)):
+    known = {} if inputs is None else inputs
+    for result in _results(restorer, (_PairJob(group.name, pair, known) for group in groups for pair in group.pairs)):
         if isinstance(result, InputError):
             failed.append(result)
             continue
@@ -154,7 +169,7 @@ def examine(
     rows: list[Figures] = []
     failed: list[InputError] = []
     seconds = megapixels = 0.0
-    for result in _beside(restorer, map(_PhotoJob, photos)):
+    for result in _results(restorer, map(_PhotoJob, photos)):
         if isinstance(result, InputError):
             failed.append(result)
             continue
@@ -172,7 +187,7 @@ def _tensor(picture: Picture) -> Tensor:
     return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))[None]
 
 
-def _mean(rows: Iterable[Mapping[Protocol, Score]]) -> Scores:
+def _mean(rows: Iterable[Scores]) -> Scores:
     rows = list(rows)
     return {p: Score(fmean(r[p].psnr for r in rows), fmean(r[p].ssim for r in rows)) for p in PROTOCOLS}
 
@@ -192,16 +207,18 @@ class _Job(ABC, Generic[R]):
 
 
 class _PairJob(_Job[PictureResult]):
-    def __init__(self, group: str, pair: Pair):
-        self.group, self.pair, self.path = group, pair, pair.rainy
+    def __init__(self, group: str, pair: Pair, inputs: MutableMapping[Pair, Scores]):
+        self.group, self.pair, self.path, self.inputs = group, pair, pair.rainy, inputs
 
     def read(self) -> Picture:
         self.rainy, self.clean = read_pair(self.pair)
         return self.rainy
 
     def judge(self, restored: Picture, seconds: float) -> PictureResult:
-        truth = _tensor(self.clean)
-        (before,), (after,) = score(_tensor(self.rainy), truth), score(_tensor(restored), truth)
+        before = self.inputs.get(self.pair)
+        if before is None:
+            before = self.inputs[self.pair] = score_levels(self.rainy, self.clean)
+        after = score_levels(restored, self.clean)
         return PictureResult(
             self.group, self.pair.name, before, after, self.rainy, restored, self.clean, seconds, self.path
         )
@@ -220,58 +237,121 @@ class _PhotoJob(_Job[PhotoResult]):
         return PhotoResult(self.path.stem, found, self.rainy, restored, seconds, self.path)
 
 
-def _helpers() -> int:
-    """Threads beside the network: half of the cores, few, and at least one."""
+_PROBE = 2
+"""Pictures after which it is settled how helpers work; the first one may pay for what is done only once."""
+_ENOUGH, _LEAST_SECONDS = 0.75, 0.001
+"""Helpers work beside a restorer that leaves so much of a core free, and takes so long for a picture."""
+_MOST_HELPERS = 16
+_TURN_PICTURES, _TURN_MEGAPIXELS, _TURN_SECONDS = 4, 4.0, 1.0
+"""How long a turn of the restorer is, the first two for each helper: enough pictures for all helpers, but few where
+they are large, and not so long that nothing seems to happen."""
+
+
+def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    return max(1, min(4, (len(affinity(0)) if affinity else os.cpu_count() or 1) // 2))
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _beside(restorer: Restore, jobs: Iterable[_Job[R]]) -> Iterator[R | InputError]:
-    """Results in the order of the jobs. Only this thread calls the restorer; the others read ahead and judge."""
-    helpers = _helpers()
-    ahead = iter(jobs)
-    reading: deque[tuple[_Job[R], Future[Picture]]] = deque()
-    judging: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(helpers, thread_name_prefix="derain-score")
+@contextmanager
+def _helpers(count: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(count, thread_name_prefix="derain-score")
     try:
-        while True:
-            while len(reading) <= helpers and (job := next(ahead, None)) is not None:
-                reading.append((job, pool.submit(job.read)))
-            if not reading:
-                break
-            job, picture = reading.popleft()
-            judging.append(_restored(restorer, job, picture, pool))
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Restored(Generic[R]):
+    """What the restorer made of a picture, or why it did not; `busy` is the number of cores at work meanwhile."""
+
+    job: _Job[R]
+    outcome: Picture | InputError
+    seconds: float = 0.0
+    busy: float = 0.0
+
+    def judge(self) -> R:
+        if isinstance(self.outcome, InputError):
+            raise self.outcome
+        try:
+            return self.job.judge(self.outcome, self.seconds)
+        except InputError as error:
+            raise _about(error, self.job.path) from error
+
+
+def _results(restorer: Restore, jobs: Iterable[_Job[R]]) -> Iterator[R | InputError]:
+    """Results in the order of the jobs."""
+    ahead = iter(jobs)
+    last = yield from _in_turns(restorer, islice(ahead, _PROBE))
+    free = _cores() - (last.busy if last else 0.0)
+    if last and free >= _ENOUGH and last.seconds >= _LEAST_SECONDS:
+        yield from _side_by_side(restorer, ahead, max(1, min(int(free), _MOST_HELPERS)))
+    else:
+        yield from _in_turns(restorer, ahead)
+
+
+def _in_turns(restorer: Restore, jobs: Iterator[_Job[R]]) -> Generator[R | InputError, None, _Restored[R] | None]:
+    """The restorer alone for some pictures, then all cores judge them and read the next ones, and so on."""
+    last = None
+    count = min(_cores(), _MOST_HELPERS)
+    with _helpers(count) as pool:
+        reading = _read(pool, jobs, _PROBE)
+        while reading:
+            wait([picture for _, picture in reading])
+            turn = [_restore(restorer, *each) for each in reading]
+            last = turn[-1]
+            judging = deque(pool.submit(each.judge) for each in turn)
+            reading = _read(pool, jobs, _pictures_in_turn(turn, count))
+            del turn
+            while judging:
+                # Not yet wait for what is read: judging the last ones is done beside it.
+                outcome = _outcome(judging)
+                yield outcome
+    return last
+
+
+def _side_by_side(restorer: Restore, jobs: Iterator[_Job[R]], count: int) -> Iterator[R | InputError]:
+    """`count` helpers read and judge beside the restorer."""
+    judging: deque[Future[R]] = deque()
+    with _helpers(count) as pool:
+        reading = deque(_read(pool, jobs, count + 1))
+        while reading:
+            judging.append(pool.submit(_restore(restorer, *reading.popleft()).judge))
+            reading += _read(pool, jobs, 1)
             # A result that is waited for holds its pictures: no more than a few may.
-            while judging and (judging[0].done() or len(judging) > helpers + 1):
+            while judging and (judging[0].done() or len(judging) > count + 1):
                 outcome = _outcome(judging)
                 yield outcome
         while judging:
             outcome = _outcome(judging)
             yield outcome
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _restored(restorer: Restore, job: _Job[R], picture: Future[Picture], pool: ThreadPoolExecutor) -> Future[R]:
+def _read(pool: ThreadPoolExecutor, jobs: Iterator[_Job[R]], count: int) -> list[tuple[_Job[R], Future[Picture]]]:
+    """The next `count` jobs, with their pictures as they will be read."""
+    return [(job, pool.submit(job.read)) for job in islice(jobs, count)]
+
+
+def _restore(restorer: Restore, job: _Job[R], picture: Future[Picture]) -> _Restored[R]:
     try:
         rainy = picture.result()
-        begin = time.perf_counter()
+        begin, begin_work = time.perf_counter(), time.process_time()
         restored = restorer(rainy)
         seconds = time.perf_counter() - begin
+        busy = (time.process_time() - begin_work) / max(seconds, 1e-9)
         if restored.shape != rainy.shape or restored.dtype != np.uint8:
             raise InputError(f"the output is {restored.dtype} {restored.shape}, the input {rainy.dtype} {rainy.shape}")
     except InputError as error:
-        failed: Future[R] = Future()
-        failed.set_exception(_about(error, job.path))
-        return failed
-    return pool.submit(_judge, job, restored, seconds)
+        return _Restored(job, _about(error, job.path))
+    return _Restored(job, restored, seconds, busy)
 
 
-def _judge(job: _Job[R], restored: Picture, seconds: float) -> R:
-    try:
-        return job.judge(restored, seconds)
-    except InputError as error:
-        raise _about(error, job.path) from error
+def _pictures_in_turn(turn: Sequence[_Restored[R]], helpers: int) -> int:
+    """How many pictures the next turn has, if they are like those of the last one."""
+    seconds = max(each.seconds for each in turn)
+    megapixels = max(0.0 if isinstance(e.outcome, InputError) else e.outcome.size / 3e6 for e in turn)
+    room = min(_TURN_PICTURES * helpers, _TURN_MEGAPIXELS * helpers / max(megapixels, 1e-6))
+    return max(1, int(min(room, _TURN_SECONDS / max(seconds, 1e-6))))
 
 
 def _about(error: InputError, path: Path) -> InputError:

@@ -8,14 +8,17 @@
 Both read pictures of 8 bits: values in [0, 1] are clamped and rounded to 0..255 first, as they are when
 a picture is written. Nothing is resized and no border is cut.
 
-Scoring runs beside the network, so it must not cost much. With a = x + y and b = x - y
+Scoring must cost little beside the network that is measured. On a CPU OpenCV and numpy do the work on the 256 levels
+of uint8, several times faster than torch's own convolution of one channel and on the calling thread alone: torch would
+wake further threads, which stall those of the network. The sums over the uniform window are whole numbers there and
+exact; the only rounding is that of the last divisions (float32).
+
+The gaussian window, and both windows on other devices, are computed in float32 on a = x + y and b = x - y:
 
     SSIM = (1 - mean(b)^2 / ((mean(a)^2 + mean(b)^2) / 2 + C1)) (1 - var(b) / ((var(a) + var(b)) / 2 + C2)),
 
 which is the formula of Wang et al. with its terms gathered: four windowed means instead of five, and errors of
-rounding enter in proportion to what is missing to 1, so that float32 is enough (1e-7 against float64). On a CPU
-OpenCV and numpy do the work, several times faster than torch's own convolution of one channel, and on the calling
-thread alone: torch would wake further threads, which stall those of the network.
+rounding enter in proportion to what is missing to 1, so that float32 is enough (1e-7 against float64).
 """
 
 from __future__ import annotations
@@ -41,9 +44,12 @@ __all__ = [
     "psnr",
     "quantise",
     "score",
+    "score_levels",
     "ssim",
 ]
 
+Levels = NDArray[np.uint8]
+Array = NDArray[Any]
 Protocol = Literal["rgb", "y"]
 PROTOCOLS: tuple[Protocol, ...] = ("rgb", "y")
 
@@ -59,9 +65,10 @@ DEFINITIONS: dict[Protocol, str] = {
 _K1, _K2, _RANGE = 0.01, 0.03, 255.0
 _C1, _C2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
 
-# torch hands work to further threads from 32,768 elements on. Blocks of OpenCV's are as large as the cache likes.
-_SMALL, _LARGE = 30_000, 60_000
-_BLOCK_COLUMNS = 2048
+_GPU_BLOCK = 4_000_000
+"""Values of a picture that a GPU works on at a time, so that memory stays bounded on pictures of any size."""
+_CPU_STRIP = 150_000
+"""Values of a picture that a CPU works on at a time: what is made of so many stays in its cache (measured)."""
 
 
 class Score(NamedTuple):
@@ -86,25 +93,22 @@ def luma(picture: Tensor) -> Tensor:
 
     Rounded exactly: the sum is formed in whole numbers.
     """
-    out = torch.empty((picture.shape[0], 1, *picture.shape[2:]), dtype=torch.float32, device=picture.device)
-    for rows, columns in _blocks(picture, reach=0):
-        red, green, blue = picture[..., rows, columns].to(torch.int32).unbind(1)
-        thousandths = 65_481 * red + 128_553 * green + 24_966 * blue + (16 * 255_000 + 127_500)
-        out[:, 0, rows, columns] = torch.div(thousandths, 255_000, rounding_mode="floor")
-    return out
+    red, green, blue = picture.to(torch.int32).unbind(1)
+    weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    return (torch.div(weighted * 73 + 42_500, 85_000, rounding_mode="floor") + 16)[:, None].float()
 
 
 def psnr(one: Tensor, other: Tensor) -> Tensor:
     """(N, C, H, W) twice, in 0..255 -> (N,) dB; identical pictures count as `IDENTICAL_PSNR`."""
     total = torch.zeros(one.shape[0], dtype=_wide(one), device=one.device)
-    for rows, columns in _blocks(one, reach=0):
-        difference = one[..., rows, columns].to(total.dtype) - other[..., rows, columns].to(total.dtype)
+    for rows in _strips(one.shape[-2], one[..., 0, :].numel(), _GPU_BLOCK):
+        difference = one[..., rows, :].to(total.dtype) - other[..., rows, :].to(total.dtype)
         total += difference.square().flatten(1).sum(1)
     mse = total / math.prod(one.shape[1:])
     return torch.where(mse == 0, IDENTICAL_PSNR, 10 * torch.log10(_RANGE**2 / mse.clamp_min(1e-30)))
 
 
-def ssim(one: Tensor, other: Tensor, *, window: Literal["uniform", "gaussian"]) -> Tensor:
+def ssim(one: Tensor, other: Tensor, *, window: Window) -> Tensor:
     """(N, C, H, W) twice, in 0..255 -> (N,) mean structural similarity over channels and the valid region.
 
     Args:
@@ -115,20 +119,14 @@ def ssim(one: Tensor, other: Tensor, *, window: Literal["uniform", "gaussian"]) 
     Raises:
         InputError: the pictures are smaller than the window.
     """
-    kernel = [1.0] * 7 if window == "uniform" else _GAUSSIAN
-    unbias = 49 / 48 if window == "uniform" else 1.0
-    if min(one.shape[-2:]) < len(kernel):
-        raise InputError(f"SSIM needs pictures of at least {len(kernel)}x{len(kernel)} pixels")
+    kernel, unbias = _KERNELS[window]
+    height, width = one.shape[-2:]
+    _refuse_small(height, width, len(kernel))
     reach = len(kernel) - 1
     total = torch.zeros(one.shape[0], dtype=_wide(one), device=one.device)
-    for rows, columns in _blocks(one, reach):
-        x, y = one[..., rows, columns], other[..., rows, columns]
-        if one.device.type == "cpu":
-            total += _plane_by_plane(x, y, kernel, unbias)
-        else:
-            found = _similarity(x.float(), y.float(), lambda z: _window(z, kernel), unbias)
-            total += found.flatten(1).sum(1)
-    height, width = one.shape[-2:]
+    for rows in _strips(height, one[..., 0, :].numel(), _GPU_BLOCK, reach):
+        x, y = one[..., rows, :].float(), other[..., rows, :].float()
+        total += _similarity(x, y, lambda z: _window(z, kernel), unbias).flatten(1).sum(1)
     return total / (one.shape[1] * (height - reach) * (width - reach))
 
 
@@ -141,6 +139,8 @@ def score(restored: Tensor, truth: Tensor) -> list[dict[Protocol, Score]]:
     if restored.shape != truth.shape:
         raise InputError(f"sizes differ: {tuple(restored.shape[-2:])} and {tuple(truth.shape[-2:])}")
     a, b = quantise(restored), quantise(truth)
+    if a.device.type == "cpu":
+        return [score_levels(*both) for both in zip(_levels(a), _levels(b), strict=True)]
     rgb = zip(psnr(a, b).tolist(), ssim(a, b, window="uniform").tolist(), strict=True)
     ya, yb = luma(a), luma(b)
     y = zip(psnr(ya, yb).tolist(), ssim(ya, yb, window="gaussian").tolist(), strict=True)
@@ -152,7 +152,15 @@ def _gaussian(reach: int, sigma: float) -> list[float]:
     return [w / sum(weights) for w in weights]
 
 
-_GAUSSIAN = _gaussian(5, 1.5)
+Window = Literal["uniform", "gaussian"]
+_KERNELS: dict[Window, tuple[list[float], float]] = {
+    "uniform": ([1.0] * 7, 49 / 48),
+    "gaussian": (_gaussian(5, 1.5), 1.0),
+}
+"""Separable kernel, and what makes its variances those of the protocol (sample or population)."""
+
+_LUMA = (299, 587, 114)
+"""Thousandths of BT.601's luma. MATLAB's weights are 219/255 times these, and 219/255000 is 73/85000."""
 
 
 def _wide(picture: Tensor) -> torch.dtype:
@@ -160,28 +168,35 @@ def _wide(picture: Tensor) -> torch.dtype:
     return torch.float32 if picture.device.type == "mps" else torch.float64
 
 
-def _blocks(picture: Tensor, reach: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of blocks whose valid regions, `reach` smaller than the blocks, tile that of the picture."""
-    height, width = picture.shape[-2:]
-    across = min(width, _BLOCK_COLUMNS)
-    down = max(2 * reach + 1, (_LARGE if reach else _SMALL // max(1, picture.shape[0] * picture.shape[1])) // across)
-    if picture.device.type != "cpu":  # few and large: what counts there is how often it is called
-        across, down = width, max(2 * reach + 1, 64 * _LARGE // (width * picture.shape[0] * picture.shape[1]))
-    for top in range(0, height - reach, down - reach):
-        for left in range(0, width - reach, across - reach):
-            yield slice(top, min(top + down, height)), slice(left, min(left + across, width))
+def _refuse_small(height: int, width: int, side: int) -> None:
+    if min(height, width) < side:
+        raise InputError(f"SSIM needs pictures of at least {side}x{side} pixels")
+
+
+def _strips(height: int, row: int, most: int, reach: int = 0) -> Iterator[slice]:
+    """Rows of strips of about `most` values whose valid regions, `reach` rows lower, tile that of the picture.
+
+    Args:
+        height: of the picture.
+        row: values in one row of it.
+        most: values in a strip; more where a strip would be mostly overlap.
+        reach: rows lost to the window.
+    """
+    step = max(most // row, 4 * reach, 1)
+    for top in range(0, height - reach, step):
+        yield slice(top, min(top + step + reach, height))
 
 
 def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> Any:
     """SSIM at every place of the valid region; levels 0..255, float32. Arrays of numpy and tensors of torch alike."""
     difference, total = x - y, x + y
     # Around zero squares are small, and what is subtracted from them below costs fewer digits.
-    centre = total.mean().round()
+    shift, centre = difference.mean().round(), total.mean().round()
+    difference -= shift
     total -= centre
     mean_b, mean_bb = window(difference), window(difference * difference)
     mean_a, mean_aa = window(total), window(total * total)
-    mean_b *= mean_b
-    mean_bb -= mean_b
+    mean_bb -= mean_b * mean_b
     mean_bb *= unbias
     mean_aa -= mean_a * mean_a
     mean_aa *= unbias
@@ -189,6 +204,8 @@ def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> 
     mean_aa *= 0.5
     mean_aa += _C2
     mean_bb /= mean_aa
+    mean_b += shift
+    mean_b *= mean_b
     mean_a += centre
     mean_a *= mean_a
     mean_a += mean_b
@@ -196,29 +213,6 @@ def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> 
     mean_a += _C1
     mean_b /= mean_a
     return (1 - mean_b) * (1 - mean_bb)
-
-
-def _plane_by_plane(x: Tensor, y: Tensor, kernel: list[float], unbias: float) -> Tensor:
-    """Sums of `_similarity` for each picture."""
-
-    def total(one: NDArray[Any], other: NDArray[Any]) -> float:
-        one, other = one.astype(np.float32), other.astype(np.float32)
-        return float(_similarity(one, other, lambda z: _plane_window(z, kernel), unbias).sum(dtype=np.float64))
-
-    pictures = zip(x.numpy(), y.numpy(), strict=True)
-    sums = [sum(total(*planes) for planes in zip(*picture, strict=True)) for picture in pictures]
-    return torch.tensor(sums, dtype=torch.float64)
-
-
-def _plane_window(x: NDArray[np.float32], kernel: list[float]) -> NDArray[np.float32]:
-    """`_window` of one plane (H, W), by OpenCV."""
-    import cv2
-
-    weights, reach = np.array(kernel, np.float32), len(kernel) // 2
-    filtered = np.asarray(cv2.sepFilter2D(x, cv2.CV_32F, weights, weights), np.float32)
-    valid = filtered[reach : x.shape[0] - reach, reach : x.shape[1] - reach]
-    # A new array, rows back to back: what follows is twice as fast as on the cut-out.
-    return np.multiply(valid, np.float32(1 / sum(kernel) ** 2))
 
 
 def _window(x: Tensor, kernel: list[float]) -> Tensor:
@@ -234,3 +228,117 @@ def _along(x: Tensor, kernel: list[float], axis: int) -> Tensor:
     for i in range(reach):
         out.add_(x.narrow(axis, i, length) + x.narrow(axis, 2 * reach - i, length), alpha=kernel[i])
     return out
+
+
+# --- levels of uint8 on a CPU -----------------------------------------------------------------------------------------
+
+
+def _levels(pictures: Tensor) -> Iterator[Levels]:
+    """(N, 3, H, W) levels as N arrays (H, W, 3) uint8."""
+    for picture in pictures.to(torch.uint8).numpy():
+        yield picture.transpose(1, 2, 0)
+
+
+def score_levels(restored: Levels, truth: Levels) -> dict[Protocol, Score]:
+    """Both protocols for one picture at hand: (H, W, 3) uint8 twice, on the calling thread alone. As `score`.
+
+    Raises:
+        InputError: the sizes differ (nothing is ever resized), or a side is below 11 pixels.
+    """
+    if restored.shape != truth.shape:
+        raise InputError(f"sizes differ: {restored.shape[:2]} and {truth.shape[:2]}")
+    _refuse_small(truth.shape[0], truth.shape[1], len(_KERNELS["gaussian"][0]))
+    restored, truth = np.ascontiguousarray(restored), np.ascontiguousarray(truth)
+    y, y_truth = _luma_levels(restored), _luma_levels(truth)
+    return {
+        "rgb": Score(_psnr_levels(restored, truth), _ssim_levels(restored, truth, _uniform_sum, 6)),
+        "y": Score(_psnr_levels(y, y_truth), _ssim_levels(y, y_truth, _gaussian_sum, 10)),
+    }
+
+
+def _luma_levels(picture: Levels) -> Levels:
+    """`luma` of (H, W, 3) uint8 as (H, W) uint8."""
+    import cv2
+
+    out = np.empty(picture.shape[:2], np.uint8)
+    for rows in _strips(picture.shape[0], picture[0].size, _CPU_STRIP):
+        # Whole numbers below 2^24: float32 holds them exactly.
+        weighted = cv2.transform(picture[rows].astype(np.float32), np.array([_LUMA], np.float32)).astype(np.int32)
+        weighted *= 73
+        weighted += 42_500
+        weighted //= 85_000
+        weighted += 16
+        out[rows] = weighted
+    return out
+
+
+def _psnr_levels(one: Levels, other: Levels) -> float:
+    import cv2
+
+    mse = float(cv2.norm(one, other, cv2.NORM_L2SQR)) / one.size
+    return IDENTICAL_PSNR if mse == 0 else 10 * math.log10(_RANGE**2 / mse)
+
+
+def _ssim_levels(one: Levels, other: Levels, similarity: Callable[[Levels, Levels], float], reach: int) -> float:
+    height, width = one.shape[:2]
+    strips = _strips(height, one[0].size, _CPU_STRIP, reach)
+    total = math.fsum(similarity(one[rows], other[rows]) for rows in strips)
+    places: int = (height - reach) * (width - reach) * (one[0].size // width)
+    return total / places
+
+
+def _uniform_sum(x: Levels, y: Levels) -> float:
+    """Sum of SSIM over the valid region and the channels of (H, W, C) uint8, uniform 7x7, sample covariance.
+
+    With sums S over the window of n = 49 pixels and d = x - y, times n^2 above and below,
+
+        SSIM = (1 - D / (M + n^2 C1)) (1 - E / (V + n^2 C2 48/49))
+        D = (Sx - Sy)^2,  M = Sx^2 + Sy^2,  E = n Sdd - D,  V = E + 2 (n Sxy - Sx Sy)
+
+    and all of D, M, E, V are whole numbers below 2^31.
+    """
+    import cv2
+
+    def window(values: Array) -> Array:
+        return np.asarray(cv2.boxFilter(values, cv2.CV_32S, (7, 7), normalize=False), np.int32)[3:-3]
+
+    x_sum, y_sum = window(x), window(y)
+    difference = cv2.absdiff(x, y).astype(np.uint16)
+    error = window(difference * difference)
+    covariance = window(x.astype(np.uint16) * y)
+    error *= 49
+    covariance *= 49
+    product = x_sum * y_sum
+    covariance -= product
+    x_sum -= y_sum
+    x_sum *= x_sum
+    error -= x_sum
+    # Halves of D, M, E and V from here on.
+    lost_structure, lost_mean = error.astype(np.float32), x_sum.astype(np.float32)
+    lost_structure *= 0.5
+    lost_mean *= 0.5
+    below = covariance.astype(np.float32)
+    below += lost_structure
+    below += np.float32(_C2 * 49 * 48 / 2)
+    lost_structure /= below
+    below = product.astype(np.float32)
+    below += lost_mean
+    below += np.float32(_C1 * 49 * 49 / 2)
+    lost_mean /= below
+    lost_structure -= 1
+    lost_mean -= 1
+    lost_structure *= lost_mean
+    return float(sum(cv2.sumElems(lost_structure[:, 3:-3])))
+
+
+def _gaussian_sum(x: Levels, y: Levels) -> float:
+    """Sum of SSIM over the valid region of (H, W) uint8, gaussian 11x11."""
+    import cv2
+
+    kernel = np.array(_KERNELS["gaussian"][0], np.float32)
+
+    def window(values: Array) -> Array:
+        return np.asarray(cv2.sepFilter2D(values, cv2.CV_32F, kernel, kernel), np.float32)[5:-5]
+
+    similarity = _similarity(x.astype(np.float32), y.astype(np.float32), window, 1.0)
+    return float(cv2.sumElems(similarity[:, 5:-5])[0])

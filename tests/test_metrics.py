@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from derain_cli.errors import InputError
-from derain_cli.metrics import IDENTICAL_PSNR, PROTOCOLS, luma, psnr, quantise, score, ssim
+from derain_cli.metrics import IDENTICAL_PSNR, PROTOCOLS, luma, psnr, quantise, score, score_levels, ssim
 
 
 def tensor(picture):
@@ -112,6 +112,15 @@ def test_luma_is_the_nearest_integer_for_any_green_and_blue(red):
     assert np.all(2 * np.abs(255_000 * found - exact) <= 255_000)
 
 
+def test_luma_of_a_picture_of_many_colours_is_the_slow_one(picture):
+    levels = np.random.default_rng(0).integers(0, 256, (30, 41, 3)).astype(np.uint8)
+    expected = slow_luma(levels)
+    assert np.array_equal(luma(torch.from_numpy(levels).permute(2, 0, 1)[None])[0, 0].numpy(), expected)
+    # Against itself with one level more in each place: 0 dB of doubt about which luma was scored.
+    other = slow_luma(255 - levels)
+    assert score_levels(levels, 255 - levels)["y"].psnr == pytest.approx(slow_psnr(expected, other), abs=1e-9)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_identical_pictures_count_as_100_db(picture, protocol):
     same = tensor(picture(20, 20, 3))
@@ -176,6 +185,8 @@ def test_a_batch_scores_like_its_pictures_one_by_one():
 def test_different_sizes_are_refused_not_resized(other):
     with pytest.raises(InputError, match="sizes differ"):
         score(torch.rand(1, 3, 20, 20), torch.rand(other))
+    with pytest.raises(InputError, match="sizes differ"):
+        score_levels(np.zeros((20, 20, 3), np.uint8), np.zeros((20, 21, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 40), (40, 10), (1, 1)])
@@ -211,6 +222,39 @@ def test_flat_pictures_keep_their_digits(level):
     expected = structural_similarity(flat, other, channel_axis=2, data_range=255)
     assert found["rgb"].ssim == pytest.approx(expected, abs=1e-6)
     assert found["y"].ssim == pytest.approx(slow_gaussian_ssim(slow_luma(other), slow_luma(flat)), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(11, 11), (23, 40), (70, 900), (130, 90)])
+def test_a_cpu_and_other_devices_agree(picture, size):
+    """On a CPU OpenCV scores whole numbers; what other devices do is done here on a CPU, step by step."""
+    levels = smooth_pair(picture, 2, *size)
+    one, other = (torch.from_numpy(p).permute(2, 0, 1)[None] for p in levels)
+    found = score_levels(*levels)
+    assert found["rgb"].psnr == pytest.approx(float(psnr(one, other)), abs=1e-9)
+    assert found["rgb"].ssim == pytest.approx(float(ssim(one, other, window="uniform")), abs=1e-6)
+    assert found["y"].psnr == pytest.approx(float(psnr(luma(one), luma(other))), abs=1e-9)
+    assert found["y"].ssim == pytest.approx(float(ssim(luma(one), luma(other), window="gaussian")), abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
+def test_no_sum_overflows(level):
+    """The largest sums of squares, products and differences that 8 bits allow, and flat pictures among them."""
+    flat = np.full((24, 30, 3), level, np.uint8)
+    for other in (
+        255 - flat,
+        np.where(np.indices((24, 30)).sum(0)[..., None] % 2, 0, 255).astype(np.uint8).repeat(3, 2),
+    ):
+        found = score_levels(other, flat)
+        expected = structural_similarity(flat, other, channel_axis=2, data_range=255)
+        assert found["rgb"].ssim == pytest.approx(expected, abs=1e-6)
+        assert found["y"].ssim == pytest.approx(slow_gaussian_ssim(slow_luma(other), slow_luma(flat)), abs=1e-6)
+
+
+def test_pictures_that_are_cut_out_of_others_score_as_copies(picture):
+    """Halves of a side-by-side picture are views of it: their rows do not lie back to back."""
+    wide = picture(40, 60, 1)
+    left, right = wide[:, :30], wide[:, 30:]
+    assert score_levels(left, right) == score_levels(left.copy(), right.copy())
 
 
 def test_uint8_pictures_score_as_their_floats():
