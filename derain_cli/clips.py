@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from derain_cli import __version__
 from derain_cli.atomic import atomic_file, atomic_text, sweep_stale
@@ -36,6 +36,9 @@ from derain_cli.frames.steady import REACH, steadied
 from derain_cli.frames.video import ClipInfo, ClipReader, Frame, Orientation, open_clip
 from derain_cli.worklist import Item
 
+if TYPE_CHECKING:
+    from derain_cli.restorer import Restorer
+
 __all__ = ["ClipOutcome", "Engine", "Pace", "ahead", "forget_work", "partial_path", "restore_clips", "work_folder"]
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ _DEPTH = 3
 _SPACE = 2.5
 """Free space wanted, in sizes of the source: the segments and the output lie side by side for a moment."""
 _SPACE_LEAST = 8 << 20
+_BATCH = {"cuda": 8}
+"""Frames that the network is given at once, by device; on a processor more than one at a time brings nothing."""
 _EVERY = 0.1
 """Seconds between looks at the work."""
 
@@ -54,12 +59,22 @@ class Engine:
     """What takes the rain out.
 
     Attributes:
-        restore: (H, W, 3) uint8 or uint16 RGB to the same without rain; called from one thread.
+        restore: pictures of one clip, (H, W, 3) uint8 or uint16 RGB, to the same without rain; called from one thread.
         identity: says all that its results hang on; segments are kept only of the same.
+        batch: pictures given at once.
+        notes: one-line remarks on the last pictures.
     """
 
-    restore: Callable[[Pixels], Pixels]
+    restore: Callable[[Sequence[Pixels]], Sequence[Pixels]]
     identity: str
+    batch: int = 1
+    notes: Callable[[], Sequence[str]] = tuple
+
+    @classmethod
+    def of(cls, restorer: Restorer) -> Engine:
+        """What `restorer` does: several frames at once where that pays."""
+        batch = _BATCH.get(restorer.device.type, 1)
+        return cls(restorer.batch, restorer.fingerprint(), batch, lambda: restorer.notes)
 
 
 @dataclass(frozen=True)
@@ -334,7 +349,7 @@ class _Job:
             "version": __version__,
             "libraries": [av.__version__, cv2.__version__],
             "source": [os.path.realpath(self.item.source), status.st_size, status.st_mtime_ns],
-            "engine": self.engine.identity,
+            "engine": [self.engine.identity, self.engine.batch],
             "options": asked,
             "encoding": {"encoder": encoding.encoder, "pix_fmt": encoding.pix_fmt, **encoding.options},
         }
@@ -426,7 +441,9 @@ class _Job:
         """(frame, picture to code), in order, beginning after the last frame of the last segment."""
         info, until = reader.info, self.options.until
         known = [pts for _, segment in parts.segments for pts in segment.pts]
-        first = known[max(0, len(known) - REACH)] if known else None
+        # A frame may come out a little different in other company: batches are the same as in an unbroken run.
+        size = self.engine.batch
+        first = known[max(0, len(known) - REACH) // size * size] if known else None
         if first is None and self.options.start:
             first = info.start + round(self.options.start / info.time_base)
         skip_to = first
@@ -443,8 +460,10 @@ class _Job:
 
         def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
             with contextlib.closing(frames):  # type: ignore[type-var]
-                for frame in frames:
-                    yield frame, self.engine.restore(frame.pixels)
+                while batch := list(itertools.islice(frames, self.engine.batch)):
+                    derained = self.engine.restore([frame.pixels for frame in batch])
+                    self.notes += [note for note in self.engine.notes() if note not in self.notes]
+                    yield from zip(batch, derained, strict=True)
 
         def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
             with contextlib.closing(pairs):  # type: ignore[type-var]

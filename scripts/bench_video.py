@@ -78,7 +78,7 @@ def main() -> None:
 
         def piped() -> int:
             told: list[ClipOutcome] = []
-            engine = Engine(lambda pixels: pixels, "nothing")
+            engine = Engine(lambda pictures: pictures, "nothing")
             item = Item(str(source), str(place / "piped.mp4"))
             restore_clips([item], engine, options, overwrite=True, report=told.append)
             if told[0].error is not None:

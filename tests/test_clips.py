@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,14 @@ from derain_cli.frames.video import open_clip
 from derain_cli.worklist import Item
 from tests.clips import packets_of, times_of, write_clip, write_without_duration
 
-IDENTITY = Engine(lambda pixels: pixels, "identity")
+IDENTITY = Engine(lambda pictures: pictures, "identity")
 QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
 QUICK = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
+
+
+def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> Engine:
+    """An engine that does the same to every picture."""
+    return Engine(lambda pictures: [function(one) for one in pictures], name, **more)
 
 
 def restore(source: Path, target: Path, engine: Engine = IDENTITY, **options: Any) -> ClipOutcome:
@@ -189,7 +194,7 @@ def test_the_engine_sees_upright_pictures_and_its_result_is_written(tmp_path: Pa
         return pixels // 2
 
     source = write_clip(tmp_path / "a.mp4", rotation=90)
-    good(restore(source, tmp_path / "b.mp4", Engine(darker, "darker"), crf=5))
+    good(restore(source, tmp_path / "b.mp4", each(darker, "darker"), crf=5))
     assert set(seen) == {(48, 32, 3)}
     with open_clip(source) as a, open_clip(tmp_path / "b.mp4") as b:
         for first, second in zip(a, b, strict=True):
@@ -228,7 +233,7 @@ def test_a_part_beyond_the_end_is_an_error(tmp_path: Path) -> None:
 
 def test_a_preview_shows_before_and_after_upright(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mp4", frames=50, rotation=90, pixel_aspect=Fraction(2, 1))
-    good(restore(source, tmp_path / "p.mp4", Engine(lambda p: p // 4, "dark"), start=0.2, preview=0.4))
+    good(restore(source, tmp_path / "p.mp4", each(lambda p: p // 4, "dark"), start=0.2, preview=0.4))
     with open_clip(tmp_path / "p.mp4") as reader:
         frames = list(reader)
         info = reader.info
@@ -254,7 +259,7 @@ def failing_after(count: int) -> tuple[Engine, list[int]]:
         done[0] += 1
         return 255 - pixels
 
-    return Engine(run, "inverse"), done
+    return each(run, "inverse"), done
 
 
 @pytest.mark.parametrize("temporal", ["off", "median", "flow"])
@@ -273,6 +278,36 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: A
     assert done[0] == 33 - 15 + 1  # one frame before for steadiness
     assert target.read_bytes() == whole.read_bytes()
     assert leftovers(tmp_path) == []
+
+
+def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones(tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "a.mp4", frames=33), tmp_path / "b.mp4"
+    batches: list[list[int]] = []
+
+    def engine(fail_after: int) -> Engine:
+        made: list[list[int]] = []
+
+        def run(pictures: Sequence[Any]) -> list[Any]:
+            if len(made) == fail_after:
+                raise RuntimeError("broke down")
+            made.append([int(p[:, :, 2].max()) for p in pictures])
+            batches.append(made[-1])
+            # In other company a picture comes out different, as on a GPU.
+            return [
+                np.clip(p.astype(int) + len(pictures) + place, 0, 255).astype(np.uint8)
+                for place, p in enumerate(pictures)
+            ]
+
+        return Engine(run, "company", batch=4)
+
+    good(restore(source, tmp_path / "whole.mp4", engine(-1), temporal="flow", segment=10))
+    unbroken, batches[:] = [*batches], []
+    assert [len(batch) for batch in unbroken] == [4] * 8 + [1]
+    assert restore(source, target, engine(7), temporal="flow", segment=10).error is not None
+    batches.clear()
+    assert good(restore(source, target, engine(-1), temporal="flow", segment=10)).resumed == 20
+    assert batches == unbroken[4:]
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
 def test_another_job_does_not_take_the_segments(tmp_path: Path) -> None:
@@ -309,7 +344,7 @@ def test_stopping_leaves_no_final_file_and_the_job_goes_on(tmp_path: Path, keep:
     wanted = VideoOptions(**(QUICK | {"keep_partial": keep}))
     items = [Item(str(source), str(target)), Item(str(source), str(tmp_path / "c.mp4"))]
     with pytest.raises(KeyboardInterrupt):
-        restore_clips(items, Engine(slow, "slow"), wanted, report=told.append, progress=stop)
+        restore_clips(items, each(slow, "slow"), wanted, report=told.append, progress=stop)
     assert [o.stopped for o in told] == [True]
     assert not target.exists()
     part = tmp_path / "b_partial.mp4"
@@ -317,7 +352,7 @@ def test_stopping_leaves_no_final_file_and_the_job_goes_on(tmp_path: Path, keep:
     if keep:
         times = times_of(part)
         assert times == times_of(source)[: len(times)] and len(times) >= 12
-    assert good(restore(source, target, Engine(slow, "slow"))).resumed >= 10
+    assert good(restore(source, target, each(slow, "slow"))).resumed >= 10
     assert times_of(target) == times_of(source)
 
 
@@ -445,9 +480,9 @@ from derain_cli.clips import Engine, restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.worklist import Item
 
-def slow(pixels):
+def slow(pictures):
     time.sleep(0.02)
-    return 255 - pixels
+    return [255 - pixels for pixels in pictures]
 
 options = VideoOptions(temporal="flow", segment=5, preset="ultrafast")
 restore_clips([Item(sys.argv[1], sys.argv[2])], Engine(slow, "inverse"), options, report=print)

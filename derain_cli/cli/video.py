@@ -144,8 +144,7 @@ def video(
         for item in work.done:
             forget_work(item.target)
         if work.items:
-            restorer = tally.load(model, restore)
-            engine = Engine(restorer, restorer.fingerprint())
+            engine = Engine.of(tally.load(model, restore))
             with reporter.bar(None) as bar:
                 tally.watch(work, bar)
                 restore_clips(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import io
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,12 @@ _ENCODERS = {
 _CRF = {"h264": 18, "hevc": 20, "av1": 24, "vp9": 24}
 """Hardly to be told from the source, by codec; the scales differ."""
 _PRESET = {"h264": "medium", "hevc": "medium", "av1": "8", "vp9": "4"}
+_HDR_NAMES = {
+    "h264": ("mastering-display", "cll"),
+    "hevc": ("master-display", "max-cll"),
+    "av1": ("mastering-display", "content-light"),
+}
+"""What the encoders call the mastering display and the content light level; the others take neither."""
 _WITH_ALPHA = {".webm": "vp9", ".mkv": "vp9", ".mov": "prores"}
 _HOLDS_ALPHA = frozenset(_WITH_ALPHA.values()) | {"ffv1"}
 _EVEN_ONLY = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks"})
@@ -141,6 +148,8 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         notes.append(f"the odd size {width}x{height} is kept by coding as {pix_fmt}, which not every player shows")
     if _depth(pix_fmt) < info.bit_depth:
         notes.append(f"{codec} codes {_depth(pix_fmt)} of the {info.bit_depth} bits")
+    if codec not in _HDR_NAMES and (info.mastering_display or info.content_light):
+        notes.append(f"{encoder} writes no mastering display and content light level: they are left out")
     return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, options), tuple(notes))
 
 
@@ -158,7 +167,8 @@ def _encoder_options(codec: str, info: ClipInfo, options: VideoOptions) -> dict[
             made["x264-params" if codec == "h264" else "x265-params"] = ":".join(params)
         return made
     if codec == "av1":
-        return {"crf": crf, "preset": preset}
+        params = _hdr_parameters(codec, info)
+        return {"crf": crf, "preset": preset} | ({"svtav1-params": ":".join(params)} if params else {})
     if codec == "vp9":
         # Frames that alternate references are not allowed with alpha: their hidden frames have none.
         return {"crf": crf, "b": "0", "cpu-used": preset, "row-mt": "1"} | (
@@ -171,19 +181,23 @@ def _encoder_options(codec: str, info: ClipInfo, options: VideoOptions) -> dict[
 
 def _hdr_parameters(codec: str, info: ClipInfo) -> list[str]:
     """The mastering display and content light level, as the encoders take them (the structures are FFmpeg's)."""
+    display, light = _HDR_NAMES[codec]
     made = []
     if info.mastering_display is not None and len(info.mastering_display) >= 88:
         numbers = struct.unpack("20i2i", info.mastering_display[:88])
         values = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
         if numbers[20] and numbers[21]:
-            red, green, blue, white = (tuple(round(v * 50000) for v in values[i : i + 2]) for i in (0, 2, 4, 6))
-            low, high = (round(v * 10000) for v in values[8:10])
-            text = f"G({green[0]},{green[1]})B({blue[0]},{blue[1]})R({red[0]},{red[1]})WP({white[0]},{white[1]})"
-            name = "mastering-display" if codec == "h264" else "master-display"
-            made.append(f"{name}={text}L({high},{low})")
+            if codec == "av1":  # candela and shares, not counted in small units
+                coordinates, luminances = ([f"{float(v):.6g}" for v in part] for part in (values[:8], values[8:]))
+            else:
+                coordinates = [str(round(v * 50000)) for v in values[:8]]
+                luminances = [str(round(v * 10000)) for v in values[8:]]
+            red, green, blue, white = (",".join(coordinates[i : i + 2]) for i in (0, 2, 4, 6))
+            low, high = luminances
+            made.append(f"{display}=G({green})B({blue})R({red})WP({white})L({high},{low})")
     if info.content_light is not None and len(info.content_light) >= 8:
         most, average = struct.unpack("2I", info.content_light[:8])
-        made.append(f"{'cll' if codec == 'h264' else 'max-cll'}={most},{average}")
+        made.append(f"{light}={most},{average}")
     return made
 
 
@@ -251,24 +265,27 @@ class SegmentWriter:
     def __init__(self, path: Path, info: ClipInfo, encoding: Encoding):
         import av
 
+        if encoding.codec == "av1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only: by itself it writes a page to stderr for each segment
         self._path, self._info, self._encoding = path, info, encoding
         self._pts: list[int] = []
-        self._index: dict[int, int] = {}
         self._tail = 0
         self._packets = 0
         self._delay = 0
         self._matrix = _SWS_MATRIX.get(info.matrix_used, info.matrix_used)
         self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         try:
-            rate = info.rate or Fraction(25)
+            # The encoder counts frames at the average rate, which players find in its headers; ticks of the clip's
+            # own clock would stand there as a rate of thousands.
+            self._tick = 1 / (info.rate or Fraction(25)).limit_denominator(60000)
             # Any: by the types a stream made from a name could be of any kind.
             stream: Any = self._container.add_stream(
-                encoding.encoder, rate=rate.limit_denominator(60000), options=dict(encoding.options)
+                encoding.encoder, rate=1 / self._tick, options=dict(encoding.options)
             )
             stream.width, stream.height = info.coded_width, info.coded_height
             stream.pix_fmt = encoding.pix_fmt
             context = stream.codec_context
-            context.time_base = info.time_base
+            context.time_base = self._tick
             context.color_range = info.color_range
             context.color_primaries = info.color_primaries
             context.color_trc = info.color_trc
@@ -289,11 +306,10 @@ class SegmentWriter:
 
     def add(self, pixels: Pixels, alpha: Pixels | None, pts: int, duration: int) -> None:
         """Code one frame: (H, W, 3) RGB as coded, not upright, with its alpha, timestamp and duration in ticks."""
-        self._index[pts] = len(self._pts)
+        picture = self._picture(pixels, alpha)
+        picture.pts, picture.time_base = len(self._pts), self._tick
         self._pts.append(pts)
         self._tail = duration
-        picture = self._picture(pixels, alpha)
-        picture.pts, picture.time_base = pts, self._info.time_base
         self._mux(picture)
 
     def close(self) -> Segment:
@@ -340,7 +356,7 @@ class SegmentWriter:
         except av.FFmpegError as error:
             raise _refused(error, self._info, self._encoding) from error
         for packet in packets:
-            shown = self._index[int(packet.pts)]
+            shown = int(packet.pts)
             self._delay = max(self._delay, self._packets - shown)
             packet.time_base = Fraction(1, 1000)
             packet.pts, packet.dts, packet.duration = _FIRST + shown, _FIRST + self._packets - _REORDER, 1
@@ -443,8 +459,8 @@ def _add_video(out: Any, part: Any, source: Any, info: ClipInfo, suffix: str) ->
 def _add_copy(out: Any, stream: Any, suffix: str, cut: bool, copied: _Copied) -> None:
     context = stream.codec_context
     name = f"{stream.type} track {stream.index} ({context.name if context else 'of unknown kind'})"
-    if stream.type == "data" and "timecode" in stream.metadata:
-        return  # the muxer makes it anew from the tag
+    if stream.type == "data" and ("timecode" in stream.metadata or _is_chapter_titles(stream)):
+        return  # the muxer makes it anew, from the tag or the chapters
     if cut and stream.type == "video":
         copied.notes.append(f"{name} is left out of a part")
         return
@@ -457,8 +473,18 @@ def _add_copy(out: Any, stream: Any, suffix: str, cut: bool, copied: _Copied) ->
         copied.notes.append(f"{name} is copied as it is, with its rain")
 
 
+def _is_chapter_titles(stream: Any) -> bool:
+    """Whether QuickTime's way of storing chapters made a track of it: the demuxer marks it as not to be read."""
+    import av
+
+    return bool(stream.discard == av.stream.Discard.all)
+
+
 def _add_like(out: Any, stream: Any) -> Any:
     made = out.add_stream_from_template(stream, opaque=True)
+    if stream.type == "audio" and stream.codec_context.layout.name.endswith(" channels"):
+        # AVI and others only count channels; MP4 wants to know which they are. The usual ones of that number are meant.
+        made.codec_context.layout = f"{stream.codec_context.layout.nb_channels}c"
     _carry_tags(stream, made)
     return made
 
@@ -539,6 +565,7 @@ def _other_packets(
     import av
 
     wanted = [source.streams[index] for index in copied.streams]
+    ends = {s.index: s.start_time + s.duration for s in wanted if s.start_time is not None and s.duration}
     latest = Fraction(-(10**9))
     packets = source.demux(wanted)
     while True:
@@ -555,6 +582,9 @@ def _other_packets(
         if span is not None and not span[0] <= start < span[1]:
             continue
         shift = round(origin / base)
+        if packet.pts is not None and packet.duration and packet.stream_index in ends:
+            # The end of the last packet may be cut off by the header alone (an edit list).
+            packet.duration = max(1, min(packet.duration, ends[packet.stream_index] - packet.pts))
         packet.stream = copied.streams[packet.stream.index]
         packet.dts -= shift
         if packet.pts is not None:

@@ -98,17 +98,17 @@ def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
     derain: Derain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clip("a.mp4", frames=12)
-    whole, seen = Restorer.__call__, [0]
+    whole, seen = Restorer.batch, [0]
 
-    def interrupted(self: Restorer, image: Any, progress: Any = None) -> Any:
+    def interrupted(self: Restorer, images: Any) -> Any:
         seen[0] += 1
         if seen[0] >= 8:
             if seen[0] == 8:  # SIGINT is ignored in jobs in the background, such as these tests may be
                 os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.05)
-        return whole(self, image, progress)
+        return whole(self, images)
 
-    monkeypatch.setattr(Restorer, "__call__", interrupted)
+    monkeypatch.setattr(Restorer, "batch", interrupted)
     ended = derain("video", "a.mp4", "--keep-partial", *FAST)
     assert ended.code == 143
     assert not Path("a_derained.mp4").exists()
