@@ -18,6 +18,7 @@ from torch import Tensor
 from derain_cli.checkpoint import DEFAULT_MODEL, Card, find_weights, load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import InputError, ResourceError
+from derain_cli.memory import free_memory
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import Layers, receptive_radius
@@ -32,13 +33,19 @@ Array = NDArray[Any]
 P = TypeVar("P", bound="Array | Image")
 Progress = Callable[[float], None]
 
-MAX_HALO = 96
-"""Pixels read beyond a tile. Convolutions may reach further; with trained weights nothing past it shows (measured)."""
+MAX_HALO = 72
+"""Features (pixels where there is no pixel-unshuffle) read beyond a tile. The convolutions of `paper` reach further,
+but what lies past it changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
 
-_AUTO_TILE = 1024
 _SMALLEST_TILE = 128
-_GATE_CROPS, _GATE_SIDE = 16, 512
-"""A picture larger than one tile has its gates measured on this many crops of this side."""
+_AUTO_BYTES = 2**31
+"""What one pass may take at most on a CPU where tiles are chosen automatically; half of the free memory if that is
+less. Larger tiles are hardly faster."""
+
+_GATE_PIXELS = 2**22
+_GATE_CROPS, _GATE_SIDE = 8, 512
+"""A picture of up to so many pixels has gates of all of them; those of a larger one are measured on this many crops of
+this side, however it is tiled, or tiles would show."""
 
 _NO_MEMORY = "out of memory even with the smallest tiles"
 _NOT_FINITE, _NOT_FINITE_HINT = "the network gave non-finite values", "the weights may be damaged: derain models verify"
@@ -105,6 +112,14 @@ def pick_precision(asked: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
 
 
+def _free_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch holds without using it can be had as well.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_memory()
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
@@ -152,7 +167,7 @@ class Restorer:
         self._net = self._exact
         if self.dtype != torch.float32:
             self._net = copy.deepcopy(folded).to(self.device, self.dtype)
-        self.halo = min(receptive_radius(self.config), MAX_HALO)
+        self.halo = min(receptive_radius(self.config), MAX_HALO * self.config.unshuffle)
 
     @classmethod
     def from_pretrained(
@@ -274,11 +289,29 @@ class Restorer:
         return self._restore_one(image, progress, wanted)
 
     def _tile_side(self, height: int, width: int) -> int:
-        return _AUTO_TILE if self.options.tile == "auto" else self.options.tile or max(height, width)
+        if self.options.tile != "auto":
+            return self.options.tile or max(height, width)
+        most = self._pixels_at_once()
+        if height * width <= most:
+            return max(height, width)
+        return max(_SMALLEST_TILE, int(most**0.5) - 2 * self.halo)
+
+    def _pixels_at_once(self) -> int:
+        """How many pixels one pass may have, by the memory that is free and what the network needs of it."""
+        on_cpu = self.device.type == "cpu"
+        features = self.config.width / self.config.unshuffle**2
+        # Maps alive at a time: measured on the CPU, where layers write over their input; about twice elsewhere.
+        per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
+        free = _free_memory(self.device)
+        budget = _AUTO_BYTES if free is None else free // 2
+        if on_cpu:
+            budget = min(budget, _AUTO_BYTES)
+        # Beyond 2**31 values in a map not every kernel counts right.
+        return int(min(budget / per_pixel, (2**31 - 1) / max(features, 3)))
 
     def _restore_batch(self, images: Sequence[Array]) -> list[Array]:
         height, width = images[0].shape[:2]
-        if len(images) == 1 or self._tile_side(height, width) < max(height, width):
+        if len(images) == 1 or self._tile_side(height, width) < max(height, width) or height * width > _GATE_PIXELS:
             return [self._restore_one(image, None, 1)[0] for image in images]
         try:
             return [derained for (derained,) in self._pass(images, None, 1)]
@@ -296,7 +329,7 @@ class Restorer:
         out = [np.empty_like(image) for _ in range(wanted)]
         side = self._tile_side(height, width)
         gates = None
-        if side < max(height, width):
+        if side < max(height, width) or height * width > _GATE_PIXELS:
             gates = self._picture_gates(image)
         done = 0
         for tile in plan_tiles(whole, side, self.halo, height, width, self.config.unshuffle):
@@ -310,14 +343,18 @@ class Restorer:
         crops = np.stack(pictures)
         # torch has few operations on uint16; int32 holds both.
         raw = torch.from_numpy(crops.astype(np.int32) if crops.dtype == np.uint16 else crops).to(self.device)
-        return raw.permute(0, 3, 1, 2).float() / float(np.iinfo(crops.dtype).max)
+        return raw.permute(0, 3, 1, 2).float().div_(float(np.iinfo(crops.dtype).max))
 
     def _picture_gates(self, image: Array) -> Gates | None:
         if not self.config.se:
             return None
+        height, width = image.shape[:2]
+        boxes = [Box(0, 0, height, width)]
         side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, self.config.unshuffle
+        sampled = height * width > _GATE_PIXELS
         while True:
-            boxes = sample_crops(image.shape[0], image.shape[1], side - side % unshuffle, count, unshuffle)
+            if sampled:
+                boxes = sample_crops(height, width, side - side % unshuffle, count, unshuffle)
             try:
                 return self._net.measure_gates(self._to_device([image[box.slices] for box in boxes]))
             except (RuntimeError, MemoryError) as error:
@@ -327,7 +364,9 @@ class Restorer:
                     raise ResourceError(_NO_MEMORY, hint="close other programs") from error
             # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
             self._empty_cache()
-            if side > _SMALLEST_TILE:
+            if not sampled:
+                sampled = True
+            elif side > _SMALLEST_TILE:
                 side = max(_SMALLEST_TILE, side // 2)
             else:
                 count //= 2
@@ -374,15 +413,20 @@ class Restorer:
     ) -> list[list[Array]]:
         """One pass over equally shaped pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`."""
         rainy = self._to_device(pictures)
-        layers = self._layers(rainy, gates)
-        ready = (self._blend(rainy, layers.derained), layers.rain.clamp(0, 1), (layers.detail + 0.5).clamp(0, 1))
+        layers = [layer[(..., *inner)] for layer in self._layers(rainy, gates)[:wanted]]
+        layers[0] = self._blend(rainy[(..., *inner)], layers[0])
+        if wanted > 1:
+            layers[2].add_(0.5)
         dtype = pictures[0].dtype
-        top = float(np.iinfo(dtype).max)
+        # torch has few operations on uint16; int32 holds both.
+        held = torch.uint8 if dtype == np.uint8 else torch.int32
         levels = [
-            (layer[(..., *inner)] * top).round().permute(0, 2, 3, 1).to(torch.int32).cpu().numpy().astype(dtype)
-            for layer in ready[:wanted]
+            layer.clamp_(0, 1).mul_(float(np.iinfo(dtype).max)).round_().to(held).permute(0, 2, 3, 1).contiguous()
+            for layer in layers
         ]
-        return [list(arrays) for arrays in zip(*levels, strict=True)]
+        return [
+            list(arrays) for arrays in zip(*(a.cpu().numpy().astype(dtype, copy=False) for a in levels), strict=True)
+        ]
 
     def _layers(self, rainy: Tensor, gates: Gates | None) -> Layers:
         """Layers of (N, 3, H, W); pictures that are not finite in half precision are redone in fp32."""

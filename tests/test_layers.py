@@ -11,7 +11,7 @@ import derain_cli
 
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
-    {"config", "errors", "atomic", "published", "provenance"},
+    {"config", "errors", "atomic", "memory", "published", "provenance"},
     {"frames", "worklist", "model", "losses", "rain", "metrics", "tiling", "reference_free", "peers"},
     {"data", "checkpoint", "vgg", "report"},
     {"restorer"},
