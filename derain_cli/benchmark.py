@@ -146,7 +146,8 @@ class PhotoRow:
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """A picture to show: the `worst`, `median` or `best` of a model on a data set, with the number it was ranked by."""
+    """A picture to show: the `worst`, `median` or `best` of a model on a data set, with the number it was ranked by
+    and, where there is one, the same number of the input."""
 
     dataset: str
     group: str
@@ -155,6 +156,7 @@ class Exhibit:
     picture: str
     ranked_by: str
     value: float
+    input_value: float | None
     rainy: Picture
     restored: Picture
     clean: Picture | None
@@ -284,7 +286,8 @@ class _Run:
                     found += self._measure(view, contender)
                 except NothingToDoError as error:
                     reasons.append(error)
-                    self.listener.warned(f"{view.name}, {contender.name}: {error}")
+                    if len(views) * len(contenders) > 1:  # else it is what the run ends with
+                        self.listener.warned(f"{view.name}, {contender.name}: {error}")
             # Models side by side; groups in their order.
             order = [group.name for group in view.groups]
             results += sorted(found, key=lambda r: order.index(r["group"]) if r["group"] in order else len(order))
@@ -372,7 +375,7 @@ class _Run:
             rainy, clean = read_pair(pairs[row.source])
             exhibit = Exhibit(
                 row.dataset, row.group, row.model, rank, row.picture, "dB (PSNR rgb)", row.after["rgb"].psnr,
-                rainy, contender(rainy), clean,
+                row.before["rgb"].psnr, rainy, contender(rainy), clean,
             )  # fmt: skip
             self.listener.shown(exhibit)
 
@@ -398,7 +401,7 @@ class _Run:
                 rainy = read_rgb(row.source)
                 exhibit = Exhibit(
                     row.dataset, "", row.model, rank, row.picture, "of the streak energy removed",
-                    row.figures["streak_energy_removed"], rainy, contender(rainy), None,
+                    row.figures["streak_energy_removed"], None, rainy, contender(rainy), None,
                 )  # fmt: skip
                 self.listener.shown(exhibit)
         return _photo_result(rows)
@@ -422,7 +425,7 @@ class _Run:
             "kind": "evaluation",
             "settings": self._settings(contenders),
             "datasets": [_facts_of(view, warnings[view.name]) for view in views],
-            "models": [contender.facts() for contender in contenders],
+            "models": [contender.facts() | self._speed(contender) for contender in contenders],
             "results": results,
             "seen_in_training": [
                 {"dataset": view.name, "model": contender.name, "pictures": self.seen.get((view.name, contender.name))}
@@ -434,10 +437,16 @@ class _Run:
                 asdict(entry)
                 for view in views
                 if view.record and self.options.split == "test"
-                for entry in published_for(view.name)
+                for name in dict.fromkeys((view.name, *(group.name for group in view.groups)))
+                for entry in published_for(name)
             ],
             "failed": [{"path": str(e.path), "error": e.reason, "hint": e.hint} for e in self.failed.values()],
         }
+
+    def _speed(self, contender: Contender) -> dict[str, float | None]:
+        every: list[Row | PhotoRow] = [*self.rows, *self.photo_rows]
+        rows = [row for row in every if row.model == contender.name]
+        return {"seconds_per_megapixel": _seconds_per_megapixel(rows) if rows else None}
 
     def _settings(self, contenders: Sequence[Contender]) -> dict[str, Any]:
         options = self.options
@@ -480,9 +489,13 @@ def _timing(rows: Sequence[Any]) -> dict[str, float]:
     return {
         "seconds": sum(row.seconds for row in rows),
         "megapixels": sum(row.width * row.height for row in rows) / 1e6,
-        # The first picture pays for what networks do only once; the median does not.
-        "seconds_per_megapixel": median(row.seconds / (row.width * row.height / 1e6) for row in rows),
+        "seconds_per_megapixel": _seconds_per_megapixel(rows),
     }
+
+
+def _seconds_per_megapixel(rows: Sequence[Row | PhotoRow]) -> float:
+    """The median: the first picture pays for what networks do only once."""
+    return median(row.seconds / (row.width * row.height / 1e6) for row in rows)
 
 
 def _pair_result(rows: Sequence[Row]) -> dict[str, Any]:
@@ -496,7 +509,10 @@ def _pair_result(rows: Sequence[Row]) -> dict[str, Any]:
         }
 
     first = rows[0]
-    identical = {protocol: sum(row.after[protocol].psnr == IDENTICAL_PSNR for row in rows) for protocol in PROTOCOLS}
+
+    def identical(scores: Sequence[Mapping[Protocol, Score]]) -> dict[str, int]:
+        return {protocol: sum(score[protocol].psnr == IDENTICAL_PSNR for score in scores) for protocol in PROTOCOLS}
+
     return {
         "dataset": first.dataset,
         "group": first.group,
@@ -504,7 +520,8 @@ def _pair_result(rows: Sequence[Row]) -> dict[str, Any]:
         "pictures": len(rows),
         "input": spreads([row.before for row in rows]),
         "output": spreads([row.after for row in rows]),
-        "identical": identical,
+        "identical": identical([row.after for row in rows]),
+        "identical_inputs": identical([row.before for row in rows]),
         **_timing(rows),
     }
 

@@ -17,7 +17,8 @@ are taken whole, in fp32; neither tiles nor strength apply.
            Attributes that are looked at: `pad_multiple` (int), `parameters` where it is a number, `macs_per_pixel`.
 `FILE.pt`, `FILE.ts`  a TorchScript archive. It holds code, which runs: only for files that are named outright.
            Plain pickles (`torch.save`) are refused.
-`FILE.onnx`  through onnxruntime, one float input (N, 3, H, W) and one output.
+`FILE.onnx`  through onnxruntime, one float input (N, 3, H, W) and one output. Its parameters and multiply-accumulates
+           are counted where the onnx package is installed too.
 """
 
 from __future__ import annotations
@@ -365,8 +366,14 @@ def _onnx(name: str, pad_multiple: int) -> Peer:
         wanted = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
         raise WeightsError(f"one float input (N, 3, H, W) is wanted, not {wanted}", path=path)
     multiple = pad_multiple or 1
+    takes = inputs[0].shape[2:]  # a number, or a name where any will do
+    graph = _onnx_graph(path, math.ceil(_COUNT_SIDE / multiple) * multiple)
 
     def run(picture: Picture) -> Picture:
+        sides = [math.ceil(side / multiple) * multiple for side in picture.shape[:2]]
+        if any(isinstance(want, int) and want != side for want, side in zip(takes, sides, strict=True)):
+            size = "x".join(str(side) for side in reversed(takes))
+            raise InputError(f"the network takes {size} only", hint="export it with dynamic height and width")
         rainy = torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")).float().div(255)[None]
         with _failures():
             found = session.run([outputs[0].name], {inputs[0].name: pad_to_multiple(rainy, multiple).numpy()})
@@ -377,20 +384,50 @@ def _onnx(name: str, pad_multiple: int) -> Peer:
         kind="onnx",
         about=f"{name}, pictures whole, fp32, onnxruntime {runtime.__version__} on the CPU",
         run=run,
-        parameters=_onnx_parameters(path),
+        parameters=None if graph is None else sum(math.prod(tensor.dims) for tensor in graph.initializer),
+        macs_per_pixel=None if graph is None else _onnx_macs_per_pixel(graph),
         sha256=_sha256(path),
         pad_multiple=multiple,
     )
 
 
-def _onnx_parameters(path: Path) -> int | None:
-    """Numbers in the file's initializers; onnxruntime does not tell, the onnx package does where it is installed."""
+def _onnx_graph(path: Path, side: int) -> Any:
+    """The file's graph with the shapes that it has for a picture of `side` x `side`, as far as they can be inferred.
+
+    onnxruntime does not tell what is in a file; without the onnx package, None.
+    """
     try:
         onnx = importlib.import_module("onnx")
-        graph = onnx.load(str(path)).graph
-    except Exception:
+        model = onnx.load(str(path))
+        for place, length in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 3, side, side), strict=True):
+            if not place.dim_value:
+                place.dim_value = length
+        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception:  # counts are a courtesy: the file runs without them
         return None
-    return int(sum(math.prod(tensor.dims) for tensor in graph.initializer))
+
+
+def _onnx_macs_per_pixel(graph: Any) -> float | None:
+    """Multiply-accumulates per pixel of convolutions and matrix products; None where a shape is not known."""
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shapes[value.name] = [place.dim_value for place in value.type.tensor_type.shape.dim]
+    total = 0
+    for node in graph.node:
+        if node.op_type not in {"Conv", "ConvTranspose", "MatMul", "Gemm"}:
+            continue
+        first, second, out = (shapes.get(name) for name in (*node.input[:2], node.output[0]))
+        if not (first and second and out and all((*first, *second, *out))):
+            return None
+        if node.op_type == "ConvTranspose":  # every value of the input meets the kernel of (in, out / groups, h, w)
+            total += math.prod(first) * math.prod(second[1:])
+        elif node.op_type == "Conv":  # every value of the output, the kernel of (out, in / groups, h, w)
+            total += math.prod(out) * math.prod(second[1:])
+        else:
+            across = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+            total += math.prod(out) * first[-2 if across else -1]
+    _, _, height, width = shapes[graph.input[0].name]
+    return total / (height * width) if total else None
 
 
 def _require_file(path: Path) -> None:

@@ -22,7 +22,7 @@ from derain_cli.atomic import atomic_text
 from derain_cli.errors import DestinationError, printable, resource_error_from
 from derain_cli.frames.images import write_rgb
 
-__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture"]
+__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words"]
 
 Picture = NDArray[np.uint8]
 
@@ -35,6 +35,25 @@ def error_picture(restored: Picture, truth: Picture) -> Picture:
     difference = np.abs(restored.astype(np.int16) - truth.astype(np.int16)) * ERROR_GAIN
     picture: Picture = np.minimum(difference, 255).astype(np.uint8)
     return picture
+
+
+def place_in_words(dataset: str, group: str | None) -> str:
+    """A group of a data set by name; no part of it twice."""
+    if not group or group == dataset:
+        return dataset
+    return group if group.startswith(f"{dataset}/") else f"{dataset}/{group}"
+
+
+def identical_in_words(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Notes on pictures that are identical to the ground truth, whose PSNR would be infinite; for people to read."""
+    notes = []
+    for result in results:
+        place = place_in_words(result["dataset"], result["group"])
+        for what, count in (("inputs", "identical_inputs"), (f"outputs of {result['model']}", "identical")):
+            if result[count]["rgb"] and (count == "identical_inputs" or result["model"] != "input"):
+                same = "identical to the ground truth and count as 100 dB"
+                notes.append(f"{place}: {result[count]['rgb']} of {result['pictures']} {what} are {same}")
+    return list(dict.fromkeys(notes))
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,7 @@ class Report:
         rainy: Picture,
         restored: Picture,
         clean: Picture | None,
+        captions: Sequence[str] = (),
     ) -> None:
         """A picture to show.
 
@@ -87,10 +107,12 @@ class Report:
             model: whose output it is.
             text: the heading.
             rainy, restored, clean: uint8 HxWx3; without ground truth `clean` is None.
+            captions: the scores of input and output, if there are any.
         """
+        of_input, of_output = (f", {caption}" for caption in captions) if captions else ("", "")
         pictures = [
-            ("input", self._write(key, "input", rainy)),
-            (f"output of {model}", self._write(key, f"output {model}", restored)),
+            (f"input{of_input}", self._write(key, "input", rainy)),
+            (f"output of {model}{of_output}", self._write(key, f"output {model}", restored)),
         ]
         if clean is None:
             removed = f"taken out, {ERROR_GAIN} times as bright"
@@ -139,21 +161,23 @@ def _cell(value: object, kind: str = "") -> str:
     return f'<td class="{kind}">{_text(value)}</td>' if kind else f"<td>{_text(value)}</td>"
 
 
-def _table(titles: Sequence[str], rows: Sequence[str], texts: int) -> str:
+def _table(titles: Sequence[str], rows: Sequence[str], texts: Sequence[int]) -> str:
+    """`texts` are the columns of words, all others hold figures."""
     heads = "".join(
-        f'<th class="text">{escape(t)}</th>' if i < texts else f"<th>{escape(t)}</th>" for i, t in enumerate(titles)
+        f'<th class="text">{escape(t)}</th>' if i in texts else f"<th>{escape(t)}</th>" for i, t in enumerate(titles)
     )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table>"
 
 
 def _scores(document: Mapping[str, Any]) -> str:
-    titles = ("data set", "group", "model", "protocol", "pictures", "PSNR input", "PSNR mean", "median", "worst",
+    titles = ("data set", "model", "protocol", "pictures", "PSNR input", "PSNR mean", "median", "worst",
               "SSIM input", "SSIM mean", "median", "worst")  # fmt: skip
     rows = []
     for result in document["results"]:
         for protocol, after in result.get("output", {}).items():
             before = result["input"][protocol]
-            cells = [_cell(result[name], "text") for name in ("dataset", "group", "model")]
+            place = place_in_words(result["dataset"], result["group"])
+            cells = [_cell(place, "text"), _cell(result["model"], "text")]
             cells += [_cell(protocol, "text"), _cell(result["pictures"])]
             cells += [_cell(f"{before['psnr']['mean']:.2f}")]
             cells += [_cell(f"{after['psnr'][name]:.2f}") for name in ("mean", "median", "worst")]
@@ -161,11 +185,20 @@ def _scores(document: Mapping[str, Any]) -> str:
             cells += [_cell(f"{after['ssim'][name]:.4f}") for name in ("mean", "median", "worst")]
             rows.append(f"<tr>{''.join(cells)}</tr>")
     for entry in document["published"]:
-        cells = [_cell(entry["dataset"], "text"), _cell("", "text"), _cell(entry["network"], "text")]
+        cells = [_cell(entry["dataset"], "text"), _cell(entry["network"], "text")]
         cells += [_cell("published", "text"), _cell(""), _cell(""), _cell(f"{entry['psnr']:.2f}"), _cell(""), _cell("")]
         cells += [_cell(""), _cell(f"{entry['ssim']:.4f}"), _cell(""), _cell("")]
         rows.append(f'<tr class="published">{"".join(cells)}</tr>')
-    return _table(titles, rows, 4) if rows else ""
+    return _table(titles, rows, (0, 1, 2)) if rows else ""
+
+
+def _protocols(document: Mapping[str, Any]) -> str:
+    scored = [result for result in document["results"] if "output" in result]
+    if not scored:
+        return ""
+    lines = [f"<b>{_text(name)}</b>: {_text(text)}" for name, text in document["settings"]["protocols"].items()]
+    lines += [_text(note) for note in identical_in_words(scored)]
+    return f"<h2>Scores</h2>{_scores(document)}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
 def _published(document: Mapping[str, Any]) -> str:
@@ -192,26 +225,22 @@ def _figures(document: Mapping[str, Any]) -> str:
         for name, text in document["settings"]["figures_without_truth"].items()
     )
     note = "<p>No ground truth: these figures say what changed, not how good it is (means over the pictures).</p>"
-    return f"<h2>Without ground truth</h2>{note}{_table(titles, rows, 2)}<ul>{meanings}</ul>"
+    return f"<h2>Without ground truth</h2>{note}{_table(titles, rows, (0, 1))}<ul>{meanings}</ul>"
 
 
 def _models(document: Mapping[str, Any]) -> str:
-    times: dict[str, list[float]] = {}
-    for result in document["results"]:
-        times.setdefault(result["model"], []).append(result["seconds_per_megapixel"])
     rows = []
     for model in document["models"]:
-        parameters, macs = model["parameters"], model["macs_per_pixel"]
+        parameters, macs, seconds = model["parameters"], model["macs_per_pixel"], model["seconds_per_megapixel"]
         cells = [_cell(model["name"], "text"), _cell(model["about"], "text long"), _cell(model["device"], "text")]
         cells += [_cell(model["precision"], "text")]
         cells += [_cell("-" if parameters is None else f"{parameters:,}")]
         cells += [_cell("-" if macs is None else f"{macs:,.0f}")]
-        cells += [_cell(" / ".join(f"{value:.3f}" for value in times.get(model["name"], [])) or "-")]
+        cells += [_cell("-" if seconds is None else f"{seconds:.3f}")]
         cells += [_cell((model["sha256"] or "-")[:16], "text")]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    titles = ("model", "", "device", "precision", "parameters", "MAC per pixel", "s per megapixel, by data set",
-              "SHA-256")  # fmt: skip
-    return f"<h2>Models</h2>{_table(titles, rows, 4)}"
+    titles = ("model", "", "device", "precision", "parameters", "MAC per pixel", "s per megapixel", "SHA-256")
+    return f"<h2>Models</h2>{_table(titles, rows, (0, 1, 2, 3, 7))}"
 
 
 def _datasets(document: Mapping[str, Any]) -> str:
@@ -230,7 +259,7 @@ def _datasets(document: Mapping[str, Any]) -> str:
 def _gallery(shown: Sequence[Shown]) -> str:
     parts, heading = [], ""
     for row in shown:
-        title = " / ".join(dict.fromkeys(part for part in (row.dataset, row.group, row.model) if part))
+        title = f"{place_in_words(row.dataset, row.group)}: {row.model}"
         if title != heading:
             parts.append(f"<h2>{_text(title)}</h2>")
             heading = title
@@ -245,7 +274,6 @@ def _gallery(shown: Sequence[Shown]) -> str:
 
 def _page(document: Mapping[str, Any], shown: Sequence[Shown]) -> str:
     settings = document["settings"]
-    protocols = "".join(f"<li><b>{_text(n)}</b>: {_text(words)}</li>" for n, words in settings["protocols"].items())
     names = ", ".join(dataset["name"] for dataset in document["datasets"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -254,9 +282,7 @@ style-src 'unsafe-inline'">
 <title>derain eval: {_text(names)}</title><style>{_STYLE}</style></head><body>
 <h1>derain eval: {_text(names)}</h1>
 <p>{_text(settings["date"])}, derain {_text(settings["versions"]["derain"])}</p>
-<h2>Scores</h2>
-{_scores(document)}
-<ul>{protocols}</ul>
+{_protocols(document)}
 {_published(document)}
 {_figures(document)}
 {_models(document)}

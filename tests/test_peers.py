@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
-from derain_cli.peers import BASELINES, find_peer, is_peer, pad_to_multiple
+from derain_cli.peers import BASELINES, as_peer, find_peer, is_peer, pad_to_multiple
 
 CPU = torch.device("cpu")
 
@@ -271,3 +271,52 @@ def test_damaged_onnx_files_are_refused(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"junk")
     with pytest.raises(WeightsError, match="not a usable ONNX file"):
         find_peer(str(tmp_path / "net.onnx"), CPU)
+
+
+@needs_onnx
+def test_an_onnx_file_of_one_size_says_which(tmp_path, picture):
+    import onnx
+    from onnx import TensorProto, helper
+
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 24]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", sides[:1], sides[1:])
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    peer = find_peer(str(path), CPU)
+    assert peer(picture(32, 24)).shape == (32, 24, 3)
+    with pytest.raises(InputError, match="takes 24x32 only"):
+        peer(picture(32, 32))
+
+
+@needs_onnx
+def test_multiply_accumulates_of_an_onnx_file_are_those_of_the_same_network_in_torch(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernels = {
+        "down": np.ones((8, 3, 3, 3), np.float32),
+        "deep": np.ones((8, 4, 3, 3), np.float32),
+        "up": np.ones((8, 3, 2, 2), np.float32),
+    }
+    dynamic = ["n", 3, "h", "w"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "down"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+            helper.make_node("Conv", ["a", "deep"], ["b"], pads=[1, 1, 1, 1], group=2),
+            helper.make_node("ConvTranspose", ["b", "up"], ["y"], strides=[2, 2]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, dynamic)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, dynamic)],
+        [numpy_helper.from_array(kernel, name) for name, kernel in kernels.items()],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    same = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+        nn.Conv2d(8, 8, 3, 1, 1, groups=2, bias=False),
+        nn.ConvTranspose2d(8, 3, 2, 2, bias=False),
+    )
+    peer, expected = find_peer(str(path), CPU), as_peer(same, CPU)
+    assert peer.parameters == expected.parameters
+    assert peer.macs_per_pixel == expected.macs_per_pixel == (8 * 27 + 8 * 36 + 8 * 12) / 4

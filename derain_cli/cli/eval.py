@@ -164,6 +164,7 @@ class _Listener:
                 exhibit.rainy,
                 exhibit.restored,
                 exhibit.clean,
+                () if exhibit.input_value is None else (f"{exhibit.input_value:.2f} dB", f"{exhibit.value:.2f} dB"),
             )
 
 
@@ -198,6 +199,8 @@ def _write_csv(path: Path, result: Benchmark) -> None:
 
 def _tables(document: Mapping[str, Any]) -> list[str]:
     """The document in lines of text."""
+    from derain_cli.report import identical_in_words
+
     lines: list[str] = []
     scored = [result for result in document["results"] if "output" in result]
     if scored:
@@ -207,22 +210,21 @@ def _tables(document: Mapping[str, Any]) -> list[str]:
     lines += [f"protocol {name}: {words}" for name, words in document["settings"]["protocols"].items() if scored]
     sources = dict.fromkeys(f"{e['network']}: {e['source']}; {e['protocol']}" for e in document["published"])
     lines += [f"published, not measured here: {source}" for source in sources]
-    same = sum(result["identical"]["rgb"] for result in scored if result["model"] != "input")
-    if same:
-        lines.append(f"note: {same} outputs are identical to the ground truth and count as 100 dB")
-    return lines
+    return [*lines, *(f"note: {note}" for note in identical_in_words(scored))]
 
 
 def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
+    from derain_cli.report import place_in_words
+
     titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
               "SSIM in", "mean", "median", "worst"]  # fmt: skip
     rows: list[list[str]] = []
     for result in scored:
-        names = dict.fromkeys((result["dataset"], result["group"]))
+        place = place_in_words(result["dataset"], result["group"])
         for protocol, after in result["output"].items():
             before = result["input"][protocol]
             rows.append(
-                ["/".join(names), result["model"], protocol, str(result["pictures"])]
+                [place, result["model"], protocol, str(result["pictures"])]
                 + [f"{before['psnr']['mean']:.2f}"]
                 + [f"{after['psnr'][kind]:.2f}" for kind in ("mean", "median", "worst")]
                 + [f"{before['ssim']['mean']:.4f}"]
@@ -250,16 +252,13 @@ def _figure_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _model_table(document: Mapping[str, Any]) -> list[str]:
-    times: dict[str, list[float]] = {}
-    for result in document["results"]:
-        times.setdefault(result["model"], []).append(result["seconds_per_megapixel"])
     titles = ["model", "kind", "device", "precision", "parameters", "MAC per pixel", "s per megapixel"]
     rows = []
     for model in document["models"]:
-        parameters, macs = model["parameters"], model["macs_per_pixel"]
+        parameters, macs, seconds = model["parameters"], model["macs_per_pixel"], model["seconds_per_megapixel"]
         words = [model[name] for name in ("name", "kind", "device", "precision")]
         counts = ["-" if value is None else f"{value:,.0f}" for value in (parameters, macs)]
-        rows.append([*words, *counts, " / ".join(f"{t:.3f}" for t in times.get(model["name"], [])) or "-"])
+        rows.append([*words, *counts, "-" if seconds is None else f"{seconds:.3f}"])
     return _render(titles, rows, texts=4)
 
 

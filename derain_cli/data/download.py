@@ -6,6 +6,7 @@ HF_HUB_OFFLINE. Whatever comes is data: nothing of it is executed, and archives 
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -79,6 +80,11 @@ def download_dataset(
         raise
     except Exception as error:
         raise _mapped(error, record, copy, place) or error from error
+    finally:
+        # Where nothing came, nothing stays.
+        for folder in (place, root):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     return place
 
 

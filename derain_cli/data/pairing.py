@@ -23,10 +23,12 @@ __all__ = [
     "Found",
     "Halves",
     "Layout",
+    "NoPartnersError",
     "Pair",
     "PairGroup",
     "PairSet",
     "find_pairs",
+    "folder_name",
     "list_photos",
     "looks_swapped",
     "pair_key",
@@ -69,7 +71,11 @@ _PREFIXES = ("norain", "rain", "clean", "rainy", "im_", "gt")
 _SUFFIXES = ("_in", "_input", "_rainy", "_rain", "_gt", "gt", "_clean", "_norain", "_target")
 """What they put behind it; used where names do not pair up as they are."""
 
-_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+_SPLITS = {"train", "training", "train_set", "test", "testing", "test_set", "val", "valid", "validation"}
+
+
+class NoPartnersError(NothingToDoError):
+    """A folder has rainy and clean pictures, but no two of them belong together."""
 
 
 @dataclass(frozen=True)
@@ -339,7 +345,8 @@ def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair
     return tuple(Pair(ours[key], found[key]) for key in sorted(found))
 
 
-def _group_name(place: Path) -> str:
+def folder_name(place: Path) -> str:
+    """What pictures of a folder go by: its name, after its parent's where it is `train`, `test` or the like."""
     place = place.resolve()
     return f"{place.parent.name}/{place.name}" if place.name.lower() in _SPLITS else place.name
 
@@ -394,7 +401,8 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
     pictures that have both side by side. In the last two cases the looks decide which is which, and a note says so.
 
     Raises:
-        NothingToDoError: no pairs at all.
+        NothingToDoError: no pairs at all; `NoPartnersError` where there are rainy and clean pictures, but none of
+            them belong together.
     """
     groups: list[PairGroup] = []
     rejected: list[InputError] = []
@@ -402,7 +410,7 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
 
     def add(place: Path, pairs: tuple[Pair, ...]) -> bool:
         if pairs:
-            groups.append(PairGroup(_group_name(place), pairs))
+            groups.append(PairGroup(folder_name(place), pairs))
         return bool(pairs)
 
     def visit(place: Path, left: int) -> None:
@@ -426,8 +434,11 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
         raise NothingToDoError("no such folder", path=folder)
     visit(folder, depth)
     if not groups:
-        names = ", ".join("/".join(pair) for pair in LAYOUTS[:4])
-        raise NothingToDoError("no pairs found", path=folder, hint=f"two sub-folders such as {names}")
+        hint = f"two sub-folders such as {', '.join('/'.join(pair) for pair in LAYOUTS[:4])}"
+        if rejected:
+            reason = f"no pairs found: {len(rejected):,} pictures without a partner, first {rejected[0]}"
+            raise NoPartnersError(reason, path=folder, hint=f"{hint}, with the same names in both")
+        raise NothingToDoError("no pairs found", path=folder, hint=hint)
     return PairSet(tuple(groups), tuple(rejected), tuple(notes))
 
 

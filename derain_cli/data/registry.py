@@ -13,10 +13,12 @@ from derain_cli.data.pairing import (
     Found,
     Halves,
     Layout,
+    NoPartnersError,
     Pair,
     PairGroup,
     PairSet,
     find_pairs,
+    folder_name,
     list_photos,
     looks_swapped,
     pair_key,
@@ -180,9 +182,11 @@ def _not_there(record: DatasetRecord, split: str, root: Path) -> NothingToDoErro
 
 def _open_folder(folder: Path, split: str) -> DatasetView:
     place = next((p for n in _SPLIT_FOLDERS.get(split, (split,)) if (p := _child(folder, n)) is not None), folder)
-    name = folder.resolve().name
+    name = folder_name(folder)
     try:
         found = find_pairs(place)
+    except NoPartnersError:
+        raise
     except NothingToDoError:
         photos = tuple(list_photos(place))
         if not photos:
@@ -228,7 +232,7 @@ def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView |
         record.name,
         groups=(PairGroup(name, found.pairs),) if found.pairs else (),
         photos=found.photos,
-        warnings=_count_warning(record, split, len(found), _gaps(names)),
+        warnings=_count_warning(record, split, len(found), _gaps(names, record.split(split).count)),
         record=record,
         rejected=tuple(InputError("has no partner", path=file) for file in found.alone),
     )
@@ -261,14 +265,19 @@ def _count_warning(record: DatasetRecord, split: str, count: int, gaps: str) -> 
     return (f"{record.name} ({split}): {count:,} {kind} where its authors have {expected:,}{more}",)
 
 
-def _gaps(stems: list[str]) -> str:
-    """What the numbers in the names say about missing files: `; missing by their numbers: 17, 43`."""
+def _gaps(stems: list[str], expected: int) -> str:
+    """What the numbers in the names say about missing files: `; missing by their numbers: 17, 43`.
+
+    Names that go no further than the `expected` number of files are taken to count them.
+    """
     numbers = sorted({int(found[-1]) for stem in stems if (found := re.findall(r"\d+", stem.removesuffix("x2")))})
     if len(numbers) != len(stems):  # no numbers, or not one of its own for each
         return ""
-    # More gaps than files: the numbers do not count the files.
-    missing = sorted(set(range(min(1, numbers[0]), numbers[-1])) - set(numbers) - {0})
-    if not missing or len(missing) > len(numbers):
+    first = min(1, numbers[0])
+    last = max(numbers[-1], expected - 1 + first)
+    missing = sorted(set(range(first, last + 1)) - set(numbers))
+    # More gaps than files below the last one: the numbers do not count the files.
+    if not missing or (last == numbers[-1] and len(missing) > len(numbers)):
         return ""
     shown = ", ".join(str(number) for number in missing[:_NAMED_AT_MOST])
     return f"; missing by their numbers: {shown}{f' and {len(missing) - 5:,} more' if len(missing) > 5 else ''}"

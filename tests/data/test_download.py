@@ -371,3 +371,15 @@ def test_damaged_archives_are_one_line_and_leave_nothing(tmp_path, name, damage)
         unpack(archive)
     assert str(archive) in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_nothing_stays_where_nothing_came(hub, tmp_path):
+    hub.status = 503
+    with pytest.raises(NothingToDoError):
+        download_dataset("Test100", tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "mine.txt").touch()
+    with pytest.raises(NothingToDoError):
+        download_dataset("Test100", tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["mine.txt"]

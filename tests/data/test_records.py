@@ -116,6 +116,14 @@ def test_missing_files_are_named_and_counted(tmp_path):
     assert all("no partner" in str(error) for error in view.rejected)
 
 
+def test_files_missing_at_the_end_are_named_too(tmp_path):
+    made = make_standin(DATASETS["Rain12"], tmp_path, "test", count=9)
+    made[1][0].unlink()
+    made[1][1].unlink()
+    (warning,) = open_dataset("Rain12", "test", tmp_path).warnings
+    assert warning == "Rain12 (test): 8 pairs where its authors have 12; missing by their numbers: 2, 10, 11, 12"
+
+
 def test_more_than_there_should_be_is_noticed_too(tmp_path):
     make_standin(DATASETS["Rain12"], tmp_path, "test", count=13)
     (warning,) = open_dataset("Rain12", "test", tmp_path).warnings
