@@ -31,8 +31,9 @@ Gates = list[Tensor]
 _CACHED = 2**19
 """Bytes of a map per thread that are worked on at a time where nothing but memory limits the speed."""
 
-_FROM_THE_HEAP = 2**25
-"""Larger tensors come from the system each time, page by page: a fifth of a convolution's time (glibc's mmap limit)."""
+_LARGE_MAP = 2**25
+"""Memory of larger maps comes from the system page by page whenever one is made (glibc's limit), so one room is used
+again and again; for smaller ones setting it to zero first costs more than that."""
 
 
 def _in_one_pass(x: Tensor) -> bool:
@@ -217,7 +218,7 @@ class _FoldedSubNetwork(nn.Module):
 
     def _after_blocks(self, x: Tensor, gates: Gates | None, together: bool = False) -> tuple[Tensor, Gates]:
         """Features after all blocks, written over `x`, and the gates used; those that are not given are measured."""
-        room = torch.empty_like(x) if x.device.type == "cpu" and x.nbytes > _FROM_THE_HEAP else None
+        room = torch.empty_like(x) if x.device.type == "cpu" and x.nbytes > _LARGE_MAP else None
         used: Gates = []
         for index in range(self.depth):
             block = self.blocks[index % len(self.blocks)]

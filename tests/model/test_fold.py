@@ -67,11 +67,11 @@ def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtyp
 @pytest.mark.parametrize("config", FORMS, ids=name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network, monkeypatch):
-    """Maps beyond the heap's limit are written into one room that is used again and again."""
+    """Large maps are written into one room that is used again and again."""
     rainy = torch.rand(2, 3, 17, 26, generator=torch.Generator().manual_seed(2))
     folded = fold(network(config)).to(dtype)
     small = folded(rainy).derained
-    monkeypatch.setattr(module, "_FROM_THE_HEAP", 0)
+    monkeypatch.setattr(module, "_LARGE_MAP", 0)
     monkeypatch.setattr(module, "_CACHED", 100)  # and the PReLU goes row by row
     scale = max(1.0, float(small.abs().max()))
     assert float((folded(rainy).derained - small).abs().max()) <= (1e-5 if dtype == torch.float32 else 0.03) * scale
