@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from derain_cli.errors import InputError, ResourceError, resource_error_from
+from derain_cli.frames.fragments import lacks_fragments
 from derain_cli.frames.images import DEFAULT_MAX_PIXELS, Pixels
 
 __all__ = [
@@ -55,6 +56,9 @@ _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 """FFmpeg's own decoders of these leave the alpha out."""
 _ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
 """Where a declared duration is only worked out from the size of the file."""
+_PICTURE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"))
+"""Codecs whose packets hold a picture each, if not a field. What a decoder leaves out of these lacks what it was made
+from: the packets before were lost."""
 _WITHOUT_START = frozenset(["mpegts", "mpeg"])
 """Their clock starts anywhere: the first timestamp of the file is its zero."""
 
@@ -253,6 +257,8 @@ class ClipReader:
         self._damaged = 0
         self._filled = 0
         self._odd = 0
+        self._fields = False
+        self._last_byte = 0
         self._expected = _Expected()
         self._end = 0.0
         self._container = open_container(path)
@@ -367,8 +373,9 @@ class ClipReader:
                 self._odd += 1
                 pts = info.start if last is None else last + step
             missed = self._expected.before(pts)
-            # A packet may have no picture of its own (a second field); only damage makes a frame of it that is missing.
-            if self._damaged:
+            # A packet may have no picture of its own (a second field); else only damage makes a frame be missing.
+            self._fields = self._fields or bool(picture.interlaced_frame)
+            if self._damaged or (info.codec in _PICTURE_EACH and not self._fields):
                 for one in missed:
                     if last is not None and one > last:
                         last = one
@@ -402,6 +409,7 @@ class ClipReader:
                 return
             if packet.pts is not None and not packet.is_discard:
                 heapq.heappush(self._expected.waiting, packet.pts)
+            self._last_byte = max(self._last_byte, packet.pos or 0)
             try:
                 yield from self._decoder.decode(packet)
             except av.error.InvalidDataError:
@@ -428,6 +436,9 @@ class ClipReader:
     def _judge_end(self) -> None:
         """Whether the file ended before its declared end; half of an mkv decodes without a word."""
         declared = self.info.duration
+        if "mov" in self.info.container:
+            with suppress(OSError):
+                self.incomplete |= lacks_fragments(self.info.path, self._stream.id, self._last_byte)
         if self._filled:
             self.warnings.append(f"damaged: {self._filled} frames were lost and repeat the one before")
         elif self._damaged:
@@ -441,8 +452,9 @@ class ClipReader:
         tolerance = 1.5 * frame if "mov" in self.info.container else max(0.2, 3 * frame)
         if self._end < declared - tolerance:
             self.incomplete = True
-        if self.incomplete:
             self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
+        elif self.incomplete:
+            self.warnings.append(f"damaged: ended at {self._end:.1f} s")
 
 
 def open_container(path: Path) -> Any:
@@ -459,8 +471,7 @@ def open_container(path: Path) -> Any:
             raise InputError(f"cannot open video: {kind}", path=path)
         if path.stat().st_size == 0:
             raise InputError("cannot open video: empty file", path=path)
-        # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
-        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+        container = _opened(path)
     except (av.FFmpegError, OSError) as error:
         raise _unusable(error, path, "cannot open video") from error
     if not _CONTAINERS & set(container.format.name.split(",")):
@@ -468,6 +479,19 @@ def open_container(path: Path) -> Any:
         container.close()
         raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
     return container
+
+
+def _opened(path: Path) -> Any:
+    import av
+
+    # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
+    name, options = f"file:{path}", {"protocol_whitelist": "file"}
+    try:
+        return av.open(name, metadata_errors="replace", options=options)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        # A fragmented MP4 that breaks off in the head of a fragment: what comes before is read if the heads are not
+        # all looked at beforehand.
+        return av.open(name, metadata_errors="replace", options=options | {"fflags": "+ignidx"})
 
 
 def says_alpha(stream: Any) -> bool:

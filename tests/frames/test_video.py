@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -136,9 +137,31 @@ def test_half_a_matroska_file_is_noticed(tmp_path: Path) -> None:
     assert reader.warnings == [f"ended at {len(frames) / 25:.1f} s of 2.0 s"]
 
 
-def test_a_fragmented_file_that_breaks_off_is_noticed(tmp_path: Path) -> None:
-    container = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-    frames, reader = read(cut(write_clip(tmp_path / "a.mp4", container=container, **LONG), 0.66))
+FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"
+
+
+@pytest.mark.parametrize("flags", [FRAGMENTED, "frag_keyframe", "frag_keyframe+empty_moov+separate_moof"])
+def test_a_fragmented_file_that_breaks_off_is_noticed_wherever_it_does(tmp_path: Path, flags: str) -> None:
+    path = write_clip(tmp_path / "a.mp4", container={"movflags": flags}, audio=["aac"], **LONG)
+    frames, reader = read(path)
+    assert len(frames) == 50 and not reader.incomplete and not reader.warnings
+    times = [f.pts for f in frames]
+    whole = path.read_bytes()
+    for percent in range(45, 100, 3):
+        path.write_bytes(whole[: len(whole) * percent // 100])
+        frames, reader = read(path)
+        assert 0 < len(frames) <= 50
+        assert reader.incomplete and "ended at" in reader.warnings[-1], percent
+        assert [f.pts for f in frames] == times[: len(frames)]
+
+
+def test_a_fragment_that_is_passed_over_is_noticed(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", container={"movflags": FRAGMENTED}, **LONG)
+    data = bytearray(path.read_bytes())
+    third = [place for place in range(len(data)) if data[place : place + 4] == b"moof"][2]
+    data[third - 4 : third + 40] = bytes(44)
+    path.write_bytes(data)
+    frames, reader = read(path)
     assert 0 < len(frames) < 50
     assert reader.incomplete
 
@@ -153,6 +176,23 @@ def test_damage_in_the_middle_keeps_every_timestamp(tmp_path: Path) -> None:
     path.write_bytes(data)
     frames, reader = read(path)
     assert [f.pts * f.time_base for f in frames] == expected
+    assert not reader.incomplete
+
+
+def test_packets_that_were_lost_do_not_take_frames_with_them(tmp_path: Path) -> None:
+    # The key frame of a group is gone, and with it, without an error, what the decoder cannot make from nothing.
+    source = write_clip(tmp_path / "a.mkv", **LONG)
+    path, kept = tmp_path / "b.mkv", []
+    with av.open(str(source)) as file, av.open(str(path), "w") as out:
+        track = out.add_stream_from_template(file.streams.video[0])
+        keys = itertools.count()
+        for packet in file.demux(video=0):
+            if packet.size and not (packet.is_keyframe and next(keys) == 2):
+                kept.append(packet.pts)
+                packet.stream = track
+                out.mux(packet)
+    frames, reader = read(path)
+    assert [f.pts for f in frames] == sorted(p for p in kept if p is not None)
     assert not reader.incomplete
 
 
