@@ -528,18 +528,17 @@ def _pair_result(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _photo_result(rows: Sequence[PhotoRow]) -> dict[str, Any]:
     first = rows[0]
+
+    def middle(of: Callable[[Sequence[float]], float], name: str) -> float | None:
+        values = [row.figures[name] for row in rows if name in row.figures]
+        return of(values) if values else None
+
     return {
         "dataset": first.dataset,
         "group": None,
         "model": first.model,
         "pictures": len(rows),
-        "figures": {
-            name: {
-                "mean": fmean(row.figures[name] for row in rows),
-                "median": median(row.figures[name] for row in rows),
-            }
-            for name in FIGURES
-        },
+        "figures": {name: {"mean": middle(fmean, name), "median": middle(median, name)} for name in FIGURES},
         **_timing(rows),
     }
 

@@ -263,7 +263,7 @@ def _helpers(count: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class _Restored(Generic[R]):
-    """What the restorer made of a picture, or why it did not; `busy` is the number of cores at work meanwhile."""
+    """What the restorer made of a picture, or why it did not; `busy` is the number of cores that it asked for."""
 
     job: _Job[R]
     outcome: Picture | InputError
@@ -335,10 +335,12 @@ def _read(pool: ThreadPoolExecutor, jobs: Iterator[_Job[R]], count: int) -> list
 def _restore(restorer: Restore, job: _Job[R], picture: Future[Picture]) -> _Restored[R]:
     try:
         rainy = picture.result()
-        begin, begin_work = time.perf_counter(), time.process_time()
+        begin, begin_work, begin_own = time.perf_counter(), time.process_time(), time.thread_time()
         restored = restorer(rainy)
         seconds = time.perf_counter() - begin
-        busy = (time.process_time() - begin_work) / max(seconds, 1e-9)
+        work, own = time.process_time() - begin_work, time.thread_time() - begin_own
+        # By the clock, a network that other programs keep from working would look idle.
+        busy = work / (own if own >= _LEAST_SECONDS else max(seconds, 1e-9))
         if restored.shape != rainy.shape or restored.dtype != np.uint8:
             raise InputError(f"the output is {restored.dtype} {restored.shape}, the input {rainy.dtype} {rainy.shape}")
     except InputError as error:

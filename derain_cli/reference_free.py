@@ -1,8 +1,8 @@
 """What changed between a rainy photo and its restored version, where nobody knows the truth.
 
-These are descriptions, not quality scores: a network that blurs everything removes a lot of streak energy too, which
-is why what was kept stands beside what was removed. (A NIQE score needs the parameters of its pristine model, which
-cannot be shipped here, and one fitted on other photographs would not be comparable with any published number.)
+Most are descriptions, not quality scores: a network that blurs everything removes a lot of streak energy too, which
+is why what was kept stands beside what was removed. NIQE, of the input and of the output, says how natural a picture's
+statistics are; it knows nothing of rain (fine streaks can pass for texture), and is for the mean over many pictures.
 
 Streaks are found by the structure tensor: the luma (BT.601, full range, 0..255) loses its coarse part (gaussian,
 sigma 4 px), Sobel gradients gx, gy follow, and their products are averaged (gaussian, sigma 2 px). Where
@@ -19,12 +19,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from derain_cli.errors import InputError
+from derain_cli.niqe import niqe
 
 __all__ = ["FIGURES", "Figures", "figures"]
 
@@ -35,6 +39,8 @@ FIGURES: dict[str, str] = {
     "streak_share_of_removed": "near-vertical share of the line energy of what was taken out; 1/3: no preference",
     "mean_change": "mean absolute difference of output and input, levels of 255",
     "colour_shift": "largest difference of the channels' means, levels of 255",
+    "niqe_input": "NIQE (Mittal et al. 2013, with its authors' model) of the input; lower is more natural",
+    "niqe_output": "NIQE of the output; none where a picture is smaller than two blocks of 96x96 pixels",
 }
 """The figures in words, for outputs that name them."""
 
@@ -52,15 +58,22 @@ class Figures:
     streak_share_of_removed: float
     mean_change: float
     colour_shift: float
+    niqe_input: float | None = None
+    niqe_output: float | None = None
 
     @staticmethod
     def mean(rows: Sequence[Figures]) -> Figures:
-        """Mean of each figure over pictures."""
-        return Figures(**{name: fmean(getattr(row, name) for row in rows) for name in FIGURES})
+        """Mean of each figure over the pictures that have it."""
+
+        def mean(name: str) -> Any:
+            values = [value for row in rows if (value := getattr(row, name)) is not None]
+            return fmean(values) if values else None
+
+        return Figures(**{name: mean(name) for name in FIGURES})
 
     def as_dict(self) -> dict[str, float]:
-        """By name."""
-        return asdict(self)
+        """By name, those that could be had."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def figures(rainy: Tensor, restored: Tensor) -> Figures:
@@ -85,7 +98,13 @@ def figures(rainy: Tensor, restored: Tensor) -> Figures:
         streak_share_of_removed=_ratio(streaks_removed, streaks_removed + others_removed, empty=0.0),
         mean_change=float(difference.abs().mean()),
         colour_shift=float(difference.mean(dim=(0, 2, 3)).abs().max()),
+        niqe_input=niqe(_levels(rainy)),
+        niqe_output=niqe(_levels(restored)),
     )
+
+
+def _levels(picture: Tensor) -> NDArray[np.uint8]:
+    return picture[0].permute(1, 2, 0).cpu().numpy()
 
 
 def _ratio(part: float, whole: float, empty: float = 1.0) -> float:

@@ -217,7 +217,8 @@ def _figures(document: Mapping[str, Any]) -> str:
     rows = []
     for result in found:
         cells = [_cell(result["dataset"], "text"), _cell(result["model"], "text"), _cell(result["pictures"])]
-        cells += [_cell(f"{result['figures'][name]['mean']:.3f}") for name in names]
+        means = [result["figures"][name]["mean"] for name in names]
+        cells += [_cell("-" if mean is None else f"{mean:.3f}") for mean in means]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
     meanings = "".join(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from derain_cli.errors import InputError
+from derain_cli.niqe import niqe
 from derain_cli.reference_free import FIGURES, Figures, figures
 
 
@@ -30,7 +31,7 @@ def clean(picture):
 def test_nothing_done_nothing_removed(clean):
     found = figures(tensor(clean), tensor(clean))
     assert found == Figures(0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
-    assert set(found.as_dict()) == set(FIGURES)
+    assert set(found.as_dict()) == set(FIGURES) - {"niqe_input", "niqe_output"}, "too small for these"
 
 
 @pytest.mark.parametrize("tilt", [0, 15, -25])
@@ -75,3 +76,15 @@ def test_small_and_different_pictures_are_refused(picture):
         figures(tensor(picture(15, 40)), tensor(picture(15, 40)))
     with pytest.raises(InputError, match="sizes differ"):
         figures(tensor(picture(20, 40)), tensor(picture(20, 41)))
+
+
+def test_niqe_is_that_of_input_and_output_and_missing_for_small_pictures(picture):
+    large, small = picture(192, 192, 3), picture(96, 96, 3)
+    other = np.clip(large.astype(int) + np.random.default_rng(0).normal(0, 30, large.shape), 0, 255).astype(np.uint8)
+    found = figures(tensor(large), tensor(other))
+    assert (found.niqe_input, found.niqe_output) == (niqe(large), niqe(other))
+    alone = figures(tensor(small), tensor(small))
+    assert "niqe_input" not in alone.as_dict()
+    assert Figures.mean([found, alone]).niqe_output == found.niqe_output
+    assert Figures.mean([alone, alone]).niqe_output is None
+    assert Figures.mean([found, alone]).mean_change == found.mean_change / 2

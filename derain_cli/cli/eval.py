@@ -186,11 +186,12 @@ def _write_csv(path: Path, result: Benchmark) -> None:
             scores = [(row.before if when == "input" else row.after)[p] for when, p in kinds]
             writer.writerow([*head, *(f"{value:.6f}" for score in scores for value in score)])
     if result.photo_rows:
-        names = list(result.photo_rows[0].figures)
+        names = list(result.document["settings"]["figures_without_truth"])
         writer.writerow([*common, *names])
         for photo in result.photo_rows:
             head = [photo.dataset, "", photo.picture, photo.model, photo.width, photo.height, f"{photo.seconds:.4f}"]
-            writer.writerow([*head, *(f"{photo.figures[name]:.6f}" for name in names)])
+            values = (photo.figures.get(name) for name in names)
+            writer.writerow([*head, *("" if value is None else f"{value:.6f}" for value in values)])
     atomic_text(path, text.getvalue(), overwrite=True)
 
 
@@ -244,7 +245,7 @@ def _figure_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
     titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
     rows = [
         [result["dataset"], result["model"], str(result["pictures"])]
-        + [f"{result['figures'][name]['mean']:.3f}" for name in names]
+        + ["-" if (mean := result["figures"][name]["mean"]) is None else f"{mean:.3f}" for name in names]
         for result in found
     ]
     note = "no ground truth: means of figures that say what changed, not how good it is"

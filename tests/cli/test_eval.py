@@ -149,6 +149,7 @@ def test_photos_without_truth_have_figures_named_as_what_they_are(derain: Derain
     assert "PSNR" not in ended.out
     assert len(Path("rows.csv").read_text().splitlines()) == 4
     assert len(list(Path("page/pictures").iterdir())) == 9
+    assert re.search(r"niqe input\s+niqe output", ended.out)
 
 
 def test_named_sets_are_fetched_when_asked_for_and_folders_never(
