@@ -240,7 +240,10 @@ class Restorer:
         return self._restore_batch(images)
 
     def fingerprint(self) -> str:
-        """Names all that results hang on, bit for bit: weights, options, device, precision, threads, torch."""
+        """Names all that results hang on: weights, options, device, precision, threads, torch.
+
+        With automatic tiles the memory that is free may move a border between tiles, which changes a level by one.
+        """
         digest = hashlib.sha256()
         for name, tensor in self._exact.state_dict().items():
             digest.update(name.encode())
@@ -312,6 +315,7 @@ class Restorer:
     def _restore_batch(self, images: Sequence[Array]) -> list[Array]:
         height, width = images[0].shape[:2]
         if len(images) == 1 or self._tile_side(height, width) < max(height, width) or height * width > _GATE_PIXELS:
+            # One by one, with gates measured ahead where they must be.
             return [self._restore_one(image, None, 1)[0] for image in images]
         try:
             return [derained for (derained,) in self._pass(images, None, 1)]

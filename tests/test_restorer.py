@@ -368,6 +368,40 @@ def test_same_input_same_output(network, picture):
     assert np.array_equal(make(model, tile=64)(pixels), first)
 
 
+@pytest.mark.parametrize("config", [TINY, ModelConfig(width=16, blocks=1, unshuffle=2)], ids=["s1", "s2"])
+@pytest.mark.parametrize("free", [0, 10**7, 4 * 10**7])
+def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, monkeypatch):
+    model, pixels = busy(network, config), picture(500, 700)
+    whole = make(model, tile=0)(pixels)
+    monkeypatch.setattr(module, "_free_memory", lambda device: free)
+    restorer = make(model, tile="auto")
+    most = max(restorer._pixels_at_once(), (module._SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
+    net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
+    monkeypatch.setattr(net, "measure_gates", net.net.measure_gates)
+    assert np.abs(restorer(pixels).astype(int) - whole).max() <= 1
+    assert len(net.seen) > 1
+    assert max(seen for seen, _ in net.seen) <= most < pixels.shape[0] * pixels.shape[1]
+
+
+@pytest.mark.parametrize("free", [None, 2**34])
+def test_a_picture_that_fits_is_taken_whole(free, network, picture, monkeypatch):
+    monkeypatch.setattr(module, "_free_memory", lambda device: free)
+    restorer = make(busy(network, TINY), tile="auto")
+    net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
+    restorer(picture(1100, 1200))
+    assert [pixels for pixels, _ in net.seen] == [1100 * 1200]
+
+
+def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
+    """However much is free: 100 megapixels are to fit into 4 GB."""
+    restorers = [make(network(ModelConfig(blocks=1)), tile="auto"), make(network(ModelConfig(blocks=1)), tile="auto")]
+    sides = []
+    for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
+        monkeypatch.setattr(module, "_free_memory", lambda device, free=free: free)
+        sides.append(restorer._tile_side(10_000, 10_000))
+    assert sides[0] == sides[1] < 4000
+
+
 def test_progress_rises_to_one(network, picture):
     seen: list[float] = []
     make(busy(network, PLAIN), tile=64)(picture(130, 200), seen.append)
