@@ -21,7 +21,7 @@ from derain_cli.atomic import make_folder
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.frames.images import DEFAULT_MAX_PIXELS, EncodeOptions, Photo, compare, read_photo, write_photo
 from derain_cli.restorer import PictureLayers, Restorer
-from derain_cli.worklist import LAYERS, Companion, Item, companion_path
+from derain_cli.worklist import COMPARE, LAYERS, Companion, Item, companion_path
 
 __all__ = ["BatchOptions", "Outcome", "restore_photos"]
 
@@ -174,7 +174,10 @@ class _Run:
         except Exception as error:
             self.progress(index + 1)
             return _settled(_failure(item, error, size, fatal=_device_is_lost(error)))
-        work = _Restored(item, read.photo, derained, layers, seconds, tuple(self.restorer.notes))
+        # What was read is not kept without need: the coder may want as much memory again.
+        before = pixels if COMPARE in self.options.companions else None
+        photo = replace(read.photo, pixels=derained)
+        work = _Restored(item, photo, before, layers, seconds, tuple(self.restorer.notes))
         self.writing[index] = pool.submit(self._write, work)
         return self.writing[index]
 
@@ -188,8 +191,7 @@ class _Run:
             self._make_folder(target.parent)
             companions = self._write_companions(work, notes)
             # The output comes last: where it is, everything that belongs to it is.
-            derained = replace(work.photo, pixels=work.derained)
-            notes += write_photo(derained, target, options=self.options.encode, overwrite=self.options.overwrite)
+            notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
         except Exception as error:
             full = isinstance(error, ResourceError) and not isinstance(error.__cause__, MemoryError)
             return _failure(work.item, error, (height, width), fatal=full)
@@ -204,16 +206,18 @@ class _Run:
         )
 
     def _write_companions(self, work: _Restored, notes: list[str]) -> list[str]:
-        layers = () if work.layers is None else (work.layers.rain, work.layers.detail)
-        found = dict(zip(LAYERS, layers, strict=False))
+        found: dict[str, NDArray[Any]] = {}
+        if work.layers is not None:
+            found |= zip(LAYERS, (work.layers.rain, work.layers.detail), strict=True)
+        if work.before is not None:
+            found[COMPARE] = compare(work.before, work.photo.pixels)
         written = []
         for companion in self.options.companions:
             path = companion_path(work.item.target, companion)
             if os.path.lexists(path) and not self.options.overwrite:
                 notes.append(f"{Path(path).name} is there already and stays")
                 continue
-            shown = found[companion] if companion in found else compare(work.photo.pixels, work.derained)
-            picture = replace(work.photo, pixels=shown, alpha=None)
+            picture = replace(work.photo, pixels=found[companion], alpha=None)
             write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
             written.append(path)
         return written
@@ -242,8 +246,8 @@ class _Read:
 @dataclass(frozen=True, eq=False)
 class _Restored:
     item: Item
-    photo: Photo
-    derained: NDArray[Any]
+    photo: Photo  # derained
+    before: NDArray[Any] | None
     layers: PictureLayers | None
     seconds: float
     notes: tuple[str, ...]

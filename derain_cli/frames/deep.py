@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,31 @@ from PIL import Image, TiffImagePlugin, TiffTags
 
 from derain_cli.frames.metadata import Metadata, exif_for_tiff, png_chunk, save_arguments
 
-__all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "upright"]
+__all__ = [
+    "deep_planes",
+    "encode_png16",
+    "encode_ppm",
+    "encode_tiff",
+    "keyed_alpha",
+    "ppm_header",
+    "row_blocks",
+    "upright",
+]
 
 _Array = npt.NDArray[Any]
 _LEVEL = 3  # of zlib; measured on photos: as small as 6 and faster
-_BLOCK = 1 << 20  # bytes of pixels that are compressed or compared at a time
+_BLOCK = 1 << 20  # samples that are converted, compared or compressed at a time
+
+
+def row_blocks(rows: int, samples: int) -> Iterator[slice]:
+    """Rows in blocks of about a million samples, at least one row each: what is done by them needs little memory.
+
+    Args:
+        rows: of the picture.
+        samples: in each row.
+    """
+    step = max(1, _BLOCK // max(1, samples))
+    return (slice(row, min(row + step, rows)) for row in range(0, rows, step))
 
 
 def upright(array: _Array, orientation: int) -> _Array:
@@ -89,18 +110,19 @@ def _opencv_rgb(data: bytes) -> _Array | None:
     if decoded is None or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
         return None
     code = cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    converted: _Array = cv2.cvtColor(decoded, code)
-    return converted
+    samples: _Array = decoded
+    for rows in row_blocks(len(samples), samples[0].size):
+        samples[rows] = cv2.cvtColor(samples[rows], code)
+    return samples
 
 
 def _same_high_bits(deep: _Array, shallow: _Array) -> bool:
     """Whether 16-bit and 8-bit samples agree; Pillow keeps the high byte, or rounds (PPM)."""
     if deep.shape != shallow.shape:
         return False
-    step = max(1, _BLOCK // max(1, deep[0].size))
-    for row in range(0, len(deep), step):
-        high = (deep[row : row + step] >> 8).astype(np.int16)
-        if np.abs(high - shallow[row : row + step]).max() > 1:
+    for rows in row_blocks(len(deep), deep[0].size):
+        high = (deep[rows] >> 8).astype(np.int16)
+        if np.abs(high - shallow[rows]).max() > 1:
             return False
     return True
 
@@ -125,52 +147,50 @@ def _ppm_samples(data: bytes) -> _Array | None:
     samples = np.frombuffer(data, ">u2", 3 * width * height, start).reshape(height, width, 3)
     if top == 65535:
         return samples.astype(np.uint16)
-    stretched: _Array = (np.minimum(samples, top).astype(np.uint32) * 65535 + top // 2) // top
-    return stretched.astype(np.uint16)
+    stretched = np.empty(samples.shape, np.uint16)
+    for rows in row_blocks(height, 3 * width):
+        stretched[rows] = (np.minimum(samples[rows], top).astype(np.uint32) * 65535 + top // 2) // top
+    return stretched
 
 
-def encode_ppm(planes: _Array, path: Path, notes: list[str]) -> bytes:
-    """A binary PGM or PPM from (H, W, 1) or (H, W, 3), 8 or 16 bits."""
+def encode_ppm(planes: _Array, path: Path, notes: list[str]) -> Iterator[bytes]:
+    """A binary PGM or PPM from (H, W, 1) or (H, W, 3), 8 or 16 bits, in parts."""
     colour = planes.shape[2] == 3
     if colour and path.suffix.lower() == ".pgm":
         notes.append("content is colour (PPM) though the name says .pgm")
-    height, width = planes.shape[:2]
-    top = np.iinfo(planes.dtype).max
-    return (
-        b"P%d\n%d %d\n%d\n" % (6 if colour else 5, width, height, top)
-        + planes.astype(planes.dtype.newbyteorder(">")).tobytes()
-    )
+    height, width, channels = planes.shape
+    yield b"P%d\n%d %d\n%d\n" % (6 if colour else 5, width, height, np.iinfo(planes.dtype).max)
+    for rows in row_blocks(height, width * channels):
+        yield planes[rows].astype(planes.dtype.newbyteorder(">")).tobytes()
 
 
-def encode_png16(planes: _Array, chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A 16-bit PNG (Pillow writes 16 bits for grey only). Each row is stored as its difference to the one above."""
+def encode_png16(planes: _Array, chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """A 16-bit PNG (Pillow writes 16 bits for grey only), in parts. Rows are stored as differences to the one above."""
     height, width, channels = planes.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     header = b"".join((width.to_bytes(4, "big"), height.to_bytes(4, "big"), bytes((16, colour, 0, 0, 0))))
-    parts = [b"\x89PNG\r\n\x1a\n", png_chunk(b"IHDR", header), *(png_chunk(*chunk) for chunk in chunks)]
+    yield b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + b"".join(png_chunk(*chunk) for chunk in chunks)
     packer = zlib.compressobj(_LEVEL)
     above = np.zeros((1, 2 * width * channels), np.uint8)
-    step = max(1, _BLOCK // above.size)
-    for row in range(0, height, step):
-        rows = planes[row : row + step].astype(">u2").view(np.uint8).reshape(-1, above.size)
+    for block in row_blocks(height, above.size):
+        rows = planes[block].astype(">u2").view(np.uint8).reshape(-1, above.size)
         filtered = np.full((len(rows), above.size + 1), 2, np.uint8)
         filtered[:, 1:] = rows - np.concatenate([above, rows[:-1]])
         above = rows[-1:]
         if packed := packer.compress(filtered.tobytes()):
-            parts.append(png_chunk(b"IDAT", packed))
-    parts += [png_chunk(b"IDAT", packer.flush()), png_chunk(b"IEND", b"")]
-    return b"".join(parts)
+            yield png_chunk(b"IDAT", packed)
+    yield png_chunk(b"IDAT", packer.flush()) + png_chunk(b"IEND", b"")
 
 
-def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> bytes:
-    """A TIFF of 8 or 16 bits with 1 to 4 channels (Pillow writes no 16-bit colour), deflate with predictor."""
+def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> list[bytes]:
+    """The parts of a TIFF of 8 or 16 bits with 1 to 4 channels (Pillow writes no 16-bit colour): deflate, predictor."""
     height, width, channels = planes.shape
     arguments = save_arguments(metadata, "TIFF", grey=channels < 3, notes=notes)
-    step = max(1, _BLOCK // (width * channels * planes.itemsize))
+    blocks = list(row_blocks(height, width * channels * planes.itemsize))
     strips = []
-    for row in range(0, height, step):
-        rows = planes[row : row + step].astype(planes.dtype.newbyteorder("<"))
-        rows[:, 1:] -= planes[row : row + step, :-1]
+    for block in blocks:
+        rows = planes[block].astype(planes.dtype.newbyteorder("<"))
+        rows[:, 1:] -= planes[block, :-1]
         strips.append(zlib.compress(rows.tobytes(), _LEVEL))
     layout: dict[int, Any] = {
         256: width,
@@ -179,7 +199,7 @@ def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> bytes:
         259: 8,  # deflate
         262: 2 if channels >= 3 else 1,
         277: channels,
-        278: step,
+        278: blocks[0].stop,
         284: 1,  # channels interleaved
         317: 2,  # horizontal differences
         339: (1,) * channels,
@@ -193,7 +213,7 @@ def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> bytes:
         notes.append("EXIF dropped: it cannot be written as TIFF")
         stream = io.BytesIO()
         _tiff_directory(layout, strips, arguments, {}).save(stream)
-    return b"".join([stream.getvalue(), *strips])
+    return [stream.getvalue(), *strips]
 
 
 def _tiff_directory(

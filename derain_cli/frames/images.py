@@ -11,7 +11,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from derain_cli.frames.deep import (
     encode_tiff,
     keyed_alpha,
     ppm_header,
+    row_blocks,
     upright,
 )
 from derain_cli.frames.metadata import (
@@ -210,7 +211,11 @@ def to_uint8(pixels: Pixels) -> Pixels8:
     """uint16 in 0..65535 to uint8 in 0..255, rounded to nearest; uint8 as it is. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    deep = np.ascontiguousarray(pixels).reshape(-1)
+    shallow = np.empty(deep.shape, np.uint8)
+    for block in row_blocks(len(deep), 1):
+        shallow[block] = (deep[block].astype(np.uint32) + 128) // 257
+    return shallow.reshape(pixels.shape)
 
 
 @contextmanager
@@ -441,6 +446,7 @@ def _decode(data: bytes, image: Image.Image, kind: str, path: Path, notes: list[
     if image.mode == "CMYK":
         image, metadata = _cmyk_to_rgb(image, metadata, notes)
     pixels, alpha, grey = _planes(image, kind, data, path)
+    image.close()  # of a large picture its memory is wanted now; what it says of itself stays
     if depth > 8 and pixels.dtype == np.uint8:
         deep = deep_planes(data, kind, image, pixels, alpha) if depth == 16 else None
         if deep is None:
@@ -511,16 +517,29 @@ def _planes(image: Image.Image, kind: str, data: bytes, path: Path) -> tuple[_Ar
         both = np.asarray(image.convert("LA"))
         return both[..., 0], both[..., 1], True
     if mode in ("RGBA", "RGBa", "PA") or (mode == "P" and _palette_has_alpha(image)):
-        four = np.asarray(image.convert("RGBA"))
         if kind == "PNG" and data[25] == 4:  # 16-bit grey with alpha: Pillow makes it RGBA
-            return four[..., 0], four[..., 3], True
-        return four[..., :3], four[..., 3], False
+            grey, alpha = _channels(image, "RGBA", 0, 3)
+            return grey, alpha, True
+        colour, alpha = _channels(image, "RGBA", slice(3), 3)
+        return colour, alpha, False
     if mode in ("RGB", "RGBX", "P", "YCbCr"):
-        three = np.asarray(image.convert("RGB"))
+        (three,) = _channels(image, "RGB", slice(3))
         wide = kind == "PNG" and data[24] == 16  # its key is in 16 bits: `deep_planes` applies it
         return three, None if wide else keyed_alpha(three, key), False
     name = "floating-point pixels" if mode == "F" else f"pixels of mode {mode}"
     raise InputError(f"unsupported: {name}", path=path, hint="convert it to RGB")
+
+
+def _channels(image: Image.Image, mode: str, *wanted: int | slice) -> list[_Array]:
+    """Channels of a picture in an 8-bit mode. Block by block: Pillow's own way makes two copies of all of it."""
+    height, width = image.height, image.width
+    out = [np.empty((height, width) if isinstance(c, int) else (height, width, 3), np.uint8) for c in wanted]
+    for rows in row_blocks(height, width * len(out) * 3):
+        block = image.crop((0, rows.start, width, rows.stop))
+        samples = np.asarray(block if block.mode == mode else block.convert(mode))
+        for target, channel in zip(out, wanted, strict=True):
+            target[rows] = samples[..., channel]
+    return out
 
 
 def _palette_has_alpha(image: Image.Image) -> bool:
@@ -542,7 +561,7 @@ def write_photo(
 ) -> tuple[str, ...]:
     """Write a photo whole or not at all; the suffix of `path` says the format.
 
-    The picture is coded in memory, written to a temporary file, looked at, and renamed.
+    The picture is coded in memory or in parts, written to a temporary file, looked at, and renamed.
 
     Args:
         photo: what to write; its `metadata` goes along as far as the format can hold it.
@@ -567,11 +586,13 @@ def write_photo(
             f"{kind} holds at most {_MAX_SIDE[kind]} pixels a side", path=path, hint="write .png or .tif"
         )
     with atomic_file(path, overwrite=overwrite) as temporary:
-        encoded = _encode(photo, kind, options or EncodeOptions(), path, notes)
         # Not by Pillow itself: measured, its JPEG writer leaves a stump on a full disk and reports nothing.
+        length = 0
         with temporary.open("wb") as file:
-            file.write(encoded)
-        _look_at(temporary, kind, (width, height), len(encoded), path)
+            for part in _encode(photo, kind, options or EncodeOptions(), path, notes):
+                file.write(part)
+                length += len(part)
+        _look_at(temporary, kind, (width, height), length, path)
     return tuple(notes)
 
 
@@ -600,8 +621,10 @@ def _look_at(temporary: Path, kind: str, size: tuple[int, int], length: int, pat
         raise ResourceError("the written picture does not read back", path=path, hint="is the disk sound?")
 
 
-def _encode(photo: Photo, kind: str, options: EncodeOptions, path: Path, notes: list[str]) -> bytes | memoryview:
-    """The content of the file."""
+def _encode(
+    photo: Photo, kind: str, options: EncodeOptions, path: Path, notes: list[str]
+) -> Iterable[bytes | memoryview]:
+    """The content of the file, in parts."""
     planes = _fitting_planes(photo, kind, notes)
     grey = planes.shape[2] < 3
     if kind == "PPM":
@@ -622,7 +645,7 @@ def _encode(photo: Photo, kind: str, options: EncodeOptions, path: Path, notes: 
         if resource_error_from(error, path) is not None:
             raise
         raise DestinationError(f"cannot be coded as {kind}: {error}", path=path, hint="write .png or .tif") from error
-    return stream.getbuffer()
+    return (stream.getbuffer(),)
 
 
 def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, Any]:
@@ -666,10 +689,13 @@ def _mean_of_channels(pixels: _Array) -> _Array:
 
     A mean, no luma weights: the three channels are equally good estimates of one grey value.
     """
-    total = pixels[..., 0].astype(np.uint32)
-    total += pixels[..., 1]
-    total += pixels[..., 2]
-    return ((total + 1) // 3).astype(pixels.dtype)
+    mean = np.empty(pixels.shape[:2], pixels.dtype)
+    for rows in row_blocks(len(pixels), pixels[0].size):
+        total = pixels[rows, :, 0].astype(np.uint32)
+        total += pixels[rows, :, 1]
+        total += pixels[rows, :, 2]
+        mean[rows] = (total + 1) // 3
+    return mean
 
 
 # --- showing ----------------------------------------------------------------------------------------------------
