@@ -22,7 +22,7 @@ from derain_cli.atomic import atomic_text
 from derain_cli.errors import DestinationError, printable, resource_error_from
 from derain_cli.frames.images import write_rgb
 
-__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words"]
+__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words", "published_after"]
 
 Picture = NDArray[np.uint8]
 
@@ -42,6 +42,17 @@ def place_in_words(dataset: str, group: str | None) -> str:
     if not group or group == dataset:
         return dataset
     return group if group.startswith(f"{dataset}/") else f"{dataset}/{group}"
+
+
+def published_after(
+    results: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]], index: int
+) -> list[Mapping[str, Any]]:
+    """The published numbers that belong below `results[index]`: it is the last one of their data set."""
+
+    def last(dataset: str) -> int:
+        return max((i for i, r in enumerate(results) if dataset in (r["dataset"], r["group"])), default=-1)
+
+    return [entry for entry in published if last(entry["dataset"]) == index]
 
 
 def identical_in_words(results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -144,6 +155,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500p
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; } h3 { margin: 1.5rem 0 .3rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
 th.text, td.text { text-align: left; } td.long { white-space: normal; max-width: 40rem; }
 tr.published td { opacity: .7; font-style: italic; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: .6rem; }
@@ -173,8 +185,9 @@ def _scores(document: Mapping[str, Any]) -> str:
     titles = ("data set", "model", "protocol", "pictures", "PSNR input", "PSNR mean", "median", "worst",
               "SSIM input", "SSIM mean", "median", "worst")  # fmt: skip
     rows = []
-    for result in document["results"]:
-        for protocol, after in result.get("output", {}).items():
+    scored = [result for result in document["results"] if "output" in result]
+    for index, result in enumerate(scored):
+        for protocol, after in result["output"].items():
             before = result["input"][protocol]
             place = place_in_words(result["dataset"], result["group"])
             cells = [_cell(place, "text"), _cell(result["model"], "text")]
@@ -184,12 +197,15 @@ def _scores(document: Mapping[str, Any]) -> str:
             cells += [_cell(f"{before['ssim']['mean']:.4f}")]
             cells += [_cell(f"{after['ssim'][name]:.4f}") for name in ("mean", "median", "worst")]
             rows.append(f"<tr>{''.join(cells)}</tr>")
-    for entry in document["published"]:
-        cells = [_cell(entry["dataset"], "text"), _cell(entry["network"], "text")]
-        cells += [_cell("published", "text"), _cell(""), _cell(""), _cell(f"{entry['psnr']:.2f}"), _cell(""), _cell("")]
-        cells += [_cell(""), _cell(f"{entry['ssim']:.4f}"), _cell(""), _cell("")]
-        rows.append(f'<tr class="published">{"".join(cells)}</tr>')
+        rows += [_published_row(entry) for entry in published_after(scored, document["published"], index)]
     return _table(titles, rows, (0, 1, 2)) if rows else ""
+
+
+def _published_row(entry: Mapping[str, Any]) -> str:
+    cells = [_cell(entry["dataset"], "text"), _cell(entry["network"], "text")]
+    cells += [_cell("published", "text"), _cell(""), _cell(""), _cell(f"{entry['psnr']:.2f}"), _cell(""), _cell("")]
+    cells += [_cell(""), _cell(f"{entry['ssim']:.4f}"), _cell(""), _cell("")]
+    return f'<tr class="published">{"".join(cells)}</tr>'
 
 
 def _protocols(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,11 @@
 
 Bare inference is the restorer alone on decoded pictures. Evaluation reads the files, restores and scores in both
 protocols. The two take turns, part by part, so that other work on the machine meets both alike.
+
+Where the network needs all cores, reading and scoring cannot hide beside it: the least that the ratio can be is 1 plus
+their processor time over the network's. Measured on two cores with the weights `fast` and PNG files of 481x321: 15 ms a
+picture (7 ms for decoding two files, 4 ms for each score) against 304 ms, ratio 1.07. A network that is four times as
+fast would be at 1.2, half of it for decoding.
 """
 
 from __future__ import annotations

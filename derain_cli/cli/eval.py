@@ -215,12 +215,12 @@ def _tables(document: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
-    from derain_cli.report import place_in_words
+    from derain_cli.report import place_in_words, published_after
 
     titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
               "SSIM in", "mean", "median", "worst"]  # fmt: skip
     rows: list[list[str]] = []
-    for result in scored:
+    for index, result in enumerate(scored):
         place = place_in_words(result["dataset"], result["group"])
         for protocol, after in result["output"].items():
             before = result["input"][protocol]
@@ -231,10 +231,9 @@ def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mappin
                 + [f"{before['ssim']['mean']:.4f}"]
                 + [f"{after['ssim'][kind]:.4f}" for kind in ("mean", "median", "worst")]
             )
-    for entry in published:
-        blank = ["", "", ""]
-        row = [entry["dataset"], entry["network"], "published", "", "", f"{entry['psnr']:.2f}", "", ""]
-        rows.append([*row, "", f"{entry['ssim']:.4f}", *blank[:2]])
+        for entry in published_after(scored, published, index):
+            row = [entry["dataset"], entry["network"], "published", "", "", f"{entry['psnr']:.2f}", "", ""]
+            rows.append([*row, "", f"{entry['ssim']:.4f}", "", ""])
     return _render(titles, rows, texts=3)
 
 

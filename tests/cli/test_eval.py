@@ -102,6 +102,17 @@ def test_published_numbers_of_the_parts_of_a_set_stand_beside_ours(derain: Derai
     assert "36.04" not in ended.out
 
 
+def test_published_numbers_follow_the_rows_of_their_set(derain: Derain) -> None:
+    for name in ("Rain200L", "Rain800"):
+        make_pairs(Path(f"data/{name}/test"), count=1)
+    names = ("--dataset", "Rain200L", "--dataset", "Rain800")
+    ended = derain("eval", *names, "--data-root", "data", "-m", "input", "-m", "median", "--report", "page")
+    assert ended.code == 0
+    for text in (ended.out, Path("page/index.html").read_text()):
+        places = [text.index(words) for words in ("40.66", "27.73")]
+        assert places[0] < text.index("Rain800", text.index("median")) < places[1]
+
+
 def test_each_model_has_its_speed_over_all_pictures(derain: Derain) -> None:
     for name in ("one", "two"):
         make_pairs(Path(name), count=3)
