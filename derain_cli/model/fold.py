@@ -38,9 +38,8 @@ again and again; for smaller ones setting it to zero first costs more than that.
 
 def _in_one_pass(x: Tensor) -> bool:
     """Whether oneDNN can add a convolution of `x` to a tensor in the same pass (operators that torch.compile emits)."""
-    return (
-        x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available()
-    )
+    built_in: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return built_in and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
 
 
 def _add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
@@ -66,7 +65,7 @@ def _prelu_(x: Tensor, slope: Tensor) -> Tensor:
     rows = x.permute(0, 2, 3, 1).view(count * height, columns * width)
     row = slope.repeat(columns)
     step = max(1, _CACHED * torch.get_num_threads() // max(1, rows[0].nbytes))
-    for part in rows.split(step):
+    for part in torch.split(rows, step):
         part.copy_(F.prelu(part, row))
     return x
 
