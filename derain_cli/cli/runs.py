@@ -208,9 +208,12 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
     if result.weights is not None and result.best_psnr is not None:
         score = f"mean validation PSNR {result.best_psnr:.2f} dB, rgb"
         if result.best_step == 0:
+            # A run that was stopped before its first validation has nothing of its own to compare yet.
+            own = (plan.out / "last.safetensors").exists()
+            told = "nothing scored better than" if own else "no validation yet but that of"
             reporter.say(
-                f"nothing scored better than the weights it started from ({score}): {result.weights} is a copy of "
-                f"them{', last.safetensors the end of this run' if result.step else ''}"
+                f"{told} the weights it started from ({score}): {result.weights} is a copy of them"
+                f"{', last.safetensors is of the newest validation' if own else ''}"
             )
         else:
             reporter.say(f"best weights: {result.weights} ({score})")

@@ -98,6 +98,17 @@ def test_when_nothing_beats_the_start_the_start_is_the_best_and_the_last_line_sa
     assert load_weights(Path("run/last.safetensors")).card.steps == 2
 
 
+def test_a_run_that_is_stopped_before_its_first_validation_does_not_say_that_nothing_was_better(
+    derain, real, pair_folder, weights, vgg_file
+):
+    argv = ("--real", real, "--dataset", pair_folder, "--from", weights, "-o", "run", "--vgg", vgg_file, *SHORT)
+    ended = derain("finetune-real", *argv, "--minutes", "0")
+    assert ended.code == 0, ended.err
+    assert "no validation yet" in ended.err.splitlines()[-1]
+    assert "last.safetensors" not in ended.err
+    assert not Path("run/last.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [
