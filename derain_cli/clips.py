@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from derain_cli import __version__
-from derain_cli.atomic import atomic_file, atomic_text, sweep_stale
+from derain_cli.atomic import atomic_file, atomic_text, make_folder
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, UsageError, resource_error_from
 from derain_cli.frames.clip_writer import Encoding, Segment, SegmentWriter, assemble, choose_encoding
@@ -322,9 +322,9 @@ class _Job:
             self.notes += encoding.notes
             if info.interlaced:
                 self.notes.append("interlaced: both fields of a frame are restored as one picture")
-            _make_folder(self.target.parent)
+            make_folder(self.target.parent)
             folder = work_folder(self.target)
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             with _lock(folder, self.target):
                 parts = _Parts(folder, self._identity(encoding))
                 try:
@@ -355,8 +355,6 @@ class _Job:
         }
 
     def _write(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: _Parts) -> None:
-        sweep_stale(self.target.parent)
-        sweep_stale(parts.folder)
         self._want_space(reader.info, parts)
         resumed = parts.frames
         if resumed:
@@ -370,7 +368,7 @@ class _Job:
             raise InputError(
                 "no frame lies in the part asked for", path=self.item.source, hint=f"it ends {_ending(reader)}"
             )
-        _make_folder(self.target.parent)
+        make_folder(self.target.parent)  # somebody may have tidied up meanwhile
         with atomic_file(self.target, overwrite=self.overwrite) as temporary:
             self.notes += self._assemble(ready, info, temporary, cut=self.options.is_part)
             _verify(temporary, parts.frames, self.target)
@@ -592,15 +590,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        full = resource_error_from(error, folder)
-        reason = f"the folder cannot be made: {error.strerror}"
-        raise full or DestinationError(reason, path=folder, hint="choose another -o") from error
 
 
 def _verify(path: Path, frames: int, target: Path) -> None:

@@ -186,6 +186,29 @@ def test_a_track_the_format_cannot_hold_is_named(tmp_path: Path) -> None:
     assert any("subtitle track" in note for note in good(restore(source, tmp_path / "b.mp4")).notes)
 
 
+def test_sound_whose_channels_are_only_counted_goes_into_mp4(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.avi",
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        options={},
+        time_base=Fraction(1, 25),
+        audio=["pcm_s16le"],
+    )
+    good(restore(source, tmp_path / "b.mp4"))
+    sound = [b"".join(content for _, content in packets_of(path, 1)) for path in (source, tmp_path / "b.mp4")]
+    assert sound[0] == sound[1] != b""
+
+
+def test_the_average_rate_of_a_matroska_file_stays_and_chapters_need_no_remark(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", time_base=Fraction(1, 1000))
+    good(restore(source, tmp_path / "b.mkv"))
+    with open_clip(tmp_path / "b.mkv") as reader:
+        assert reader.info.rate == 25
+    chaptered = write_clip(tmp_path / "c.mp4", chapters=[(0, 0.2, "one"), (0.2, 0.48, "two")])
+    assert good(restore(chaptered, tmp_path / "d.mp4")).notes == ()
+
+
 def test_the_engine_sees_upright_pictures_and_its_result_is_written(tmp_path: Path) -> None:
     seen: list[tuple[int, ...]] = []
 
@@ -418,6 +441,12 @@ def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypat
     restore_clips(items, IDENTITY, VideoOptions(**QUICK), report=told.append)
     assert len(told) == 1 and told[0].fatal and isinstance(told[0].error, ResourceError)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    outcome = restore(write_clip(tmp_path / "a.mp4"), Path("/proc/b.mp4"))
+    assert isinstance(outcome.error, DestinationError)
 
 
 def test_an_output_that_is_there_stays(tmp_path: Path) -> None:
