@@ -7,6 +7,7 @@ all tiles of a picture share one set (`measure_gates`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -37,18 +38,38 @@ again and again; for smaller ones setting it to zero first costs more than that.
 
 
 def _in_one_pass(x: Tensor) -> bool:
-    """Whether oneDNN can add a convolution of `x` to a tensor in the same pass (operators that torch.compile emits)."""
-    built_in: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return built_in and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    """Whether oneDNN can add a convolution of `x` to a tensor in the same pass."""
+    return x.device.type == "cpu" and _adds_in_one_pass(x.dtype)
+
+
+@functools.cache
+def _adds_in_one_pass(dtype: torch.dtype) -> bool:
+    """Whether the operator for it is there and right: it is torch.compile's own, not promised to other programs."""
+    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    x = torch.linspace(-1, 1, 2 * 16 * 64, dtype=dtype).view(1, 16, 8, 16).to(memory_format=torch.channels_last)
+    kernel = torch.linspace(-1, 1, 16 * 16 * 9, dtype=dtype).view(16, 16, 3, 3)
+    kernel = kernel.to(memory_format=torch.channels_last)
+    total = x.clone()
+    try:
+        _add_by_onednn(total, x, kernel, None, 3)
+    except (RuntimeError, AttributeError, TypeError):
+        return False
+    slow = x.float() + F.conv2d(x.float(), kernel.float(), padding=3, dilation=3)
+    return bool((total.float() - slow).abs().max() <= 0.02 * slow.abs().max())
+
+
+def _add_by_onednn(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
+    around = [dilation, dilation]
+    torch.ops.mkldnn._convolution_pointwise_.binary(
+        total, x, kernel, bias, around, [1, 1], around, 1, "add", 1.0, None, [], None
+    )
 
 
 def _add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
     """`total` += 3x3 convolution of `x`, channels last."""
     if _in_one_pass(x):
-        around = [dilation, dilation]
-        torch.ops.mkldnn._convolution_pointwise_.binary(
-            total, x, kernel, bias, around, [1, 1], around, 1, "add", 1.0, None, [], None
-        )
+        _add_by_onednn(total, x, kernel, bias, dilation)
     else:
         total += F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
 

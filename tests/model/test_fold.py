@@ -171,3 +171,22 @@ def test_folding_a_float64_network_gives_float32(network):
     assert {p.dtype for p in folded.parameters()} == {torch.float32}
     theirs = model(rainy.double()).derained.detach().float()
     assert float((folded(rainy).derained - theirs).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no such operator"), AttributeError("gone"), None])
+def test_without_onednns_own_operator_the_result_is_the_same(monkeypatch, network, failure):
+    """The operator is not promised: where it is missing, or gives something else, plain convolutions take its place."""
+
+    def other(total, *_):
+        if failure is not None:
+            raise failure
+        total.zero_()
+
+    folded, rainy = fold(network(ModelConfig(width=8, blocks=2))), torch.rand(1, 3, 21, 17)
+    before = folded(rainy).derained
+    module._adds_in_one_pass.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_add_by_onednn", other)
+        after = folded(rainy).derained
+    module._adds_in_one_pass.cache_clear()
+    assert torch.allclose(before, after, atol=1e-5)
