@@ -168,6 +168,33 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
     assert most[0] <= jobs + 1
 
 
+def test_what_was_read_is_not_kept_while_the_result_is_written(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+    import weakref
+
+    read, write = images.read_photo, images.write_photo
+    kept: list[weakref.ref[Any]] = []
+    gone = []
+
+    def reading(*args: Any, **options: Any) -> Any:
+        found = read(*args, **options)
+        kept.append(weakref.ref(found.pixels))
+        return found
+
+    def writing(*args: Any, **options: Any) -> Any:
+        deadline = time.monotonic() + 5  # the calling thread is just leaving the photo behind
+        while kept[-1]() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        gone.append(kept[-1]() is None)
+        return write(*args, **options)
+
+    monkeypatch.setattr(derain_cli.batch, "read_photo", reading)
+    monkeypatch.setattr(derain_cli.batch, "write_photo", writing)
+    photo("a.png")
+    assert derain("a.png").code == 0
+    assert gone == [True]
+
+
 def test_patterns_are_expanded(derain: Derain) -> None:
     photo("in/a.png")
     photo("in/x/b.png")

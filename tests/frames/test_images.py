@@ -897,3 +897,33 @@ def test_read_rgb_reduces_16_bits_and_leaves_alpha_out(tmp_path: Path) -> None:
     deep = noise(6, 5, 3, np.uint16)
     write_photo(Photo(deep, noise(6, 5, 1, np.uint16)), tmp_path / "a.png")
     assert np.array_equal(read_rgb(tmp_path / "a.png"), to_uint8(deep))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm", ".bmp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("grey", [False, True])
+def test_blocks_of_rows_join_to_the_same_picture(
+    tmp_path: Path, suffix: str, dtype: Any, grey: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from derain_cli.frames import deep
+
+    pixels = noise(23, 17, dtype=dtype)
+    pixels = np.repeat(pixels[..., :1], 3, axis=2) if grey else pixels
+    expected = to_uint8(pixels) if suffix == ".bmp" else pixels
+    monkeypatch.setattr(deep, "_BLOCK", 200)  # a few rows, and a last block that is shorter
+    write_photo(Photo(pixels, grey=grey), tmp_path / f"a{suffix}")
+    assert np.array_equal(read_photo(tmp_path / f"a{suffix}").pixels, expected)
+    rgba = noise(23, 17, 4)
+    Image.fromarray(rgba).save(tmp_path / "rgba.png")
+    photo = read_photo(tmp_path / "rgba.png")
+    assert np.array_equal(photo.pixels, rgba[..., :3]) and np.array_equal(photo.alpha, rgba[..., 3])
+
+
+def test_row_blocks_cover_every_row_once() -> None:
+    from derain_cli.frames.deep import row_blocks
+
+    for rows, samples in ((0, 5), (1, 1), (7, 1 << 19), (5, 1 << 22), (3_000_001, 1)):
+        blocks = list(row_blocks(rows, samples))
+        assert [b.start for b in blocks] == [0, *(b.stop for b in blocks[:-1])][: len(blocks)]
+        assert sum(b.stop - b.start for b in blocks) == rows
+        assert all((b.stop - b.start) * samples <= max(1 << 20, samples) for b in blocks)
