@@ -28,7 +28,7 @@ from tests.clips import packets_of, times_of, write_clip, write_without_duration
 
 IDENTITY = Engine(lambda pictures: pictures, "identity")
 QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
-QUICK = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
+QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
 
 
 def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> Engine:
@@ -142,7 +142,7 @@ def test_sound_subtitles_chapters_and_tags_stay(tmp_path: Path, suffix: str) -> 
         assert [s.language for s in a.streams][1:] == [s.language for s in b.streams][1:]
         assert [s.disposition for s in a.streams] == [s.disposition for s in b.streams]
         assert b.metadata["title"] == "a walk"
-        titles = [(c["metadata"]["title"], c["start"] * c["time_base"]) for c in b.chapters()]
+        titles = [(c["metadata"]["title"], c["start"] * (c["time_base"] or 0)) for c in b.chapters()]
         assert titles == [("one", 0), ("two", Fraction(1, 2))]
         count = len(a.streams)
     for index in range(1, count):
@@ -423,7 +423,7 @@ def test_without_a_declared_duration_all_is_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(clips.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr("derain_cli.clips.shutil.disk_usage", lambda path: usage)
     engine, done = failing_after(-1)
     outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", engine)
     assert isinstance(outcome.error, ResourceError) and outcome.fatal
@@ -434,7 +434,7 @@ def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypat
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(clips.SegmentWriter, "close", full)
+    monkeypatch.setattr("derain_cli.clips.SegmentWriter.close", full)
     told: list[ClipOutcome] = []
     source = write_clip(tmp_path / "a.mp4")
     items = [Item(str(source), str(tmp_path / name)) for name in ("b.mp4", "c.mp4")]

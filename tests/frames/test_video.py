@@ -15,7 +15,7 @@ from derain_cli.errors import InputError
 from derain_cli.frames.video import ClipReader, Frame, Orientation, open_clip
 from tests.clips import picture, times_of, write_clip, write_sound, write_without_duration
 
-LONG = {"frames": 50, "options": {"preset": "ultrafast", "g": "10"}}
+LONG: dict[str, Any] = {"frames": 50, "options": {"preset": "ultrafast", "g": "10"}}
 
 
 def read(path: str | Path) -> tuple[list[Frame], ClipReader]:
@@ -37,7 +37,7 @@ def test_frames_come_in_order_with_their_times_and_pictures(tmp_path: Path) -> N
     frames, reader = read(write_clip(tmp_path / "a.mp4"))
     assert [f.time for f in frames] == pytest.approx([n / 25 for n in range(12)])
     assert all(difference(f.pixels, picture(n)) < 6 for n, f in enumerate(frames))
-    assert (reader.info.frames, reader.info.rate, reader.info.duration) == (12, 25, 0.48)
+    assert (reader.info.frames, reader.info.rate, reader.info.duration) == (12, Fraction(25), 0.48)
     assert not reader.warnings and not reader.incomplete
 
 
