@@ -206,7 +206,7 @@ class _Run:
         )
 
     def _write_companions(self, work: _Restored, notes: list[str]) -> list[str]:
-        found: dict[str, NDArray[Any]] = {}
+        found: dict[Companion, NDArray[Any]] = {}
         if work.layers is not None:
             found |= zip(LAYERS, (work.layers.rain, work.layers.detail), strict=True)
         if work.before is not None:
