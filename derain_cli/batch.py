@@ -118,7 +118,6 @@ class _Run:
             for index, item in enumerate(self.items):
                 self._read_ahead(index, pool)
                 outcome = self._restored(index, item, pool)
-                self.outcomes.append(outcome)
                 failed = outcome.done() and outcome.result().error is not None
                 if failed or not self.options.jobs:  # a failure may end the run, and is told after what came before
                     wait(self.outcomes)
@@ -132,7 +131,9 @@ class _Run:
                 future.cancel()
             pool.shutdown(wait=True)
             while self.outcomes:  # what was on its way to the disk when all stopped
-                self.report(self.outcomes.popleft().result())
+                outcome = self.outcomes.popleft()
+                if outcome.done():
+                    self.report(outcome.result())
 
     @property
     def _wants_layers(self) -> bool:
@@ -173,13 +174,25 @@ class _Run:
             raise
         except Exception as error:
             self.progress(index + 1)
-            return _settled(_failure(item, error, size, fatal=_device_is_lost(error)))
+            self.outcomes.append(_settled(_failure(item, error, size, fatal=_device_is_lost(error))))
+            return self.outcomes[-1]
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
         photo = replace(read.photo, pixels=derained)
         work = _Restored(item, photo, before, layers, seconds, tuple(self.restorer.notes))
-        self.writing[index] = pool.submit(self._write, work)
-        return self.writing[index]
+        # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
+        outcome: Future[Outcome] = Future()
+        self.outcomes.append(outcome)
+        self.writing[index] = outcome
+        pool.submit(self._settle, outcome, work)
+        return outcome
+
+    def _settle(self, outcome: Future[Outcome], work: _Restored) -> None:
+        # In a thread.
+        try:
+            outcome.set_result(self._write(work))
+        except BaseException as error:
+            outcome.set_exception(error)
 
     def _write(self, work: _Restored) -> Outcome:
         # In a thread.
