@@ -192,6 +192,8 @@ class ContrastConfig:
         dual_weight: lambda_dual of eq. 10, of the supervised term; 0 leaves it out.
         unsup_weight: lambda_unsup of eq. 9, of the unsupervised term; 0 leaves it out.
         bank: rain layers kept per ring, synthetic and real.
+        bank_floor: weaker layers do not go into the bank: root mean square in levels of 255. Of those below 2, a
+            third of the patches of real photos, most ratios are at the cap and give no gradient (docs/contrast.md).
         max_change: mean |I_r - O_r| over fixed crops of the real photos, in levels of 255, past which a run stops.
         max_colour: shift of a channel's mean over the same crops, in levels of 255, past which a run stops.
     """
@@ -205,13 +207,14 @@ class ContrastConfig:
     dual_weight: float = 0.5
     unsup_weight: float = 1.0
     bank: int = 256
+    bank_floor: float = 2.0
     max_change: float = 15.0
     max_colour: float = 6.0
 
     def __post_init__(self) -> None:
         _require(1 <= self.negatives <= 64, f"contrast.negatives must be 1 to 64, not {self.negatives}")
         _require(self.bank >= 1, f"contrast.bank must be at least 1, not {self.bank}")
-        for name in ("warmup", "ramp", "dual_weight", "unsup_weight"):
+        for name in ("warmup", "ramp", "dual_weight", "unsup_weight", "bank_floor"):
             _require(getattr(self, name) >= 0, f"contrast.{name} cannot be negative")
         for name in ("cap", "max_change", "max_colour"):
             _require(getattr(self, name) > 0, f"contrast.{name} must be positive")

@@ -23,10 +23,13 @@ class MemoryBank:
         capacity: layers per ring (256 in the paper's decisions).
         patch: side of the square layers, pixels.
         device: where they are kept.
+        floor: weaker layers are not taken in: root mean square over pixels and channels, in levels of 255. A
+            negative made of a layer without rain is the anchor itself.
     """
 
-    def __init__(self, capacity: int, patch: int, device: torch.device | str = "cpu"):
+    def __init__(self, capacity: int, patch: int, device: torch.device | str = "cpu", *, floor: float = 0.0):
         self.capacity = capacity
+        self.floor = floor
         self._layers = {
             ring: torch.zeros(capacity, 3, patch, patch, dtype=torch.float16, device=device) for ring in RINGS
         }
@@ -38,7 +41,7 @@ class MemoryBank:
 
     @torch.no_grad()
     def push(self, ring: Ring, layers: Tensor) -> None:
-        """Take in (N, 3, P, P) layers; past the capacity the oldest give way.
+        """Take in those of (N, 3, P, P) layers that reach the floor; past the capacity the oldest give way.
 
         Raises:
             ValueError: another shape.
@@ -46,7 +49,9 @@ class MemoryBank:
         store = self._layers[ring]
         if layers.shape[1:] != store.shape[1:]:
             raise ValueError(f"layers of shape {tuple(layers.shape[1:])}; the bank holds {tuple(store.shape[1:])}")
-        layers = layers.detach()[-self.capacity :].clamp(0, 1).to(store.dtype)
+        layers = layers.detach().clamp(0, 1)
+        strength = 255 * layers.float().square().mean((1, 2, 3)).sqrt()
+        layers = layers[strength >= self.floor][-self.capacity :].to(store.dtype)
         start = self._pushed[ring]
         places = torch.arange(start, start + len(layers), device=store.device) % self.capacity
         store[places] = layers

@@ -63,7 +63,7 @@ class SemiSupervised:
         self.features = features.to(memory_format=torch.channels_last)
         self.transform = POSITIVE_TRANSFORMS[config.contrast.transform]
         self.bank = (
-            MemoryBank(config.contrast.bank, config.data.patch, features.mean.device)
+            MemoryBank(config.contrast.bank, config.data.patch, features.mean.device, floor=config.contrast.bank_floor)
             if config.contrast.uses_bank
             else None
         )

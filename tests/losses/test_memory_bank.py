@@ -54,6 +54,26 @@ def test_layers_are_detached_and_clamped() -> None:
     assert not layer.requires_grad and float(layer.max()) == 1.0
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=20), st.integers(1, 10))
+def test_layers_below_the_floor_never_come_in(levels: list[int], floor: int) -> None:
+    bank = MemoryBank(6, 2, floor=floor - 0.25)  # between two levels: fp32 need not settle a tie
+    layers = torch.tensor(levels, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) / 255
+    bank.push("real", layers)
+    kept = bank.sample(["real"], 99, torch.Generator().manual_seed(0))
+    found = sorted(round(255 * float(layer.mean())) for layer in kept)
+    assert found == sorted([level for level in levels if level >= floor][-6:])
+
+
+def test_the_floor_is_of_the_root_mean_square() -> None:
+    bank = MemoryBank(4, 2, floor=2.0)
+    streak = torch.zeros(1, 3, 2, 2)
+    streak[..., 0, 0] = 4.1 / 255  # mean 1.025 levels, root mean square 2.05
+    bank.push("real", streak)
+    bank.push("synthetic", streak * (3.9 / 4.1))
+    assert bank.count("real") == 1 and bank.count("synthetic") == 0
+
+
 def test_the_state_round_trips_and_another_shape_is_refused() -> None:
     bank, other = MemoryBank(4, 2), MemoryBank(4, 2)
     bank.push("real", marked([1, 2, 3, 4, 5, 6]))

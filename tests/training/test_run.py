@@ -618,8 +618,11 @@ def test_unusable_files_are_told_and_too_many_end_it(plan, tmp_path, pairs):
 
 # --- real photos and contrast -----------------------------------------------------------------------------------
 
-# Contrast from the second step on, with rings that are never full, and no bound: a fresh network goes anywhere.
-CONTRAST = ContrastConfig(mode="both", warmup=1, ramp=1, bank=32, negatives=3, max_change=255, max_colour=255)
+# Contrast from the second step on, with rings that are never full, and no bound: a fresh network goes anywhere. All
+# layers go into the bank, however weak those of so young a network are.
+CONTRAST = ContrastConfig(
+    mode="both", warmup=1, ramp=1, bank=32, bank_floor=0, negatives=3, max_change=255, max_colour=255
+)
 
 
 @pytest.fixture(scope="module")
