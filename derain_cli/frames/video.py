@@ -7,6 +7,7 @@ early: that is done here.
 from __future__ import annotations
 
 import heapq
+import itertools
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from derain_cli.errors import InputError, ResourceError, resource_error_from
 from derain_cli.frames.fragments import lacks_fragments
+from derain_cli.frames.gaps import Gaps
 from derain_cli.frames.images import DEFAULT_MAX_PIXELS, Pixels
 
 __all__ = [
@@ -59,6 +61,8 @@ _ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf"
 _PICTURE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"))
 """Codecs whose packets hold a picture each, if not a field. What a decoder leaves out of these lacks what it was made
 from: the packets before were lost."""
+_HELD = 4
+"""Pictures held back to be put in order, in a damaged clip."""
 _WITHOUT_START = frozenset(["mpegts", "mpeg"])
 """Their clock starts anywhere: the first timestamp of the file is its zero."""
 
@@ -264,6 +268,7 @@ class ClipReader:
         self._container = open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
+            self._gaps = Gaps(path, self._container.format.name, float(self._stream.time_base))
             self._decoder = self._make_decoder(path)
             self._decoded = self._decode(path)
             first = next(self._decoded, None)
@@ -288,7 +293,7 @@ class ClipReader:
     @property
     def trouble(self) -> bool:
         """Whether, so far, damage was met or timestamps were made up: another run may then not begin in the middle."""
-        return bool(self._damaged or self._odd)
+        return bool(self._damaged or self._odd or self._gaps.met)
 
     def close(self) -> None:
         """Close the file."""
@@ -351,11 +356,14 @@ class ClipReader:
             self._container.seek(0, stream=self._stream)
         self._decoder.flush_buffers()
         self._expected = _Expected()
+        self._gaps.restart()
         self._decoded = self._decode(self.info.path)
         found = next(self._decoded, None)
         if found is None or found.pts is None or found.pts > first:
             self._container.seek(0, stream=self._stream, backward=True, any_frame=True)
             self._decoder.flush_buffers()
+            self._expected = _Expected()
+            self._gaps.restart()
             self._decoded = self._decode(self.info.path)
             found = next(self._decoded, None)
         if found is not None:
@@ -366,8 +374,7 @@ class ClipReader:
         info = self.info
         step = max(1, int(1 / (info.rate * info.time_base))) if info.rate else 1
         last: int | None = None
-        picture: Any = self._first
-        while picture is not None:
+        for picture in self._in_order():
             pts = picture.pts
             if pts is None:
                 self._odd += 1
@@ -379,16 +386,36 @@ class ClipReader:
                 for one in missed:
                     if last is not None and one > last:
                         last = one
+                        self._gaps.shown(one)
                         yield one, None
             if last is not None and pts <= last:
                 pts = last + 1
                 self._odd += 1
             last = pts
+            self._gaps.shown(pts)
             self._end = max(self._end, info.seconds(pts) + float((picture.duration or step) * info.time_base))
             yield pts, picture
-            picture = next(self._decoded, None)
         if self._odd:
             self.warnings.append(f"{self._odd} timestamps that were missing or did not increase were made up")
+
+    def _in_order(self) -> Iterator[Any]:
+        """Decoded pictures. A decoder that misses pictures may hand out others too early: they are put in order."""
+        info = self.info
+        step = 1 / ((info.rate or 25) * info.time_base)
+        held: list[tuple[int, int, Any]] = []
+        for number, picture in enumerate(itertools.chain([self._first], self._decoded)):
+            pts = picture.pts
+            # Far back is no disorder: another recording begins.
+            if pts is None or not (self._damaged or self._gaps.met) or (held and pts < held[0][0] - 16 * step):
+                while held:
+                    yield heapq.heappop(held)[2]
+                yield picture
+                continue
+            heapq.heappush(held, (pts, number, picture))
+            if len(held) > _HELD:
+                yield heapq.heappop(held)[2]
+        while held:
+            yield heapq.heappop(held)[2]
 
     def _decode(self, path: Path) -> Generator[Any]:
         """Decoded pictures; damaged packets are passed over and counted, a damaged end ends the clip."""
@@ -410,6 +437,7 @@ class ClipReader:
             if packet.pts is not None and not packet.is_discard:
                 heapq.heappush(self._expected.waiting, packet.pts)
             self._last_byte = max(self._last_byte, packet.pos or 0)
+            self._gaps.sent(packet.pos, packet.pts)
             try:
                 yield from self._decoder.decode(packet)
             except av.error.InvalidDataError:
@@ -439,19 +467,26 @@ class ClipReader:
         if "mov" in self.info.container:
             with suppress(OSError):
                 self.incomplete |= lacks_fragments(self.info.path, self._stream.id, self._last_byte)
-        if self._filled:
-            self.warnings.append(f"damaged: {self._filled} frames were lost and repeat the one before")
-        elif self._damaged:
-            self.warnings.append("damaged in places")
-        if declared is None:
-            if self.incomplete:
-                self.warnings.append(f"damaged: ended at {self._end:.1f} s")
-            return
         frame = 1 / float(self.info.rate) if self.info.rate else 0.04
         # An index of samples is exact; other formats round, or count the sound in.
         tolerance = 1.5 * frame if "mov" in self.info.container else max(0.2, 3 * frame)
-        if self._end < declared - tolerance:
+        short = declared is not None and self._end < declared - tolerance
+        losses = self._gaps.losses(complete=not short and not self.incomplete)
+        if losses.breaks_off and (declared is None or self._end < declared - 1.5 * frame):
             self.incomplete = True
+        if self._filled:
+            self.warnings.append(f"damaged: {self._filled} frames were lost and repeat the one before")
+        if losses.after is not None:
+            where = f"missing after {self.info.described(losses.after)}"
+            self.warnings.append(
+                f"damaged: frames may be {where}"
+                if losses.frames is None
+                else f"damaged: {losses.frames} frames are {where}"
+            )
+        elif (self._damaged or losses.broken) and not self._filled:
+            self.warnings.append("damaged in places")
+        self.incomplete |= short
+        if short or (self.incomplete and declared is not None and self._end < declared):
             self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
         elif self.incomplete:
             self.warnings.append(f"damaged: ended at {self._end:.1f} s")
