@@ -94,6 +94,20 @@ def test_a_clip_that_is_cut_off_ends_with_3_and_what_there_is(derain: Derain) ->
     assert len(times_of("a_derained.mkv")) > 0
 
 
+def test_frames_that_went_with_a_hole_are_told_and_the_rest_is_done(derain: Derain) -> None:
+    path = write_clip("a.mkv", frames=60, time_base=Fraction(1, 1000), options={"preset": "ultrafast", "g": "10"})
+    whole, before = path.read_bytes(), times_of(path)
+    at = len(whole) // 2
+    path.write_bytes(whole[:at] + bytes(1500) + whole[at + 1500 :])
+    ended = derain("video", "a.mkv", "--json", *FAST)
+    after = times_of("a_derained.mkv")
+    assert ended.code == 0
+    assert set(after) < set(before)
+    note = f"damaged: {len(before) - len(after)} frames are missing after"
+    assert note in ended.err
+    assert any(note in each for each in ended.records[0]["notes"])
+
+
 def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
     derain: Derain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
