@@ -303,6 +303,32 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: A
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_a_clip_with_a_hole_goes_on_to_the_very_same_file(tmp_path: Path, suffix: str, share: float) -> None:
+    base = Fraction(1, 1000) if suffix == "mkv" else Fraction(1, 90000)
+    options = {"preset": "ultrafast", "g": "10", "bf": "2"}
+    source = write_clip(
+        tmp_path / f"a.{suffix}",
+        frames=80,
+        time_base=base,
+        options=options,
+        container={"cluster_time_limit": "300"} if suffix == "mkv" else {},
+    )
+    whole = source.read_bytes()
+    at = int(len(whole) * share)
+    source.write_bytes(whole[:at] + bytes(600) + whole[at + 600 :])
+    one, other = tmp_path / "one.mkv", tmp_path / "other.mkv"
+    engine, _ = failing_after(-1)
+    outcome = restore(source, one, engine, temporal="flow")
+    assert outcome.error is None and any("damaged" in note for note in outcome.notes)
+    for count in (12, 20, 15):
+        broken, _ = failing_after(count)
+        restore(source, other, broken, temporal="flow")
+    assert restore(source, other, engine, temporal="flow").resumed >= 30
+    assert other.read_bytes() == one.read_bytes()
+
+
 def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones(tmp_path: Path) -> None:
     source, target = write_clip(tmp_path / "a.mp4", frames=33), tmp_path / "b.mp4"
     batches: list[list[int]] = []
