@@ -524,7 +524,7 @@ class _Parts:
             known = _read_json(notes)
             if known is None or not path.is_file() or path.stat().st_size != known["bytes"]:
                 break
-            self.sound = self.sound and bool(known.pop("sound"))
+            self.sound = bool(known.pop("sound")) and self.sound
             self.segments.append((path, Segment(**{**known, "pts": tuple(known["pts"])})))
 
     @property

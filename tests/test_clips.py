@@ -325,7 +325,8 @@ def test_a_clip_with_a_hole_goes_on_to_the_very_same_file(tmp_path: Path, suffix
     for count in (12, 20, 15):
         broken, _ = failing_after(count)
         restore(source, other, broken, temporal="flow")
-    assert restore(source, other, engine, temporal="flow").resumed >= 30
+    outcome = restore(source, other, engine, temporal="flow")
+    assert outcome.error is None and outcome.resumed >= 30
     assert other.read_bytes() == one.read_bytes()
 
 
