@@ -1,12 +1,13 @@
 """Train the rows of an ablation table at equal compute over several seeds; print mean and spread.
 
-    python scripts/ablate.py OUT --table parts [size drn contrast losses attach]
+    python scripts/ablate.py OUT --table parts [size size-small drn contrast losses attach]
         --dataset DIR [--layers DIR] [--clean DIR] --val DIR [--real DIR --vgg FILE] [--examine DIR]
         [--recipe fast] [--from NAME|FILE] [--set table.key=value] [--steps 300] [--seeds 0 1 2] [--equal macs|steps]
 
 Tables (`--list` prints their rows and switches):
     parts      Table II: without SE, with SE, the four kinds of DRN, the whole method
     size       Table III: M 16, 32, 64 by D 8, 12, 16
+    size-small Table III for small machines: M 8, 16, 32 by D 2, 4, 8
     drn        Table V and more: no DRN, direct, residual, MSARR, SDCAB
     contrast   Table VII: none, standard, with more positives, with more negatives, both
     losses     Fig. 13: each loss on and off
@@ -48,12 +49,12 @@ from derain_cli.cli.runs import RunFlags
 from derain_cli.config import ModelConfig, differing_keys, to_mapping
 from derain_cli.data.registry import list_photos
 from derain_cli.errors import DerainError, NothingToDoError, TrainingError, UsageError
-from derain_cli.evaluation import Picture, examine
+from derain_cli.evaluation.peers import as_peer
+from derain_cli.evaluation.scores import Picture, examine
 from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork
 from derain_cli.model.semi_drdnet import macs_per_pixel
-from derain_cli.peers import as_peer
 from derain_cli.restorer import Restorer, pick_device
 from derain_cli.training.run import RunPlan, SilentListener, train
 from derain_cli.training.trainer import StepReport
@@ -86,6 +87,17 @@ _NO_BOUNDS = ("contrast.max_change=255", "contrast.max_colour=255")
 
 _NONE, _BOTH = "contrast.mode=none", "contrast.mode=both"
 
+_SAME_DEPTH = "model.detail_blocks=0"
+"""As many detail blocks as rain residual blocks, whatever the recipe says."""
+
+
+def _sizes(about: str, widths: Sequence[int], depths: Sequence[int]) -> Table:
+    """A table of all widths by all depths."""
+    sizes = ((m, d) for d in depths for m in widths)
+    rows = (Row(f"M={m} D={d}", (f"model.width={m}", f"model.blocks={d}")) for m, d in sizes)
+    return Table(about, tuple(rows), (_NONE, _SAME_DEPTH))
+
+
 TABLES: dict[str, Table] = {
     "parts": Table(
         "Table II: the parts of the network",
@@ -98,13 +110,8 @@ TABLES: dict[str, Table] = {
             Row("Semi-DRDNet", ("model.se=true", "model.detail=sdcab", _BOTH)),
         ),
     ),
-    "size": Table(
-        "Table III: width M and depth D",
-        tuple(
-            Row(f"M={m} D={d}", (f"model.width={m}", f"model.blocks={d}")) for d in (8, 12, 16) for m in (16, 32, 64)
-        ),
-        (_NONE,),
-    ),
+    "size": _sizes("Table III: width M and depth D", (16, 32, 64), (8, 12, 16)),
+    "size-small": _sizes("Table III at half the widths and depths and less", (8, 16, 32), (2, 4, 8)),
     "drn": Table(
         "Table V: the block of the DRN",
         tuple(Row(block, (f"model.detail={block}",)) for block in ("none", "direct", "residual", "msarr", "sdcab")),
@@ -135,7 +142,7 @@ TABLES: dict[str, Table] = {
             for with_contrast, mode in (("", "none"), (" w/ Dual", "both"))
             for with_drn, detail in (("", "none"), (" w/ DRN", "sdcab"))
         ),
-        ("model.width=16", "model.blocks=4", "model.unshuffle=1"),
+        ("model.width=16", "model.blocks=4", _SAME_DEPTH, "model.unshuffle=1"),
     ),
 }
 

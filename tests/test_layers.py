@@ -11,12 +11,12 @@ import derain_cli
 
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
-    {"config", "errors", "atomic", "memory", "published", "provenance"},
-    {"frames", "worklist", "model", "losses", "rain", "metrics", "tiling", "reference_free", "niqe", "peers"},
-    {"data", "checkpoint", "vgg", "report"},
+    {"config", "errors", "atomic", "memory", "provenance"},
+    {"frames", "worklist", "model", "losses", "rain", "metrics", "tiling"},
+    {"data", "checkpoint", "vgg"},
     {"restorer"},
     {"evaluation", "batch", "clips"},
-    {"benchmark", "training"},
+    {"training"},
     {"cli"},
 ]
 FREE = {
@@ -24,7 +24,6 @@ FREE = {
     "config": {"errors"},
     "data": {"checkpoint"},
     "vgg": {"checkpoint"},
-    "reference_free": {"niqe"},
 }
 """What a module may import from its own row."""
 

@@ -14,8 +14,8 @@ from derain_cli.cli.console import Bar, Reporter, print_data, print_json
 from derain_cli.errors import DestinationError, InputError, UsageError, printable
 
 if TYPE_CHECKING:
-    from derain_cli.benchmark import Benchmark, BenchmarkOptions, Exhibit
-    from derain_cli.report import Report
+    from derain_cli.evaluation.benchmark import Benchmark, BenchmarkOptions, Exhibit
+    from derain_cli.evaluation.report import Report
 
 __all__ = ["evaluate"]
 
@@ -80,9 +80,9 @@ def evaluate(
     restore = options.restore_options(device, precision, tile, strength)
     if csv is not None and csv.exists() and not overwrite:
         raise DestinationError("there is a file already", path=csv, hint="--overwrite replaces it")
-    from derain_cli.benchmark import BenchmarkOptions
     from derain_cli.checkpoint import DEFAULT_MODEL
-    from derain_cli.report import Report
+    from derain_cli.evaluation.benchmark import BenchmarkOptions
+    from derain_cli.evaluation.report import Report
 
     names = tuple(model or ()) or (os.environ.get("DERAIN_MODEL") or DEFAULT_MODEL,)
     if not dataset:
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, reporter: Reporter) -> int:
-    from derain_cli.benchmark import run_benchmark
+    from derain_cli.evaluation.benchmark import run_benchmark
 
     talk = _Listener(reporter, page)
     try:
@@ -200,7 +200,7 @@ def _write_csv(path: Path, result: Benchmark) -> None:
 
 def _tables(document: Mapping[str, Any]) -> list[str]:
     """The document in lines of text."""
-    from derain_cli.report import identical_in_words
+    from derain_cli.evaluation.report import identical_in_words
 
     lines: list[str] = []
     scored = [result for result in document["results"] if "output" in result]
@@ -215,7 +215,7 @@ def _tables(document: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
-    from derain_cli.report import place_in_words, published_after
+    from derain_cli.evaluation.report import place_in_words, published_after
 
     titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
               "SSIM in", "mean", "median", "worst"]  # fmt: skip

@@ -60,14 +60,14 @@ from derain_cli.errors import (
     WeightsError,
     resource_error_from,
 )
-from derain_cli.evaluation import Evaluation, Picture, PictureResult, evaluate
+from derain_cli.evaluation.peers import as_peer
+from derain_cli.evaluation.reference_free import Figures
+from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.peers import as_peer
 from derain_cli.provenance import commit
 from derain_cli.rain.profiles import PROFILES, add_rain
-from derain_cli.reference_free import Figures
 from derain_cli.restorer import Restorer, pick_device
 from derain_cli.training.drift import RealWatch, excess
 from derain_cli.training.objectives import Objective, autocast_wanted

@@ -12,11 +12,11 @@ from derain_cli.checkpoint import save_state
 from derain_cli.config import ContrastConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import UsageError
+from derain_cli.evaluation.peers import as_peer
 from derain_cli.losses.features import VGGFeatures
 from derain_cli.model import Layers, attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork, guided_base
-from derain_cli.peers import as_peer
 from derain_cli.training.semi_supervised import SemiSupervised
 from derain_cli.training.trainer import Trainer
 
@@ -153,7 +153,9 @@ def settings(mode: str = "none", steps: int = 40) -> TrainConfig:
     return TrainConfig(
         data=DataConfig(patch=32, batch=2),
         optim=OptimConfig(steps=steps, lr=1e-2, schedule="constant", precision="fp32", ema=0.5),
-        contrast=ContrastConfig(mode=mode, warmup=0, ramp=0, bank=8, negatives=3, dual_weight=1e-3, unsup_weight=1e-3),
+        contrast=ContrastConfig(
+            mode=mode, warmup=0, ramp=0, bank=8, bank_floor=0, negatives=3, dual_weight=1e-3, unsup_weight=1e-3
+        ),
     )
 
 

@@ -29,11 +29,11 @@ from derain_cli.errors import (
     UsageError,
     WeightsError,
 )
-from derain_cli.evaluation import evaluate
+from derain_cli.evaluation.peers import as_peer
+from derain_cli.evaluation.scores import evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import attach_drn
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.peers import as_peer
 from derain_cli.restorer import Restorer
 from derain_cli.training import run
 from derain_cli.training.run import RunPlan, SilentListener, _hold_back, _prepare, train

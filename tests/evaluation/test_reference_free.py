@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from derain_cli.errors import InputError
-from derain_cli.niqe import niqe
-from derain_cli.reference_free import FIGURES, Figures, figures
+from derain_cli.evaluation.niqe import niqe
+from derain_cli.evaluation.reference_free import FIGURES, Figures, figures
 
 
 def tensor(picture):

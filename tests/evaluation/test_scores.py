@@ -16,11 +16,11 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from derain_cli import evaluation
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.data.registry import Pair, PairGroup, find_pairs
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
-from derain_cli.evaluation import Evaluation, evaluate, examine
+from derain_cli.evaluation import scores
+from derain_cli.evaluation.scores import Evaluation, evaluate, examine
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score, score_levels
 from derain_cli.model import build
@@ -51,10 +51,10 @@ def test_scores_are_those_of_the_pictures_as_written(pair_folder, changing):
         assert np.array_equal(result.rainy, rainy)
         assert np.array_equal(result.clean, clean)
         assert np.array_equal(result.restored, changing(rainy))
-        for scores, shown in ((result.before, rainy), (result.after, result.restored)):
-            assert scores["rgb"].psnr == pytest.approx(peak_signal_noise_ratio(clean, shown, data_range=255), abs=1e-6)
+        for found, shown in ((result.before, rainy), (result.after, result.restored)):
+            assert found["rgb"].psnr == pytest.approx(peak_signal_noise_ratio(clean, shown, data_range=255), abs=1e-6)
             expected = structural_similarity(clean, shown, channel_axis=2, data_range=255)
-            assert scores["rgb"].ssim == pytest.approx(expected, abs=1e-6)
+            assert found["rgb"].ssim == pytest.approx(expected, abs=1e-6)
     for protocol in PROTOCOLS:
         for place, rows in ((found.before, [r.before for r in results]), (found.after, [r.after for r in results])):
             assert place[group.name][protocol].psnr == pytest.approx(fmean(r[protocol].psnr for r in rows), abs=1e-9)
@@ -160,9 +160,9 @@ def test_results_come_in_order_and_in_this_thread_whatever_takes_long(pair_folde
 @pytest.fixture(params=["in turns", "side by side"])
 def together(request, monkeypatch) -> str:
     """How reading and scoring go with the restorer, whatever this machine and the restorer are like."""
-    monkeypatch.setattr(evaluation, "_cores", lambda: 2)
-    monkeypatch.setattr(evaluation, "_ENOUGH", {"in turns": 1e9, "side by side": -1e9}[request.param])
-    monkeypatch.setattr(evaluation, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(scores, "_cores", lambda: 2)
+    monkeypatch.setattr(scores, "_ENOUGH", {"in turns": 1e9, "side by side": -1e9}[request.param])
+    monkeypatch.setattr(scores, "_LEAST_SECONDS", 0.0)
     return request.param
 
 
@@ -213,8 +213,8 @@ def _during(group: PairGroup, restore, monkeypatch) -> list[int]:
 
         return watched
 
-    monkeypatch.setattr(evaluation, "read_pair", seen(evaluation.read_pair))
-    monkeypatch.setattr(evaluation, "score_levels", seen(evaluation.score_levels))
+    monkeypatch.setattr(scores, "read_pair", seen(scores.read_pair))
+    monkeypatch.setattr(scores, "score_levels", seen(scores.score_levels))
 
     def watched_restore(picture):
         inside.append(0)
@@ -243,7 +243,7 @@ def test_helpers_work_beside_a_restorer_that_leaves_cores_free(tmp_path, pairs, 
 def test_helpers_take_turns_with_a_restorer_that_needs_all_cores(tmp_path, pairs, monkeypatch):
     """One that keeps every core busy has them for itself: nothing is read or scored while it works."""
     (group,) = find_pairs(pairs(tmp_path, count=12)).groups
-    monkeypatch.setattr(evaluation, "_cores", lambda: 1)
+    monkeypatch.setattr(scores, "_cores", lambda: 1)
 
     def working(picture):
         end = time.thread_time() + 0.01
@@ -257,7 +257,7 @@ def test_helpers_take_turns_with_a_restorer_that_needs_all_cores(tmp_path, pairs
 def test_turns_are_short_where_pictures_are_large_or_take_long():
     def turn(seconds: float, side: int) -> int:
         picture = np.empty((side, side, 3), np.uint8)
-        return evaluation._pictures_in_turn([evaluation._Restored(None, picture, seconds)], 2)
+        return scores._pictures_in_turn([scores._Restored(None, picture, seconds)], 2)
 
     assert turn(0.01, 400) == 8
     assert turn(0.3, 400) == 3
@@ -271,7 +271,7 @@ def test_inputs_are_scored_once_for_several_restorers(pair_folder, monkeypatch):
     alone = evaluate(lambda picture: picture, groups)
     scored, inputs = [], {}
     count = lambda *pictures: scored.append(1) or score_levels(*pictures)  # noqa: E731
-    monkeypatch.setattr(evaluation, "score_levels", count)
+    monkeypatch.setattr(scores, "score_levels", count)
     first = evaluate(lambda picture: picture, groups, inputs=inputs)
     assert len(scored) == 12
     second = evaluate(lambda picture: 255 - picture, groups, inputs=inputs)

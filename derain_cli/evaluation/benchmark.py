@@ -22,14 +22,14 @@ from derain_cli.data.fingerprint import KnownPictures, overlap
 from derain_cli.data.pairing import read_pair
 from derain_cli.data.registry import DatasetView, Pair, looks_swapped, open_dataset
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.evaluation import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
+from derain_cli.evaluation.peers import find_peer, is_peer
+from derain_cli.evaluation.published import published_for
+from derain_cli.evaluation.reference_free import FIGURES
+from derain_cli.evaluation.scores import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
 from derain_cli.frames.images import read_rgb
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
-from derain_cli.peers import find_peer, is_peer
 from derain_cli.provenance import commit, machine, versions
-from derain_cli.published import published_for
-from derain_cli.reference_free import FIGURES
 from derain_cli.restorer import Restorer, pick_device
 
 __all__ = [
@@ -57,7 +57,7 @@ class BenchmarkOptions:
 
     Attributes:
         datasets: names of `DATASETS`, or folders.
-        models: installed models, weight files, `hf:ORG/REPO`, or what `derain_cli.peers` knows.
+        models: installed models, weight files, `hf:ORG/REPO`, or what `derain_cli.evaluation.peers` knows.
         restore: device, precision, tile and strength; the last three concern our own networks alone.
         split: part of the data sets.
         data_root: where named data sets lie.
