@@ -618,6 +618,8 @@ def _side_by_side(info: ClipInfo) -> ClipInfo:
         matrix=None,
         pixel_aspect=1 / aspect if aspect and info.orientation.transposed else aspect,
         has_alpha=False,
+        interlaced=False,
+        field_order=0,
     )
 
 

@@ -13,6 +13,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+_INTERLACED = 1 << 18 | 1 << 29
+"""FFmpeg's flags of an encoder for interlaced coding and motion."""
+
 
 def picture(number: int, width: int = 48, height: int = 32, *, deep: bool = False) -> NDArray[Any]:
     """Frame `number`: a smooth ramp with a bright bar that moves, (H, W, 3) uint8 or uint16."""
@@ -29,7 +32,8 @@ class Clip:
     """What a test clip is like.
 
     `pts` are ticks of `time_base`, one per frame; `codec` names an encoder. `audio` are codecs of sound tracks,
-    `subtitles` codecs of tracks with a line at every half second.
+    `subtitles` codecs of tracks with a line at every half second, `data` codecs of tracks with some bytes beside every
+    frame. `fields` is `tff` or `bff`: frames are interlaced, and the other field is of the moment that follows.
     """
 
     frames: int = 12
@@ -46,6 +50,8 @@ class Clip:
     colours: tuple[int, int, int, int] | None = None
     audio: Sequence[str] = ()
     subtitles: Sequence[str] = ()
+    data: Sequence[str] = ()
+    fields: str | None = None
     chapters: Sequence[tuple[float, float, str]] = ()
     tags: dict[str, str] = field(default_factory=dict)
     container: dict[str, str] = field(default_factory=dict)
@@ -54,6 +60,11 @@ class Clip:
     def times(self) -> list[int]:
         step = int(1 / (self.rate * self.time_base))
         return list(self.pts) if self.pts is not None else [n * step for n in range(self.frames)]
+
+    @property
+    def coding(self) -> dict[str, str]:
+        by_params = {"x264-params": f"{self.fields}=1"} if self.fields and self.codec == "libx264" else {}
+        return self.options | by_params
 
     @property
     def deep(self) -> bool:
@@ -91,8 +102,10 @@ def write_without_duration(path: str | Path, **changes: Any) -> Path:
 
 def _fill(out: Any, clip: Clip) -> None:
     out.metadata.update(clip.tags)
-    video = out.add_stream(clip.codec, rate=clip.rate, options=dict(clip.options))
+    video = out.add_stream(clip.codec, rate=clip.rate, options=clip.coding)
     video.width, video.height, video.pix_fmt = clip.width, clip.height, clip.pix_fmt
+    if clip.fields:
+        video.codec_context.flags |= _INTERLACED
     video.codec_context.time_base = clip.time_base
     video.time_base = clip.time_base
     if clip.rotation is not None:
@@ -111,6 +124,7 @@ def _fill(out: Any, clip: Clip) -> None:
     for text in texts:
         text.time_base = Fraction(1, 1000)
         text.metadata["language"] = "eng"
+    others = [out.add_mux_stream(codec) for codec in clip.data]
     if clip.chapters:
         out.set_chapters(
             [
@@ -135,6 +149,13 @@ def _fill(out: Any, clip: Clip) -> None:
             line.pts = line.dts = round(begin * 1000)
             line.duration = 400
             out.mux(line)
+    for other in others:
+        for number, pts in enumerate(times):
+            sample = av.Packet(bytes([number % 256]) * 20)
+            sample.stream, sample.time_base = other, clip.time_base
+            sample.pts = sample.dts = pts
+            sample.duration = 1
+            out.mux(sample)
     ends = [*times[1:], times[-1] + max(1, round(1 / (clip.rate * clip.time_base)))]
     lengths = {pts: end - pts for pts, end in zip(times, ends, strict=True)}
     for number, pts in enumerate(times):
@@ -152,6 +173,9 @@ def _mux(out: Any, packets: Any, lengths: dict[int, int]) -> None:
 
 def _frame(clip: Clip, number: int) -> Any:
     array, name = picture(number, clip.width, clip.height, deep=clip.deep), "rgb48le" if clip.deep else "rgb24"
+    if clip.fields:
+        later = 1 if clip.fields == "tff" else 0
+        array[later::2] = picture(number + 1, clip.width, clip.height, deep=clip.deep)[later::2]
     if "yuva" in clip.pix_fmt or "rgba" in clip.pix_fmt:
         ramp = np.linspace(0, 65535 if clip.deep else 255, clip.width).astype(array.dtype)
         array = np.dstack([array, np.broadcast_to(ramp, array.shape[:2])])

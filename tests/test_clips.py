@@ -150,6 +150,74 @@ def test_sound_subtitles_chapters_and_tags_stay(tmp_path: Path, suffix: str) -> 
     assert times_of(source) == times_of(target)
 
 
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+@pytest.mark.parametrize(("before", "after"), [("mp4", "mp4"), ("mkv", "mkv"), ("ts", "mp4"), ("mov", "mkv")])
+def test_interlaced_frames_stay_so_in_their_order(tmp_path: Path, fields: str, before: str, after: str) -> None:
+    base = {"mkv": Fraction(1, 1000), "ts": Fraction(1, 90000)}.get(before, Fraction(1, 12800))
+    source = write_clip(tmp_path / f"a.{before}", fields=fields, time_base=base)
+    target = tmp_path / f"b.{after}"
+    outcome = good(restore(source, target, crf=8))
+    assert outcome.notes == ("interlaced: both fields of a frame are restored as one picture",)
+    with open_clip(source) as a, open_clip(target) as b:
+        assert a.info.interlaced and b.info.interlaced
+        assert a.info.field_order == b.info.field_order == {"tff": 2, "bff": 3}[fields]
+    assert mean_difference(source, target) < 4
+
+
+@pytest.mark.parametrize(("suffix", "codec", "height"), [("mkv", "hevc", 64), ("webm", "vp9", 64), ("mp4", "h264", 66)])
+def test_interlaced_frames_that_cannot_be_marked_are_told(tmp_path: Path, suffix: str, codec: Any, height: int) -> None:
+    changes: dict[str, Any] = {"codec": "mpeg4", "options": {"qscale": "2"}} if height % 4 else {}
+    source = write_clip(
+        tmp_path / "a.mkv", fields="bff", width=64, height=height, time_base=Fraction(1, 1000), **changes
+    )
+    target = tmp_path / f"b.{suffix}"
+    outcome = good(restore(source, target, codec=codec, crf=8, preset="8" if codec == "vp9" else "ultrafast"))
+    assert any(note.startswith(f"{codec} does not mark interlaced frames") for note in outcome.notes)
+    with open_clip(target) as reader:
+        assert reader.info.field_order == {"mkv": 3, "webm": 0, "mp4": 1}[suffix]
+    assert mean_difference(source, target) < 4
+
+
+def test_fields_of_a_camcorder_tape_are_taken_for_what_they_are(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.avi", codec="dvvideo", options={}, width=720, height=576, frames=2, time_base=Fraction(1, 25)
+    )
+    good(restore(source, tmp_path / "b.mp4"))
+    with open_clip(tmp_path / "b.mp4") as reader:
+        assert reader.info.interlaced and reader.info.field_order == 3  # always the bottom one first
+
+
+@pytest.mark.parametrize("after", ["mp4", "mov"])
+def test_data_that_the_format_holds_stay(tmp_path: Path, after: str) -> None:
+    source, target = write_clip(tmp_path / "a.mp4", data=["bin_data"], audio=["aac"]), tmp_path / f"b.{after}"
+    assert good(restore(source, target)).notes == ()
+    with av.open(str(source)) as a, av.open(str(target)) as b:
+        kinds = [[stream.type for stream in file.streams] for file in (a, b)]
+    assert kinds[0] == kinds[1] and "data" in kinds[0]
+    place = kinds[0].index("data")
+    assert packets_of(source, place) == packets_of(target, place) != []
+
+
+@pytest.mark.parametrize("codec", ["klv", "bin_data", "timed_id3"])
+@pytest.mark.parametrize("after", ["mp4", "mov", "mkv"])
+def test_data_that_no_format_would_name_are_left_out_and_told(tmp_path: Path, codec: str, after: str) -> None:
+    source = write_clip(tmp_path / "a.ts", data=[codec], audio=["aac"], time_base=Fraction(1, 90000))
+    target = tmp_path / f"b.{after}"
+    outcome = good(restore(source, target))
+    assert any(
+        "data track" in note and f"cannot be stored in .{after}: it is left out" in note for note in outcome.notes
+    )
+    assert not any("--format" in note for note in outcome.notes)
+    with av.open(str(target)) as file:
+        assert sorted(stream.type for stream in file.streams) == ["audio", "video"]
+    assert len(times_of(target)) == 12
+
+
+def test_where_data_could_go_is_told(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", data=["bin_data"])
+    assert any("--format mov holds it" in note for note in good(restore(source, tmp_path / "b.mkv")).notes)
+
+
 @pytest.mark.parametrize(
     ("suffix", "changes"),
     [

@@ -66,6 +66,8 @@ _FIRST = 1000
 _REORDER = 64
 """More than any encoder reorders."""
 _FULL_RANGE = 2
+_BOTTOM = 3
+"""FFmpeg's number of the order in which the bottom field is shown first."""
 _SWS_MATRIX = {6: 5, 10: 9}
 """FFmpeg's number of a YUV matrix to the scaler's, where they differ."""
 
@@ -150,10 +152,19 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         notes.append(f"{codec} codes {_depth(pix_fmt)} of the {info.bit_depth} bits")
     if codec not in _HDR_NAMES and (info.mastering_display or info.content_light):
         notes.append(f"{encoder} writes no mastering display and content light level: they are left out")
-    return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, options), tuple(notes))
+    if info.interlaced and not _marks_fields(info, codec, pix_fmt):
+        reason = f"of {height} rows" if codec == "h264" else "(h264 does)"
+        only = "" if suffix == ".webm" or codec == "h264" else ": only the file's header does"
+        notes.append(f"{codec} does not mark interlaced frames {reason}{only}")
+    return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, pix_fmt, options), tuple(notes))
 
 
-def _encoder_options(codec: str, info: ClipInfo, options: VideoOptions) -> dict[str, str]:
+def _marks_fields(info: ClipInfo, codec: str, pix_fmt: str) -> bool:
+    """Whether the coded frames will say that they are interlaced. The encoder wants whole rows of chroma in a field."""
+    return info.interlaced and codec == "h264" and info.coded_height % (2 * _subsampling(pix_fmt)[1]) == 0
+
+
+def _encoder_options(codec: str, info: ClipInfo, pix_fmt: str, options: VideoOptions) -> dict[str, str]:
     crf = str(options.crf if options.crf is not None else _CRF.get(codec, 0))
     preset = options.preset or _PRESET.get(codec, "")
     if codec in ("h264", "hevc"):
@@ -161,8 +172,8 @@ def _encoder_options(codec: str, info: ClipInfo, options: VideoOptions) -> dict[
         params = _hdr_parameters(codec, info)
         if codec == "hevc":
             params = ["log-level=none", *params]
-        elif info.interlaced:
-            params.append("tff=1")
+        elif _marks_fields(info, codec, pix_fmt):
+            params.append("bff=1" if info.field_order == _BOTTOM else "tff=1")
         if params:
             made["x264-params" if codec == "h264" else "x265-params"] = ":".join(params)
         return made
@@ -290,6 +301,7 @@ class SegmentWriter:
             context.color_primaries = info.color_primaries
             context.color_trc = info.color_trc
             context.colorspace = info.colorspace if not _is_rgb(info.pix_fmt) else info.matrix_used
+            context.field_order = info.field_order
             if info.pixel_aspect:
                 context.sample_aspect_ratio = info.pixel_aspect
             if encoding.alpha and encoding.codec == "vp9":
@@ -465,7 +477,9 @@ def _add_copy(out: Any, stream: Any, suffix: str, cut: bool, copied: _Copied) ->
         copied.notes.append(f"{name} is left out of a part")
         return
     if not _is_held(stream, suffix):
-        copied.notes.append(f"{name} cannot be stored in {suffix}: it is left out (--format mkv may hold it)")
+        other = next((each for each in (".mkv", ".mov", ".mp4") if each != suffix and _is_held(stream, each)), None)
+        hint = f" (--format {other[1:]} holds it)" if other else ""
+        copied.notes.append(f"{name} cannot be stored in {suffix}: it is left out{hint}")
         return
     made = _add_like(out, stream)
     copied.streams[stream.index] = made
@@ -490,19 +504,30 @@ def _add_like(out: Any, stream: Any) -> Any:
 
 
 def _is_held(stream: Any, suffix: str) -> bool:
-    """Whether the format takes a track of this kind: found by writing a header, since formats don't tell before."""
+    """Whether the format takes a track of this kind: found by writing a header, since formats don't tell before.
+
+    Data that FFmpeg has no name for in MP4 and QuickTime gets in without one: players don't know what it is, and some
+    such files cannot be opened again.
+    """
     import av
 
+    written = io.BytesIO()
     try:
-        trial = av.open(io.BytesIO(), "w", format=_FORMATS[suffix])
+        trial = av.open(written, "w", format=_FORMATS[suffix])
         try:
-            _add_like(trial, stream)
+            made = _add_like(trial, stream)
             trial.start_encoding()
+            if stream.type == "data":
+                packet = av.Packet(bytes(8))
+                packet.stream, packet.pts, packet.dts, packet.time_base = made, 0, 0, Fraction(1, 1000)
+                trial.mux(packet)
         finally:
             trial.close()
     except (av.FFmpegError, ValueError, OSError):
         return False
-    return True
+    before, _, _ = written.getvalue().rpartition(b"stsd")
+    # A box of 16 bytes holds its own size and type, its version and a count, but no name of what is in the track.
+    return stream.type != "data" or int.from_bytes(before[-4:], "big") > 16
 
 
 def _carry_tags(source: Any, made: Any) -> None:

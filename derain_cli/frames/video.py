@@ -140,6 +140,8 @@ class ClipInfo:
         pix_fmt: FFmpeg's name of the pixel format (with alpha, if any).
         color_range, color_primaries, color_trc, colorspace: tags by FFmpeg's numbers (2 is unspecified; range 0).
         interlaced: whether the first frame is.
+        field_order: which field is shown first, by FFmpeg's numbers: 2 is the top one, 3 the bottom one, 1 says that
+            there are no fields, 0 says nothing. A track may say 2 or 3 though its frames are not coded so.
         mastering_display, content_light: FFmpeg's HDR structures, as bytes; None without.
         track: index of the video track that is read.
         tracks: all tracks of the file.
@@ -169,6 +171,7 @@ class ClipInfo:
     color_trc: int
     colorspace: int
     interlaced: bool
+    field_order: int
     mastering_display: bytes | None
     content_light: bytes | None
     track: int
@@ -605,11 +608,21 @@ def _describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
         color_trc=int(context.color_trc),
         colorspace=int(context.colorspace),
         interlaced=bool(first.interlaced_frame),
+        field_order=_field_order(context, first),
         mastering_display=mastering,
         content_light=light,
         track=stream.index,
         tracks=tuple(_track(s) for s in container.streams),
     )
+
+
+def _field_order(context: Any, first: Any) -> int:
+    """Which field is shown first, as in `ClipInfo`; what is interlaced and says nothing is taken for the usual."""
+    # The order of coding may be the other one, which concerns nobody here.
+    order = {2: 2, 3: 3, 4: 3, 5: 2}.get(int(context.field_order), int(context.field_order))
+    if first.interlaced_frame and order not in (2, 3):
+        return 3 if context.name == "dvvideo" else 2
+    return order
 
 
 def _track(stream: Any) -> TrackInfo:
