@@ -102,7 +102,8 @@ class RunFlags:
     def plan(self, real: list[Path] | None = None) -> RunPlan:
         """What they ask for.
 
-        The network is the recipe's; where the recipe leaves it open, that of the weights to start from.
+        The network is the recipe's; where the recipe leaves it open, that of the weights to start from. `--set` changes
+        either.
 
         Args:
             real: photos in real rain, or folders of them.
@@ -126,11 +127,12 @@ class RunFlags:
         def folders(names: list[str] | None) -> tuple[Path | str, ...]:
             return tuple(Path(each) if Path(each).is_dir() else find_record(each).name for each in names or ())
 
-        tables = apply_overrides(load_recipe(self.recipe), parse_overrides(self.set_ or ()))
+        tables = load_recipe(self.recipe)
+        if self.from_ is not None and "model" not in tables:
+            tables = {**tables, "model": to_mapping(load_weights(find_weights(self.from_)).config)}
+        tables = apply_overrides(tables, parse_overrides(self.set_ or ()))
         if self.contrast is not None:
             tables = apply_overrides(tables, {"contrast": {"mode": self.contrast}})
-        if self.from_ is not None and "model" not in tables:
-            tables["model"] = to_mapping(load_weights(find_weights(self.from_)).config)
         return RunPlan(
             out=self.output,
             config=from_mapping(TrainConfig, tables),

@@ -51,10 +51,12 @@ def test_scores_are_those_of_the_pictures_as_written(pair_folder, changing):
         assert np.array_equal(result.rainy, rainy)
         assert np.array_equal(result.clean, clean)
         assert np.array_equal(result.restored, changing(rainy))
-        for found, shown in ((result.before, rainy), (result.after, result.restored)):
-            assert found["rgb"].psnr == pytest.approx(peak_signal_noise_ratio(clean, shown, data_range=255), abs=1e-6)
+        for measured, shown in ((result.before, rainy), (result.after, result.restored)):
+            assert measured["rgb"].psnr == pytest.approx(
+                peak_signal_noise_ratio(clean, shown, data_range=255), abs=1e-6
+            )
             expected = structural_similarity(clean, shown, channel_axis=2, data_range=255)
-            assert found["rgb"].ssim == pytest.approx(expected, abs=1e-6)
+            assert measured["rgb"].ssim == pytest.approx(expected, abs=1e-6)
     for protocol in PROTOCOLS:
         for place, rows in ((found.before, [r.before for r in results]), (found.after, [r.after for r in results])):
             assert place[group.name][protocol].psnr == pytest.approx(fmean(r[protocol].psnr for r in rows), abs=1e-9)
