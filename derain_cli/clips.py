@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import queue
 import shutil
@@ -443,7 +444,7 @@ class _Job:
         size = self.engine.batch
         first = known[max(0, len(known) - REACH) // size * size] if known else None
         if first is None and self.options.start:
-            first = info.start + round(self.options.start / info.time_base)
+            first = info.start + math.ceil(self.options.start / info.time_base - 1e-6)
         skip_to = first
         if known and not parts.sound:
             # Timestamps were made up or frames repeated: only from the start do they come out the same.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -396,6 +397,78 @@ def test_a_clip_with_a_hole_goes_on_to_the_very_same_file(tmp_path: Path, suffix
     outcome = restore(source, other, engine, temporal="flow")
     assert outcome.error is None and outcome.resumed >= 30
     assert other.read_bytes() == one.read_bytes()
+
+
+def test_alpha_of_another_kind_fits_the_output(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.mov", codec="prores_ks", pix_fmt="yuva444p10le", options={"profile": "4444"}, width=64
+    )
+    for suffix in ("webm", "mkv"):
+        good(restore(source, tmp_path / f"b.{suffix}", preset="8", crf=8))
+        with open_clip(tmp_path / f"b.{suffix}") as reader:
+            frame = next(iter(reader))
+        assert frame.alpha is not None
+        most = np.iinfo(frame.alpha.dtype).max
+        assert np.abs(frame.alpha[0] / most - np.linspace(0, 1, 64)).mean() < 0.02
+
+
+# --- headers that lie -----------------------------------------------------------------------------------------------
+
+
+def patched(path: Path, tag: bytes, offset: int, number: bytes) -> Path:
+    """The same file with some bytes behind a tag replaced."""
+    data = path.read_bytes()
+    at = data.index(tag) + offset
+    path.write_bytes(data[:at] + number + data[at + len(number) :])
+    return path
+
+
+def motion_jpegs(path: Path) -> Path:
+    return write_clip(path, codec="mjpeg", pix_fmt="yuvj420p", options={}, time_base=Fraction(1, 25))
+
+
+@pytest.mark.parametrize(("scale", "rate"), [(1, 0), (0, 25), (0, 0)])
+def test_a_rate_of_zero_counts_as_25(tmp_path: Path, scale: int, rate: int) -> None:
+    source = patched(motion_jpegs(tmp_path / "a.avi"), b"strh", 28, struct.pack("<II", scale, rate))
+    patched(source, b"avih", 8, bytes(4))  # microseconds per frame
+    outcome = good(restore(source, tmp_path / "b.mp4"))
+    assert times_of(tmp_path / "b.mp4") == [Fraction(n, 25) for n in range(12)]
+    assert outcome.duration == pytest.approx(0.48)
+    assert good(restore(source, tmp_path / "p.mp4", preview=0.2)).frames == 5
+    assert good(restore(source, tmp_path / "c.mp4", start=0.1, end=0.3)).frames == 5
+
+
+@pytest.mark.parametrize(("scale", "rate"), [(1, 2**31 - 1), (2**31 - 1, 1), (1, 2**32 - 1)])
+def test_a_rate_beyond_reason_loses_no_frame(tmp_path: Path, scale: int, rate: int) -> None:
+    source = patched(motion_jpegs(tmp_path / "a.avi"), b"strh", 28, struct.pack("<II", scale, rate))
+    outcome = restore(source, tmp_path / "b.mp4")
+    assert outcome.error is None or isinstance(outcome.error, InputError)
+    assert outcome.error is not None or outcome.frames == 12
+
+
+@pytest.mark.parametrize("count", [0, 2**32 - 1, 2**32 - 5, 2**31])
+def test_a_number_of_frames_that_is_zero_or_negative_is_not_believed(tmp_path: Path, count: int) -> None:
+    source = patched(motion_jpegs(tmp_path / "a.avi"), b"strh", 40, struct.pack("<I", count))
+    patched(source, b"avih", 24, struct.pack("<I", count))
+    with open_clip(source) as reader:
+        assert reader.info.frames is None and reader.info.duration is None
+    outcome = good(restore(source, tmp_path / "b.mp4"))
+    assert outcome.frames == 12 and outcome.notes == ()
+
+
+@pytest.mark.parametrize("length", [b"\0\0\0\0", b"\xff\xff\xff\xff"])
+def test_a_length_of_a_track_that_is_zero_or_unknown_is_none(tmp_path: Path, length: bytes) -> None:
+    source = patched(write_clip(tmp_path / "a.mp4"), b"mdhd", 20, length)
+    assert good(restore(source, tmp_path / "b.mp4")).frames == 12
+    assert times_of(tmp_path / "b.mp4") == [Fraction(n, 25) for n in range(12)]
+
+
+@pytest.mark.parametrize("value", [0.0, -5.0, float("nan"), float("inf")])
+def test_a_length_of_a_matroska_file_that_is_no_length_is_none(tmp_path: Path, value: float) -> None:
+    source = write_clip(tmp_path / "a.mkv", time_base=Fraction(1, 1000))
+    patched(source, b"\x44\x89\x88", 3, struct.pack(">d", value))
+    assert good(restore(source, tmp_path / "b.mkv")).frames == 12
+    assert times_of(tmp_path / "b.mkv") == times_of(source)
 
 
 def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ _EVEN_ONLY = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks"})
 _NEVER = ("nv", "yuvj", "bgr", "p0", "gray", "ya", "gbr")
 """Layouts taken only when the source has the very same."""
 
+_REFUSED = frozenset({"yuva422p", "yuva444p", "gbrap"})
+"""Layouts that an encoder of VP9 names and refuses: few programs would show them."""
+
 _FIRST = 1000
 """Frame number of a segment's first frame. Above zero, so that decoding times before it need no shift."""
 _REORDER = 64
@@ -221,7 +224,7 @@ def _pixel_format(info: ClipInfo, encoder: str, alpha: bool) -> str | None:
     found = []
     for each in av.Codec(encoder, "w").video_formats or []:
         name = each.name
-        if name != source and name.startswith(_NEVER):
+        if (name != source and name.startswith(_NEVER)) or (encoder == "libvpx-vp9" and name in _REFUSED):
             continue
         across, down = _subsampling(name)
         if encoder in _EVEN_ONLY and (info.coded_width % across or info.coded_height % down):
@@ -448,6 +451,11 @@ def assemble(
         for _, packet in heapq.merge(*packets, key=lambda timed: timed[0]):
             out.mux(packet)
         return copied.notes
+    except av.FFmpegError as error:
+        if resource_error_from(error, target) is not None:
+            raise
+        reason = f"a {suffix} file does not take it: {error.strerror}"
+        raise InputError(reason, path=info.path, hint="another --format") from error
     finally:
         source.close()
         for part in reversed(parts):

@@ -66,6 +66,9 @@ _HELD = 4
 _WITHOUT_START = frozenset(["mpegts", "mpeg"])
 """Their clock starts anywhere: the first timestamp of the file is its zero."""
 
+_SLOWEST, _FASTEST = Fraction(1, 10_000), 1000
+"""Frames per second that a header is believed."""
+
 _MATRIX = struct.Struct("9i")
 _BT709, _BT601 = 1, 6
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
@@ -590,8 +593,8 @@ def _describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
         height=upright[1],
         coded_width=width,
         coded_height=height,
-        frames=stream.frames if stream.frames > 0 else None,
-        rate=rates[0] if rates and 0 < rates[0] <= 1000 else None,
+        frames=stream.frames if 0 < stream.frames <= path.stat().st_size else None,
+        rate=rates[0] if rates and _SLOWEST <= rates[0] <= _FASTEST else None,
         duration=_declared_duration(container, stream),
         time_base=base,
         start=start,
@@ -634,6 +637,8 @@ def _declared_duration(container: Any, stream: Any) -> float | None:
     """Seconds of the video track, by the track itself, by Matroska's tag, or by the file if it holds nothing else."""
     if _ESTIMATED & set(container.format.name.split(",")):
         return None
+    if "avi" in container.format.name and (stream.duration or 0) > container.size:
+        return None  # a number of frames that says nothing: the recorder never came to fill it in
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")
