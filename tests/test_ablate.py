@@ -58,6 +58,18 @@ def test_rows_cost_the_same_in_all(tmp_path):
     assert set(Study(tmp_path, RunFlags(output=tmp_path), steps=7, equal="steps").row_steps("size").values()) == {7}
 
 
+def test_sizes_are_all_widths_by_all_depths_with_as_many_detail_blocks(tmp_path):
+    study = Study(tmp_path, RunFlags(output=tmp_path, recipe="fast"))
+    assert study.flags.plan([]).config.model.detail_blocks, "a recipe that sets them is what this is about"
+    for table, sizes in (
+        ("size", {(m, d) for m in (16, 32, 64) for d in (8, 12, 16)}),
+        ("size-small", {(m, d) for m in (8, 16, 32) for d in (2, 4, 8)}),
+    ):
+        models = [study.plan(table, row, 0, 5).config.model for row in TABLES[table].rows]
+        assert {(model.width, model.blocks) for model in models} == sizes
+        assert all(model.detail_blocks in (0, model.blocks) for model in models)
+
+
 def test_given_settings_win_over_the_table_s_and_the_row_s_over_them(tmp_path):
     study = Study(tmp_path, RunFlags(output=tmp_path, set_=["model.width=7", "model.detail=msarr"]))
     attached = TABLES["attach"].rows[1]
