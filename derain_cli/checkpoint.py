@@ -60,9 +60,9 @@ class Card:
     Attributes:
         name: of the weights, such as `fast`.
         summary: one line on what they are for.
-        trained_on: data sets with their role and licence.
+        trained_on: data sets with their role and licence, those of earlier runs included.
         recipe: every setting of the run (`TrainConfig` as a mapping).
-        steps: optimiser steps behind the weights.
+        steps: optimiser steps behind the weights, earlier runs included.
         patches: training patches seen, earlier runs included.
         commit: of the program that trained them.
         scores: by data set and protocol, with the input's scores beside.

@@ -509,16 +509,20 @@ class _Run:
             ("real photos without ground truth", plan.real),
         )
         folders = [f"{role}: {_data_name(place)}" for role, places in roles for place in places]
+        # What the weights it starts from were made of, and on what terms, is behind these too.
+        before = self.start.card if self.start else Card()
         return Card(
             name=plan.name,
             summary=plan.summary,
-            trained_on=(*folders, *plan.licences),
+            trained_on=tuple(dict.fromkeys((*before.trained_on, *folders, *plan.licences))),
             recipe=to_mapping(config) | {"start": plan.start},
-            steps=self.trainer.step,
-            patches=self.trainer.step * config.data.batch + (self.start.card.patches if self.start else 0),
+            steps=self.trainer.step + before.steps,
+            patches=self.trainer.step * config.data.batch + before.patches,
             commit=_version(),
             scores=scores,
+            licence=before.licence,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            limits=before.limits,
             hashes=self._hashes(),
             change=change.as_dict() if change else {},
         )

@@ -510,7 +510,7 @@ def test_the_starting_weights_are_the_first_candidate_for_the_best(plan, tmp_pat
     scores = {step: psnr for step, psnr, _ in listener.validations + again.validations}
     assert result.best_psnr == max(scores.values()) >= begun
     assert scores[result.best_step] == result.best_psnr
-    assert weights_of(plan.out, "best").card.steps == (result.best_step or 12)
+    assert weights_of(plan.out, "best").card.steps == 12 + result.best_step
     assert 0 not in [step for step, _, _ in again.validations], "once, not at every resume"
 
 
@@ -528,9 +528,10 @@ def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tm
 
 
 def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, network):
-    """It begins at the start's score; the card counts the patches of both."""
+    """It begins at the score of its start; the card counts the steps of both and keeps the terms of the first."""
     start = tmp_path / "w.safetensors"
-    save_weights(start, network(TINY, seed=7), checkpoint.Card(patches=100))
+    kept = {"trained_on": ("old pairs", "for research use"), "licence": "research", "limits": "no haze"}
+    save_weights(start, network(TINY, seed=7), checkpoint.Card(steps=9, patches=100, **kept))
     same = change(dataclasses.replace(plan, start=str(start)), optim={"steps": 1, "lr": 1e-9})
     deeper = change(dataclasses.replace(same, out=tmp_path / "deeper"), model={"blocks": 2, "detail_blocks": 3})
     listeners = Recorder(), Recorder()
@@ -539,7 +540,10 @@ def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, networ
     assert listeners[0].validations[0] == listeners[1].validations[0]
     written = weights_of(deeper.out, "last")
     assert (written.config.blocks, written.config.detail_blocks) == (2, 3)
-    assert written.card.patches == 100 + CONFIG.data.batch
+    card = written.card
+    assert (card.steps, card.patches) == (10, 100 + CONFIG.data.batch)
+    assert (card.trained_on[:2], card.licence, card.limits) == tuple(kept.values())
+    assert len(card.trained_on) > 2, "and the data of this run"
     assert any("blocks are added" in note for note in listeners[1].notes)
 
 
