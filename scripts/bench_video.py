@@ -15,7 +15,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from derain_cli.clips import ClipOutcome, Engine, restore_clips
+from derain_cli.clips.engine import Engine
+from derain_cli.clips.outcome import ClipOutcome
+from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.frames.clip_writer import choose_encoding
 from derain_cli.frames.video import open_clip

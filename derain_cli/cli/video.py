@@ -16,7 +16,7 @@ from derain_cli.config import VideoOptions
 from derain_cli.errors import InputError, UsageError, printable
 
 if TYPE_CHECKING:
-    from derain_cli.clips import ClipOutcome, Pace
+    from derain_cli.clips.outcome import ClipOutcome, Pace
     from derain_cli.worklist import WorkList
 
 __all__ = ["seconds_from", "video"]
@@ -139,7 +139,9 @@ def video(
         if dry_run:
             tally.planned(work, rules)
             return tally.exit_code
-        from derain_cli.clips import Engine, forget_work, restore_clips
+        from derain_cli.clips.engine import Engine
+        from derain_cli.clips.parts import forget_work
+        from derain_cli.clips.restore import restore_clips
 
         for item in work.done:
             forget_work(item.target)

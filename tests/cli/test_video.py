@@ -17,7 +17,7 @@ from derain_cli.errors import UsageError
 from derain_cli.frames.video import open_clip
 from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, snapshot
-from tests.clips import times_of, write_clip, write_sound
+from tests.sample_clips import times_of, write_clip, write_sound
 
 FAST = ("--preset", "ultrafast", "--temporal", "off")
 

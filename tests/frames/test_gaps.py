@@ -14,7 +14,7 @@ import pytest
 
 from derain_cli.frames.holes import holes
 from derain_cli.frames.video import ClipReader, open_clip
-from tests.clips import write_clip, write_without_duration
+from tests.sample_clips import write_clip, write_without_duration
 
 MS, TICK = Fraction(1, 1000), Fraction(1, 90000)
 H264: dict[str, str] = {"preset": "ultrafast", "g": "10", "bf": "2"}

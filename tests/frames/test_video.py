@@ -13,7 +13,7 @@ import pytest
 
 from derain_cli.errors import InputError
 from derain_cli.frames.video import ClipReader, Frame, Orientation, open_clip
-from tests.clips import picture, times_of, write_clip, write_sound, write_without_duration
+from tests.sample_clips import picture, times_of, write_clip, write_sound, write_without_duration
 
 LONG: dict[str, Any] = {"frames": 50, "options": {"preset": "ultrafast", "g": "10"}}
 

@@ -1,4 +1,4 @@
-"""Clips through a restorer: what stays as it was, resuming, stopping, faults."""
+"""Clips through a restorer: what stays as it was, parts, faults."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import errno
 import os
 import shutil
 import struct
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,52 +14,16 @@ import av
 import numpy as np
 import pytest
 
-import derain_cli.clips as clips
-from derain_cli.clips import ClipOutcome, Engine, ahead, forget_work, restore_clips, work_folder
+from derain_cli.clips.outcome import ClipOutcome
+from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError, InputError, ResourceError
 from derain_cli.frames.video import open_clip
 from derain_cli.worklist import Item
-from tests.clips import packets_of, times_of, write_clip, write_without_duration
+from tests.clips.conftest import IDENTITY, QUICK, each, failing_after, good, leftovers, mean_difference, restore
+from tests.sample_clips import packets_of, times_of, write_clip, write_without_duration
 
-IDENTITY = Engine(lambda pictures: pictures, "identity")
 QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
-QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
-
-
-def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> Engine:
-    """An engine that does the same to every picture."""
-    return Engine(lambda pictures: [function(one) for one in pictures], name, **more)
-
-
-def restore(source: Path, target: Path, engine: Engine = IDENTITY, **options: Any) -> ClipOutcome:
-    """One clip in this process; without steadying, in segments of five frames."""
-    told: list[ClipOutcome] = []
-    wanted = VideoOptions(**(QUICK | options))
-    restore_clips([Item(str(source), str(target))], engine, wanted, report=told.append)
-    return told[0]
-
-
-def good(outcome: ClipOutcome) -> ClipOutcome:
-    if outcome.error is not None:
-        raise outcome.error
-    assert not outcome.stopped and not outcome.incomplete
-    return outcome
-
-
-def mean_difference(a: Path, b: Path) -> float:
-    """Of all frames of two clips, levels of 255; as many in both."""
-    gaps = []
-    with open_clip(a) as one, open_clip(b) as other:
-        for first, second in zip(one, other, strict=True):
-            scale = 255 / np.iinfo(first.pixels.dtype).max
-            gaps.append(np.abs(first.pixels.astype(float) - second.pixels).mean() * scale)
-    return float(np.mean(gaps))
-
-
-def leftovers(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir() if p.name.startswith(".derain")]
-
 
 # --- what stays -----------------------------------------------------------------------------------------------------
 
@@ -303,6 +262,19 @@ def test_other_codecs(tmp_path: Path, codec: Any) -> None:
         assert reader.info.codec == codec
 
 
+def test_alpha_of_another_kind_fits_the_output(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.mov", codec="prores_ks", pix_fmt="yuva444p10le", options={"profile": "4444"}, width=64
+    )
+    for suffix in ("webm", "mkv"):
+        good(restore(source, tmp_path / f"b.{suffix}", preset="8", crf=8))
+        with open_clip(tmp_path / f"b.{suffix}") as reader:
+            frame = next(iter(reader))
+        assert frame.alpha is not None
+        most = np.iinfo(frame.alpha.dtype).max
+        assert np.abs(frame.alpha[0] / most - np.linspace(0, 1, 64)).mean() < 0.02
+
+
 # --- a part, a preview ----------------------------------------------------------------------------------------------
 
 
@@ -332,84 +304,6 @@ def test_a_preview_shows_before_and_after_upright(tmp_path: Path) -> None:
     assert (info.width, info.height, info.rotation, info.pixel_aspect) == (68, 48, 0, Fraction(1, 2))
     assert len(frames) == 10
     assert frames[0].pixels[:, :32].mean() > 2 * frames[0].pixels[:, 36:].mean()
-
-
-# --- going on, stopping ---------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def failing_after(count: int) -> tuple[Engine, list[int]]:
-    """An engine that breaks down after so many frames, and the number it has done."""
-    done = [0]
-
-    def run(pixels: Any) -> Any:
-        if done[0] == count:
-            raise RuntimeError("broke down")
-        done[0] += 1
-        return 255 - pixels
-
-    return each(run, "inverse"), done
-
-
-@pytest.mark.parametrize("temporal", ["off", "median", "flow"])
-@pytest.mark.parametrize("changes", [{"audio": ["aac"]}, {"pts": [100 + 512 * n + 7 * (n % 3) for n in range(33)]}])
-def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: Any, changes: dict[str, Any]) -> None:
-    source = write_clip(tmp_path / "a.mp4", **({"frames": 33} | changes))
-    whole, target = tmp_path / "whole.mp4", tmp_path / "b.mp4"
-    engine, _ = failing_after(-1)
-    good(restore(source, whole, engine, temporal=temporal))
-    broken, _ = failing_after(19)
-    assert restore(source, target, broken, temporal=temporal).error is not None
-    assert not target.exists()
-    rest, done = failing_after(-1)
-    outcome = good(restore(source, target, rest, temporal=temporal))
-    assert outcome.resumed == 15
-    assert done[0] == 33 - 15 + 1  # one frame before for steadiness
-    assert target.read_bytes() == whole.read_bytes()
-    assert leftovers(tmp_path) == []
-
-
-@pytest.mark.parametrize("suffix", ["mkv", "ts"])
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
-def test_a_clip_with_a_hole_goes_on_to_the_very_same_file(tmp_path: Path, suffix: str, share: float) -> None:
-    base = Fraction(1, 1000) if suffix == "mkv" else Fraction(1, 90000)
-    options = {"preset": "ultrafast", "g": "10", "bf": "2"}
-    source = write_clip(
-        tmp_path / f"a.{suffix}",
-        frames=80,
-        time_base=base,
-        options=options,
-        container={"cluster_time_limit": "300"} if suffix == "mkv" else {},
-    )
-    whole = source.read_bytes()
-    at = int(len(whole) * share)
-    source.write_bytes(whole[:at] + bytes(600) + whole[at + 600 :])
-    one, other = tmp_path / "one.mkv", tmp_path / "other.mkv"
-    engine, _ = failing_after(-1)
-    outcome = restore(source, one, engine, temporal="flow")
-    assert outcome.error is None and any("damaged" in note for note in outcome.notes)
-    for count in (12, 20, 15):
-        broken, _ = failing_after(count)
-        restore(source, other, broken, temporal="flow")
-    outcome = restore(source, other, engine, temporal="flow")
-    assert outcome.error is None and outcome.resumed >= 30
-    assert other.read_bytes() == one.read_bytes()
-
-
-def test_alpha_of_another_kind_fits_the_output(tmp_path: Path) -> None:
-    source = write_clip(
-        tmp_path / "a.mov", codec="prores_ks", pix_fmt="yuva444p10le", options={"profile": "4444"}, width=64
-    )
-    for suffix in ("webm", "mkv"):
-        good(restore(source, tmp_path / f"b.{suffix}", preset="8", crf=8))
-        with open_clip(tmp_path / f"b.{suffix}") as reader:
-            frame = next(iter(reader))
-        assert frame.alpha is not None
-        most = np.iinfo(frame.alpha.dtype).max
-        assert np.abs(frame.alpha[0] / most - np.linspace(0, 1, 64)).mean() < 0.02
 
 
 # --- headers that lie -----------------------------------------------------------------------------------------------
@@ -471,100 +365,6 @@ def test_a_length_of_a_matroska_file_that_is_no_length_is_none(tmp_path: Path, v
     assert times_of(tmp_path / "b.mkv") == times_of(source)
 
 
-def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones(tmp_path: Path) -> None:
-    source, target = write_clip(tmp_path / "a.mp4", frames=33), tmp_path / "b.mp4"
-    batches: list[list[int]] = []
-
-    def engine(fail_after: int) -> Engine:
-        made: list[list[int]] = []
-
-        def run(pictures: Sequence[Any]) -> list[Any]:
-            if len(made) == fail_after:
-                raise RuntimeError("broke down")
-            made.append([int(p[:, :, 2].max()) for p in pictures])
-            batches.append(made[-1])
-            # In other company a picture comes out different, as on a GPU.
-            return [
-                np.clip(p.astype(int) + len(pictures) + place, 0, 255).astype(np.uint8)
-                for place, p in enumerate(pictures)
-            ]
-
-        return Engine(run, "company", batch=4)
-
-    good(restore(source, tmp_path / "whole.mp4", engine(-1), temporal="flow", segment=10))
-    unbroken, batches[:] = [*batches], []
-    assert [len(batch) for batch in unbroken] == [4] * 8 + [1]
-    assert restore(source, target, engine(7), temporal="flow", segment=10).error is not None
-    batches.clear()
-    assert good(restore(source, target, engine(-1), temporal="flow", segment=10)).resumed == 20
-    assert batches == unbroken[4:]
-    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-
-
-def test_another_job_does_not_take_the_segments(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "a.mp4", frames=20)
-    broken, _ = failing_after(12)
-    restore(source, tmp_path / "b.mp4", broken)
-    outcome = good(restore(source, tmp_path / "b.mp4", crf=30))
-    assert outcome.resumed == 0
-
-
-def test_a_segment_that_was_damaged_meanwhile_is_made_again(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "a.mp4", frames=20)
-    broken, _ = failing_after(12)
-    restore(source, tmp_path / "b.mp4", broken)
-    second = work_folder(tmp_path / "b.mp4") / "000001.mkv"
-    second.write_bytes(second.read_bytes()[:-10])
-    engine, _ = failing_after(-1)
-    assert good(restore(source, tmp_path / "b.mp4", engine)).resumed == 5
-
-
-@pytest.mark.parametrize("keep", [False, True])
-def test_stopping_leaves_no_final_file_and_the_job_goes_on(tmp_path: Path, keep: bool) -> None:
-    source, target = write_clip(tmp_path / "a.mp4", frames=40, audio=["aac"]), tmp_path / "b.mp4"
-    told: list[ClipOutcome] = []
-
-    def slow(pixels: Any) -> Any:
-        time.sleep(0.01)
-        return pixels
-
-    def stop(index: int, pace: clips.Pace) -> None:
-        if pace.done >= 12:
-            raise KeyboardInterrupt
-
-    wanted = VideoOptions(**(QUICK | {"keep_partial": keep}))
-    items = [Item(str(source), str(target)), Item(str(source), str(tmp_path / "c.mp4"))]
-    with pytest.raises(KeyboardInterrupt):
-        restore_clips(items, each(slow, "slow"), wanted, report=told.append, progress=stop)
-    assert [o.stopped for o in told] == [True]
-    assert not target.exists()
-    part = tmp_path / "b_partial.mp4"
-    assert part.exists() == keep
-    if keep:
-        times = times_of(part)
-        assert times == times_of(source)[: len(times)] and len(times) >= 12
-    assert good(restore(source, target, each(slow, "slow"))).resumed >= 10
-    assert times_of(target) == times_of(source)
-
-
-def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
-    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
-    folder = work_folder(target)
-    folder.mkdir()
-    with clips._lock(folder, target):
-        assert isinstance(restore(source, target).error, DestinationError)
-
-
-def test_work_of_an_output_that_is_there_is_forgotten(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "a.mp4", frames=20)
-    broken, _ = failing_after(12)
-    restore(source, tmp_path / "b.mp4", broken)
-    assert leftovers(tmp_path)
-    forget_work(tmp_path / "b.mp4")
-    assert leftovers(tmp_path) == []
-
-
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
@@ -591,7 +391,7 @@ def test_without_a_declared_duration_all_is_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("derain_cli.clips.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("derain_cli.clips.restore.shutil.disk_usage", lambda path: usage)
     engine, done = failing_after(-1)
     outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", engine)
     assert isinstance(outcome.error, ResourceError) and outcome.fatal
@@ -602,7 +402,7 @@ def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypat
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("derain_cli.clips.SegmentWriter.close", full)
+    monkeypatch.setattr("derain_cli.clips.parts.SegmentWriter.close", full)
     told: list[ClipOutcome] = []
     source = write_clip(tmp_path / "a.mp4")
     items = [Item(str(source), str(tmp_path / name)) for name in ("b.mp4", "c.mp4")]
@@ -624,42 +424,6 @@ def test_an_output_that_is_there_stays(tmp_path: Path) -> None:
     assert target.read_bytes() == b"mine"
 
 
-# --- the chain ------------------------------------------------------------------------------------------------------
-
-
-def test_items_made_ahead_are_the_same_and_few(tmp_path: Path) -> None:
-    made: list[int] = []
-
-    def count() -> Iterator[int]:
-        for number in range(50):
-            made.append(number)
-            yield number
-
-    stream = ahead(count(), depth=2)
-    first = next(stream)
-    time.sleep(0.05)
-    assert first == 0 and len(made) <= 5
-    assert list(stream) == list(range(1, 50))
-
-
-def test_an_error_of_the_maker_comes_out_and_closing_ends_the_thread() -> None:
-    def bad() -> Iterator[int]:
-        yield 1
-        raise ValueError("no more")
-
-    stream = ahead(bad())
-    assert next(stream) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(stream)
-
-    before = threading.active_count()
-    endless = ahead(iter(int, 1))
-    next(endless)
-    close: Callable[[], None] = endless.close  # type: ignore[attr-defined]
-    close()
-    assert threading.active_count() == before
-
-
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
@@ -669,35 +433,3 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     good(restore(long, tmp_path / "d.mp4", segment=50))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
-
-
-_KILLED = """
-import sys, time
-from derain_cli.clips import Engine, restore_clips
-from derain_cli.config import VideoOptions
-from derain_cli.worklist import Item
-
-def slow(pictures):
-    time.sleep(0.02)
-    return [255 - pixels for pixels in pictures]
-
-options = VideoOptions(temporal="flow", segment=5, preset="ultrafast")
-restore_clips([Item(sys.argv[1], sys.argv[2])], Engine(slow, "inverse"), options, report=print)
-"""
-
-
-def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
-    source, target = write_clip(tmp_path / "a.mp4", frames=60, audio=["aac"]), tmp_path / "b.mp4"
-    engine, _ = failing_after(-1)
-    good(restore(source, tmp_path / "whole.mp4", engine, temporal="flow"))
-    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(source), str(target)])
-    kept = work_folder(target) / "000002.json"
-    end = time.monotonic() + 120
-    while not kept.exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert kept.exists() and not target.exists()
-    assert good(restore(source, target, engine, temporal="flow")).resumed >= 15
-    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-    assert leftovers(tmp_path) == []

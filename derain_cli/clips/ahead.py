@@ -1,0 +1,60 @@
+"""A chain of threads with short queues between them: its links overlap, and memory does not grow with the clip."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+__all__ = ["ahead"]
+
+T = TypeVar("T")
+
+_DEPTH = 3
+"""Items in a queue."""
+_EVERY = 0.1
+"""Seconds between looks whether anybody still wants them."""
+
+
+def ahead(items: Iterable[T], depth: int = _DEPTH) -> Iterator[T]:
+    """The same items, made in a thread of their own, at most `depth` ahead. Closing it ends the thread."""
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
+    unwanted = threading.Event()
+
+    def put(entry: tuple[bool, Any]) -> bool:
+        while not unwanted.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(entry, timeout=_EVERY)
+                return True
+        return False
+
+    def work() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not put((True, item)):
+                    return
+            put((False, None))
+        except BaseException as error:
+            put((False, error))
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    thread = threading.Thread(target=work, name="derain-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            is_item, value = ready.get()
+            if is_item:
+                yield value
+            elif value is None:
+                return
+            else:
+                raise value
+    finally:
+        unwanted.set()
+        thread.join()

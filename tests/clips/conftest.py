@@ -1,0 +1,66 @@
+"""Engines that need no network, and one clip through the whole chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from derain_cli.clips.engine import Engine
+from derain_cli.clips.outcome import ClipOutcome
+from derain_cli.clips.restore import restore_clips
+from derain_cli.config import VideoOptions
+from derain_cli.frames.video import open_clip
+from derain_cli.worklist import Item
+
+IDENTITY = Engine(lambda pictures: pictures, "identity")
+QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
+
+
+def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> Engine:
+    """An engine that does the same to every picture."""
+    return Engine(lambda pictures: [function(one) for one in pictures], name, **more)
+
+
+def restore(source: Path, target: Path, engine: Engine = IDENTITY, **options: Any) -> ClipOutcome:
+    """One clip in this process; without steadying, in segments of five frames."""
+    told: list[ClipOutcome] = []
+    wanted = VideoOptions(**(QUICK | options))
+    restore_clips([Item(str(source), str(target))], engine, wanted, report=told.append)
+    return told[0]
+
+
+def good(outcome: ClipOutcome) -> ClipOutcome:
+    if outcome.error is not None:
+        raise outcome.error
+    assert not outcome.stopped and not outcome.incomplete
+    return outcome
+
+
+def mean_difference(a: Path, b: Path) -> float:
+    """Of all frames of two clips, levels of 255; as many in both."""
+    gaps = []
+    with open_clip(a) as one, open_clip(b) as other:
+        for first, second in zip(one, other, strict=True):
+            scale = 255 / np.iinfo(first.pixels.dtype).max
+            gaps.append(np.abs(first.pixels.astype(float) - second.pixels).mean() * scale)
+    return float(np.mean(gaps))
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(".derain")]
+
+
+def failing_after(count: int) -> tuple[Engine, list[int]]:
+    """An engine that breaks down after so many frames, and the number it has done."""
+    done = [0]
+
+    def run(pixels: Any) -> Any:
+        if done[0] == count:
+            raise RuntimeError("broke down")
+        done[0] += 1
+        return 255 - pixels
+
+    return each(run, "inverse"), done
