@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derain_cli.data import frame_set
 from derain_cli.data.datasets import find_real
 from derain_cli.data.fingerprint import picture_hash
+from derain_cli.data.frame_set import writing
+from derain_cli.data.frame_set.layout import WORK
 from derain_cli.frames.images import read_rgb, write_rgb
 from tests.cli.conftest import Derain, snapshot
 from tests.cli.test_process import start
@@ -51,9 +52,7 @@ def manifest(folder: str | Path = "out") -> list[dict[str, str]]:
 def files(folder: str | Path = "out") -> dict[str, bytes]:
     """What a user sees of a data set."""
     found = {Path(name): content for name, content in snapshot(folder).items()}
-    return {
-        str(path.relative_to(folder)): content for path, content in found.items() if frame_set.WORK not in path.parts
-    }
+    return {str(path.relative_to(folder)): content for path, content in found.items() if WORK not in path.parts}
 
 
 def test_a_set_of_rainy_frames_split_by_clip(derain: Derain, clips: Path) -> None:
@@ -117,7 +116,7 @@ def test_rejected_pictures_are_replaced_and_stay_away(derain: Derain, clips: Pat
     assert not {unwanted, third} & {row["file"] for row in manifest()}
     # From nothing, with the same list: the same set.
     Path("fresh").mkdir()
-    (Path("fresh") / frame_set.WORK).mkdir()
+    (Path("fresh") / WORK).mkdir()
     Path("fresh/reject.txt").write_bytes(Path("out/reject.txt").read_bytes())
     derain("frames", clips, "-o", "fresh", *settings[3:])
     assert files("fresh") == files("out")
@@ -216,7 +215,7 @@ def test_photos_are_added(derain: Derain, clips: Path) -> None:
     ],
 )
 def test_what_is_refused_before_any_work(derain: Derain, clips: Path, arguments: list[str], code: int, words: str):
-    for folder in ("empty", "foreign", "foreign_set/train", f"foreign_set/{frame_set.WORK}"):
+    for folder in ("empty", "foreign", "foreign_set/train", f"foreign_set/{WORK}"):
         Path(folder).mkdir(parents=True)
     Path("foreign/note.txt").write_text("mine")
     Path("foreign_set/train/a.mkv").write_bytes((clips / "a.mkv").read_bytes())
@@ -240,7 +239,7 @@ def test_a_damaged_record_of_measures_is_made_again(derain: Derain, clips: Path)
     settings = (clips / "a.mkv", "-o", "out", *MANY)
     derain("frames", *settings)
     before = files()
-    for path in (Path("out") / frame_set.WORK).glob("*.npz"):
+    for path in (Path("out") / WORK).glob("*.npz"):
         path.write_bytes(b"junk")
     assert derain("frames", *settings).code == 0
     assert files() == before
@@ -249,7 +248,7 @@ def test_a_damaged_record_of_measures_is_made_again(derain: Derain, clips: Path)
 def test_killed_in_the_middle_and_gone_on_with(derain: Derain, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("--total", "6", "--test", "2", *MANY)
     process = start("frames", str(clips), "-o", "out", *settings)
-    work = Path("out") / frame_set.WORK
+    work = Path("out") / WORK
     deadline = time.monotonic() + 120
     while not list(work.glob("*.npz")):
         assert process.poll() is None, process.communicate()
@@ -268,7 +267,7 @@ def test_killed_in_the_middle_and_gone_on_with(derain: Derain, clips: Path, monk
         write_rgb(path, *arguments, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(frame_set, "write_rgb", stopped)
+        patch.setattr(writing, "write_rgb", stopped)
         assert derain("frames", clips, "-o", "stopped", *settings).code == 130
     assert not Path("stopped/manifest.csv").exists()
     assert derain("frames", clips, "-o", "stopped", *settings).code == 0

@@ -1,0 +1,168 @@
+"""Which of the frames and photos that were looked at make the set: from the measures alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from derain_cli.config import FramesOptions
+from derain_cli.data.frame_set.layout import REJECT, TEST, TRAIN
+from derain_cli.data.frame_set.study import Study
+from derain_cli.errors import NothingToDoError
+from derain_cli.frames.select import (
+    count_for_test,
+    divided,
+    near_duplicates,
+    reason_against,
+    spread,
+    steadied,
+    taken,
+)
+
+__all__ = ["Choice", "Chosen", "choose"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """One picture of the set: `study.measured[place]`, in `split`; `rain` is the steadied score, nan of a photo."""
+
+    study: Study
+    place: int
+    split: str
+    rain: float
+
+    @property
+    def name(self) -> str:
+        return self.study.name(self.place)
+
+    @property
+    def file(self) -> str:
+        """Its path below the data set."""
+        return f"{self.split}/{self.name}.png"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The pictures of a set.
+
+    Attributes:
+        pictures: in the order of their files.
+        refused: frames that were measured and cannot be used, by reason.
+        notes: one-line remarks: what is short, and why.
+        by_source: pictures chosen of each source's path.
+        rain: by path, the median of the steadied rain scores of a clip.
+    """
+
+    pictures: tuple[Chosen, ...]
+    refused: Mapping[str, int]
+    notes: tuple[str, ...]
+    by_source: Mapping[str, int] = field(default_factory=dict)
+    rain: Mapping[str, float] = field(default_factory=dict)
+
+    def count(self, split: str) -> int:
+        """Pictures of a split."""
+        return sum(picture.split == split for picture in self.pictures)
+
+
+def choose(studies: Sequence[Study], options: FramesOptions, rejected: frozenset[str] = frozenset()) -> Choice:
+    """Which frames and photos make the set.
+
+    Args:
+        studies: from `study_sources`.
+        options: how many, and what is good enough.
+        rejected: names of pictures that are not wanted.
+
+    Raises:
+        NothingToDoError: not one can be used.
+    """
+    return _Chooser(studies, options, rejected).choose()
+
+
+@dataclass
+class _Chooser:
+    studies: Sequence[Study]
+    options: FramesOptions
+    rejected: frozenset[str]
+    refused: Counter[str] = field(default_factory=Counter)
+    rain: dict[str, float] = field(default_factory=dict)
+
+    def choose(self) -> Choice:
+        usable = self._distinct(list(self._usable()))
+        available = Counter(one.study.key for one in usable)
+        limit = self.options.per_clip
+        # By content: in no order that anybody made, and always in the same.
+        sizes = {key: min(count, limit or count) for key, count in sorted(available.items())}
+        testing = divided(sizes, self.options.total, self.options.test)
+        wanted = {TEST: 0, TRAIN: self.options.total}
+        if testing:
+            wanted[TEST] = count_for_test(sum(sizes.values()), self.options.total, self.options.test)
+            wanted[TRAIN] = self.options.total - self.options.test
+        pictures: list[Chosen] = []
+        for split in (TRAIN, TEST):
+            pool = [one for one in usable if (one.study.key in testing) == (split == TEST)]
+            pictures += self._taken(pool, wanted[split], split)
+        if not pictures:
+            raise NothingToDoError(f"no usable frames{self._reasons()}", hint="--min-rain, --every, --similar")
+        pictures.sort(key=lambda one: one.file)
+        by_source = Counter(one.study.source.path for one in pictures)
+        notes = tuple(self._notes(len(pictures), sizes, testing))
+        return Choice(tuple(pictures), dict(sorted(self.refused.items())), notes, by_source, self.rain)
+
+    def _usable(self) -> Iterator[Chosen]:
+        for study in self.studies:
+            shots = [m.shot for m in study.measured]
+            rain = steadied([m.rain for m in study.measured], shots)
+            usual = {
+                shot: float(np.median([m.sharpness for m in study.measured if m.shot == shot])) for shot in set(shots)
+            }
+            if study.source.is_clip and rain:
+                self.rain[study.source.path] = float(np.median(rain))
+            for place, one in enumerate(study.measured):
+                reason = reason_against(one, rain[place], usual[one.shot], self.options.min_rain)
+                if reason is None:
+                    yield Chosen(study, place, "", rain[place])
+                else:
+                    self.refused[reason] += 1
+
+    def _distinct(self, usable: list[Chosen]) -> list[Chosen]:
+        """One of each group of near-duplicates, in all clips together: the one with the most rain."""
+        usable.sort(key=lambda one: (-np.nan_to_num(one.rain), one.study.key, one.place))
+        hashes = np.array([one.study.hashes[one.place] for one in usable], np.uint8).reshape(-1, 8)
+        repeats = near_duplicates(hashes, self.options.similar)
+        self.refused["near-duplicate"] += sum(repeat is not None for repeat in repeats)
+        return [one for one, repeat in zip(usable, repeats, strict=True) if repeat is None]
+
+    def _taken(self, pool: list[Chosen], count: int, split: str) -> list[Chosen]:
+        # The rainiest is the first; from there on what is seen counts, not how much it rains.
+        looks = np.array([one.study.measured[one.place].look for one in pool], np.float32)
+        places = taken(
+            spread(looks),
+            [one.study.key for one in pool],
+            count,
+            per_group=self.options.per_clip,
+            without={place for place, one in enumerate(pool) if one.name in self.rejected},
+        )
+        return [Chosen(pool[place].study, pool[place].place, split, pool[place].rain) for place in places]
+
+    def _reasons(self) -> str:
+        parts = [f"{count} {reason}" for reason, count in self.refused.most_common() if count]
+        return f": {', '.join(parts)}" if parts else ""
+
+    def _notes(self, there: int, sizes: Mapping[str, int], testing: frozenset[str]) -> Iterator[str]:
+        if there < self.options.total:
+            yield f"only {there} pictures of {self.options.total} are to be had{self._reasons()}"
+        known = {study.name(place) for study in self.studies for place in range(len(study.measured))}
+        if unknown := sorted(self.rejected - known):
+            more = f", nor {len(unknown) - 1} others" if len(unknown) > 1 else ""
+            yield f"{REJECT}: no frame of these clips is called {unknown[0]}{more}"
+        if self.options.test and not testing:
+            yield "no test: the split is by clip, and only one clip or photo is usable"
+        # Across clips: a clip that nothing could be taken of has no name in the manifest to be missed by.
+        for study in self.studies:
+            if study.source.is_clip and study.key not in sizes:
+                score = self.rain.get(study.source.path)
+                why = "too short to tell" if score is None else f"its rain score is {score:.2f}"
+                yield f"{study.source.path}: no frame is usable ({why})"

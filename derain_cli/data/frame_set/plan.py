@@ -1,0 +1,115 @@
+"""What a data set is made from: clips and photos, and a folder for it. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from derain_cli.data.frame_set.layout import WORK
+from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
+from derain_cli.frames.images import READABLE_SUFFIXES
+from derain_cli.frames.video import READABLE_CLIPS
+from derain_cli.worklist import Rules, plan
+
+__all__ = ["FrameSetPlan", "Source", "plan_frame_set"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip or a photo, by its path."""
+
+    path: str
+    is_clip: bool = True
+
+
+@dataclass(frozen=True)
+class FrameSetPlan:
+    """What a data set is made from.
+
+    Attributes:
+        out: its folder.
+        sources: clips and photos.
+        failed: what cannot be used, each with its path.
+        notes: path and remark.
+    """
+
+    out: Path
+    sources: tuple[Source, ...]
+    failed: tuple[DerainError, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def plan_frame_set(
+    clips: Sequence[str],
+    out: str | os.PathLike[str],
+    *,
+    photos: Sequence[str] = (),
+    recursive: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> FrameSetPlan:
+    """What a data set is to be made from. Nothing is written.
+
+    Args:
+        clips: clips, folders of clips, patterns.
+        out: the folder of the data set.
+        photos: the same of photos.
+        recursive: look into sub-folders.
+        include, exclude: patterns of names as in `worklist.Rules`.
+
+    Raises:
+        UsageError: the output has no name.
+        NothingToDoError: no clips and no photos.
+        DestinationError: the output folder cannot be written to, holds what is no such data set, or its pictures are
+            named as inputs.
+    """
+    if not os.fspath(out):
+        raise UsageError("the output has no name")
+    folder = Path(out)
+    _refuse_output(folder)
+    sources: dict[str, Source] = {}
+    failed: list[DerainError] = []
+    notes: list[tuple[str, str]] = []
+    hint = None
+    for paths, suffixes, is_clip in ((clips, READABLE_CLIPS, True), (photos, READABLE_SUFFIXES, False)):
+        # One at a time: two of one name would have one output, but here their content tells them apart.
+        for path in paths:
+            rules = Rules(
+                readable=suffixes,
+                writable=suffixes | {".png"},
+                output=f"{folder}{os.sep}",
+                recursive=recursive,
+                include=tuple(include),
+                exclude=tuple(exclude),
+                overwrite=True,
+            )
+            found = plan([path], rules)
+            hint = hint or found.hint
+            failed += found.failed
+            notes += [note for note in found.notes if "cannot be written" not in note[1]]
+            for item in found.items:
+                sources.setdefault(os.path.realpath(item.source), Source(item.source, is_clip))
+    if not sources:
+        first = next(iter(failed), None)
+        if first is not None:
+            raise NothingToDoError(first.reason, path=first.path, hint=first.hint)
+        raise NothingToDoError("no clips found", hint=hint or "photos are added with --photos")
+    _refuse_sources(folder, sources)
+    return FrameSetPlan(folder, tuple(sources.values()), tuple(failed), tuple(notes))
+
+
+def _refuse_output(out: Path) -> None:
+    if os.path.lexists(out) and not out.is_dir():
+        raise DestinationError("the output is a file, not a folder", path=out, hint="choose another -o")
+    if out.is_dir() and not (out / WORK).is_dir() and any(out.iterdir()):
+        raise DestinationError("holds files that derain frames did not make", path=out, hint="choose another -o")
+
+
+def _refuse_sources(out: Path, sources: Mapping[str, Source]) -> None:
+    """A picture of the set as its own source would be cleared away with the set."""
+    root = os.path.realpath(out) + os.sep
+    for real, source in sources.items():
+        if real.startswith(root):
+            raise DestinationError("pictures go here, and come from here", path=source.path, hint="another -o")

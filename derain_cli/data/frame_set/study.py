@@ -1,0 +1,269 @@
+"""Looking at clips and photos: how much rain, how sharp, how alike.
+
+What was measured is kept in a hidden folder of the set, by the content of the source: a run that was stopped goes on
+with the next one, and a run with other numbers or further clips looks at what is new only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.atomic import atomic_bytes, make_folder
+from derain_cli.config import FramesOptions
+from derain_cli.data.fingerprint import picture_hash
+from derain_cli.data.frame_set.layout import WORK
+from derain_cli.data.frame_set.plan import FrameSetPlan, Source
+from derain_cli.data.threads import in_order
+from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, resource_error_from
+from derain_cli.frames.images import probe_photo, read_rgb, to_uint8
+from derain_cli.frames.select import Measured, measured_frames, measured_photo
+from derain_cli.frames.video import open_clip
+
+__all__ = ["Outcome", "Stopped", "Study", "failure", "study_sources"]
+
+_MEASURES = 1
+"""Goes up when frames are measured in another way: what was kept of earlier runs is measured again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was measured of a source.
+
+    Attributes:
+        source: the clip or photo.
+        key: hexadecimal digits that stand for its content.
+        size: width and height, pixels.
+        frames: frames of the clip that were seen; 1 for a photo.
+        measured: one for each frame measured, in order.
+        hashes: (N, 8), their perceptual hashes.
+        ended: why the rest of the clip could not be seen; None when all was.
+    """
+
+    source: Source
+    key: str
+    size: tuple[int, int]
+    frames: int
+    measured: tuple[Measured, ...]
+    hashes: NDArray[np.uint8]
+    ended: str | None = None
+
+    def name(self, place: int) -> str:
+        """What the picture of `measured[place]` is called, without suffix: safe on any disk and in any list."""
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(self.source.path).stem).strip("._-")[:32] or "clip"
+        # The content is part of the name: two clips of one name do not meet, and a name never means another picture.
+        head = f"{stem}-{self.key[:6]}"
+        return f"{head}-{self.measured[place].index:06d}" if self.source.is_clip else head
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source, or of the pictures of one source.
+
+    Attributes:
+        source: the clip or photo.
+        study: what was measured; None when nothing could be.
+        error: what went wrong; of a clip that ends early both are there.
+        fatal: whether the error would meet all other sources too (a full disk).
+        known: whether it was measured by an earlier run.
+    """
+
+    source: Source
+    study: Study | None = None
+    error: Exception | None = None
+    fatal: bool = False
+    known: bool = False
+
+
+class Stopped(Exception):
+    """Nothing further is to be tried."""
+
+
+def study_sources(
+    todo: FrameSetPlan,
+    options: FramesOptions,
+    *,
+    report: Callable[[Outcome], None],
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Study, ...]:
+    """Measure all clips and photos, or read what earlier runs measured.
+
+    Args:
+        todo: a settled plan.
+        options: `every` and `jobs` matter here.
+        report: called once for each source, in order, in this thread.
+        progress: called with the number of sources done.
+
+    Returns:
+        What could be measured, each content once, in an order that does not depend on the plan's.
+
+    Raises:
+        DestinationError: the output folder cannot be made.
+        ResourceError: the disk is full.
+    """
+    make_folder(todo.out / WORK)
+    stop = threading.Event()
+    found: dict[str, Study] = {}
+
+    def tell(outcome: Outcome, done: int) -> None:
+        if outcome.fatal and outcome.error is not None:
+            raise outcome.error
+        if outcome.study is not None:
+            study = found.setdefault(outcome.study.key, outcome.study)
+            if os.fsencode(outcome.study.source.path) < os.fsencode(study.source.path):
+                found[study.key] = outcome.study  # which of several names counts must not depend on their order
+        report(outcome)
+        if progress is not None:
+            progress(done)
+
+    def work(source: Source) -> Outcome | None:
+        try:
+            return _studied(source, todo.out / WORK, options.every, stop)
+        except Stopped:
+            return None
+        except Exception as error:
+            return failure(source, error)
+
+    with _single_threads():
+        in_order(work, todo.sources, tell, jobs=options.jobs, stop=stop, late=report)
+    return tuple(found[key] for key in sorted(found))
+
+
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    """OpenCV without threads of its own: clips have one each, and on small pictures they cost more than they bring
+    (measured on 160x120 pixels: three times the processor time)."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def failure(source: Source, error: Exception) -> Outcome:
+    known = error if isinstance(error, DerainError) else resource_error_from(error, source.path)
+    if known is not None and known is not error:
+        known.__cause__ = error
+    full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
+    return Outcome(source, error=known or error, fatal=full or isinstance(known, DestinationError))
+
+
+def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> Outcome | None:
+    """In a thread."""
+    if stop.is_set():
+        return None
+    if not source.is_clip:
+        probe_photo(source.path)  # nothing but a regular file that holds a picture is opened below
+        key = _content_key(source.path)
+        study = _read_study(work, key, every, source)
+        if study is not None:
+            return Outcome(source, study, known=True)
+        picture = read_rgb(source.path)
+        size = picture.shape[1], picture.shape[0]
+        hashes = np.frombuffer(bytes.fromhex(picture_hash(picture)), np.uint8)[None]
+        study = Study(source, key, size, 1, (measured_photo(picture),), hashes)
+        _keep_study(work, study, every)
+        return Outcome(source, study)
+    with open_clip(source.path) as clip:  # also says, each time anew, that it is a clip
+        key = _content_key(source.path)
+        study = _read_study(work, key, every, source)
+        known = study is not None
+        if study is None:
+            study = _measured_clip(source, key, clip, every, stop)
+            _keep_study(work, study, every)
+    error = InputError(study.ended, path=source.path) if study.ended else None
+    return Outcome(source, study, error, known=known)
+
+
+def _measured_clip(source: Source, key: str, clip: Any, every: float, stop: threading.Event) -> Study:
+    seen = itertools.count()
+    measured: list[Measured] = []
+    hashes: list[bytes] = []
+
+    def pictures() -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        for frame in clip:
+            if stop.is_set():
+                raise Stopped
+            next(seen)
+            yield frame.seconds, to_uint8(frame.pixels)
+
+    ended: str | None = None
+    try:
+        for one, picture in measured_frames(pictures(), every):
+            measured.append(one)
+            hashes.append(bytes.fromhex(picture_hash(picture)))
+    except InputError as error:
+        ended = error.reason
+    if ended is None and clip.incomplete:
+        ended = clip.warnings[-1] if clip.warnings else "the clip ends early"
+    size = clip.info.width, clip.info.height
+    table = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 8)
+    return Study(source, key, size, next(seen), tuple(measured), table, ended)
+
+
+_SAMPLE = 1 << 20
+
+
+def _content_key(path: str) -> str:
+    """32 hexadecimal digits that stand for a file's content: its length, and three parts of it. Hashing all of a
+    clip of hours would take as long as decoding a part of it."""
+    with Path(path).open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(str(length).encode())
+        for start in sorted({0, max(0, (length - _SAMPLE) // 2), max(0, length - _SAMPLE)}):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()[:32]
+
+
+_NUMBERS = tuple(each.name for each in fields(Measured) if each.name != "look")
+
+
+def _keep_study(work: Path, study: Study, every: float) -> None:
+    about = {"measures": _MEASURES, "every": every, "size": study.size, "frames": study.frames, "ended": study.ended}
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+        numbers=np.array([[getattr(m, name) for name in _NUMBERS] for m in study.measured], np.float64),
+        looks=np.array([m.look for m in study.measured], np.float32),
+        hashes=study.hashes,
+    )
+    atomic_bytes(work / f"{study.key}.npz", stream.getvalue())
+
+
+def _read_study(work: Path, key: str, every: float, source: Source) -> Study | None:
+    """What an earlier run measured; None where there is nothing that can be used."""
+    try:
+        with np.load(work / f"{key}.npz", allow_pickle=False) as kept:
+            about = json.loads(kept["about"].tobytes())
+            if about["measures"] != _MEASURES or (source.is_clip and about["every"] != every):
+                return None
+            hashes = kept["hashes"].astype(np.uint8).reshape(-1, 8)
+            measured = []
+            for row, look in zip(kept["numbers"].tolist(), kept["looks"], strict=True):
+                values: dict[str, Any] = dict(zip(_NUMBERS, row, strict=True))
+                values |= {"index": int(values["index"]), "shot": int(values["shot"])}
+                measured.append(Measured(**values, look=look))
+            if len(measured) != len(hashes):
+                return None
+            width, height = about["size"]
+            return Study(source, key, (width, height), about["frames"], tuple(measured), hashes, about["ended"])
+    except Exception:  # missing, damaged, or of another program: it is measured once more
+        return None
