@@ -21,8 +21,9 @@ from typing import Any
 
 from derain_cli.atomic import atomic_file, atomic_text
 from derain_cli.errors import DestinationError
-from derain_cli.frames.clip_writer import Encoding, Segment, SegmentWriter
-from derain_cli.frames.video import ClipInfo
+from derain_cli.frames.clip_info import ClipInfo
+from derain_cli.frames.encoding import Encoding
+from derain_cli.frames.segments import Segment, SegmentWriter
 
 __all__ = ["OpenSegment", "Parts", "forget_work", "locked", "work_folder"]
 

@@ -1,14 +1,13 @@
-"""Clips in: the only code of the project that opens video files. `frames.clip_writer` writes them.
+"""Clips in: frames with their timestamps.
 
 PyAV decodes. It keeps every timestamp as it is, which OpenCV does not, and it does not notice a clip that ends
-early: that is done here.
+early or lacks frames: that is done here, with `gaps` and `fragments`.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import struct
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,183 +16,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from derain_cli.errors import InputError, ResourceError, resource_error_from
+from derain_cli.errors import InputError
+from derain_cli.frames.clip_info import ClipInfo, describe
+from derain_cli.frames.containers import open_container, says_alpha, unusable, video_stream
 from derain_cli.frames.fragments import lacks_fragments
 from derain_cli.frames.gaps import Gaps
 from derain_cli.frames.images import DEFAULT_MAX_PIXELS, Pixels
 
-__all__ = [
-    "READABLE_CLIPS",
-    "ClipInfo",
-    "ClipReader",
-    "Frame",
-    "Orientation",
-    "TrackInfo",
-    "open_clip",
-    "open_container",
-    "says_alpha",
-]
+__all__ = ["ClipReader", "Frame", "open_clip"]
 
-READABLE_CLIPS = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
-        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
-    )
-)
-"""Names that are taken for clips in a folder. The content decides what a file is."""
-
-# By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
-# the demuxer for text art would make a clip of any text file.
-_CONTAINERS = frozenset(
-    (
-        *("mov", "mp4", "3gp", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf"),
-        *("nut", "ivf", "h264", "hevc", "m4v", "av1", "obu", "gif", "rm", "dv", "vob", "yuv4mpegpipe"),
-    )
-)
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 """FFmpeg's own decoders of these leave the alpha out."""
-_ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
-"""Where a declared duration is only worked out from the size of the file."""
 _PICTURE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"))
 """Codecs whose packets hold a picture each, if not a field. What a decoder leaves out of these lacks what it was made
 from: the packets before were lost."""
 _HELD = 4
 """Pictures held back to be put in order, in a damaged clip."""
-_WITHOUT_START = frozenset(["mpegts", "mpeg"])
-"""Their clock starts anywhere: the first timestamp of the file is its zero."""
-
-_SLOWEST, _FASTEST = Fraction(1, 10_000), 1000
-"""Frames per second that a header is believed."""
-
-_MATRIX = struct.Struct("9i")
-_BT709, _BT601 = 1, 6
-_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
-"""YUV matrices the scaler knows, by FFmpeg's numbers."""
 _FULL_RANGE = 2
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How coded pictures are turned to stand upright: first transposed, then mirrored.
-
-    Attributes:
-        transposed: rows become columns.
-        mirrored: left and right are exchanged, after that.
-        flipped: top and bottom are exchanged, after that.
-    """
-
-    transposed: bool = False
-    mirrored: bool = False
-    flipped: bool = False
-
-    @classmethod
-    def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:
-        """From the nine numbers of a display matrix; other angles than quarter turns count as the nearest."""
-        a, b, _, c, d = matrix[:5]
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    def upright(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(H, W, ...) as coded to (H', W', ...) upright; contiguous, the same array where nothing is to be done."""
-        turned = picture.swapaxes(0, 1) if self.transposed else picture
-        return np.ascontiguousarray(turned[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1])
-
-    def coded(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The inverse of `upright`."""
-        turned = picture[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
-        return np.ascontiguousarray(turned.swapaxes(0, 1) if self.transposed else turned)
-
-
-@dataclass(frozen=True)
-class TrackInfo:
-    """One track of a clip: its index in the file, kind (`video`, `audio`, `subtitle`, `data`, ...) and codec's name."""
-
-    index: int
-    kind: str
-    codec: str
-    language: str | None = None
-
-
-@dataclass(frozen=True)
-class ClipInfo:
-    """What is known of a clip before its frames are read.
-
-    Attributes:
-        path: the file.
-        container: FFmpeg's name of the format, by content.
-        width, height: of the picture upright, pixels.
-        coded_width, coded_height: of the picture as it is stored.
-        frames: number of frames as declared; None when the file does not say. It may be wrong.
-        rate: average frames per second; None when unknown. The clip may still have a variable rate.
-        duration: of the video track as declared, seconds; None when the file does not say.
-        time_base: seconds per tick of `Frame.pts`.
-        start: pts that counts as zero seconds.
-        rotation: clockwise degrees (0, 90, 180, 270) by which players turn the coded picture.
-        orientation: the same with mirroring.
-        matrix: the display matrix as stored; None without one.
-        pixel_aspect: width over height of a pixel as coded; None when not square is not said.
-        bit_depth: per channel: 8, 10, 12, 16.
-        has_alpha: whether frames have transparency.
-        codec: FFmpeg's name of the codec.
-        pix_fmt: FFmpeg's name of the pixel format (with alpha, if any).
-        color_range, color_primaries, color_trc, colorspace: tags by FFmpeg's numbers (2 is unspecified; range 0).
-        interlaced: whether the first frame is.
-        field_order: which field is shown first, by FFmpeg's numbers: 2 is the top one, 3 the bottom one, 1 says that
-            there are no fields, 0 says nothing. A track may say 2 or 3 though its frames are not coded so.
-        mastering_display, content_light: FFmpeg's HDR structures, as bytes; None without.
-        track: index of the video track that is read.
-        tracks: all tracks of the file.
-    """
-
-    path: Path
-    container: str
-    width: int
-    height: int
-    coded_width: int
-    coded_height: int
-    frames: int | None
-    rate: Fraction | None
-    duration: float | None
-    time_base: Fraction
-    start: int
-    rotation: int
-    orientation: Orientation
-    matrix: tuple[int, ...] | None
-    pixel_aspect: Fraction | None
-    bit_depth: int
-    has_alpha: bool
-    codec: str
-    pix_fmt: str
-    color_range: int
-    color_primaries: int
-    color_trc: int
-    colorspace: int
-    interlaced: bool
-    field_order: int
-    mastering_display: bytes | None
-    content_light: bytes | None
-    track: int
-    tracks: tuple[TrackInfo, ...]
-
-    @property
-    def matrix_used(self) -> int:
-        """FFmpeg's number of the YUV matrix that is used both ways: the tag, or what players take without one."""
-        if self.colorspace in _MATRICES:
-            return self.colorspace
-        return _BT709 if min(self.coded_width, self.coded_height) >= 720 else _BT601
-
-    def seconds(self, pts: int) -> float:
-        """Time of a timestamp, counted from `start`."""
-        return float((pts - self.start) * self.time_base)
-
-    def described(self, pts: int) -> str:
-        """Time of a timestamp for messages."""
-        return f"{self.seconds(pts):.1f} s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +112,7 @@ class ClipReader:
         self._end = 0.0
         self._container = open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = video_stream(self._container, path)
             self._gaps = Gaps(path, self._container.format.name, float(self._stream.time_base))
             self._decoder = self._make_decoder(path)
             self._decoded = self._decode(path)
@@ -281,7 +120,7 @@ class ClipReader:
             if first is None:
                 raise InputError("cannot open video: no frame can be decoded", path=path)
             self._first = first
-            self.info = _describe(path, self._container, self._stream, first)
+            self.info = describe(path, self._container, self._stream, first)
             if first.width * first.height > max_pixels:
                 raise InputError(f"too large: frames of {first.width}x{first.height}", path=path)
         except BaseException:
@@ -435,7 +274,7 @@ class ClipReader:
                 self.incomplete = True
                 packet = None
             except (av.FFmpegError, OSError) as error:
-                raise _unusable(error, path, "cannot be read") from error
+                raise unusable(error, path, "cannot be read") from error
             if packet is None or packet.size == 0:
                 with suppress(av.FFmpegError):  # the rest of a damaged clip
                     yield from self._decoder.decode(None)
@@ -449,7 +288,7 @@ class ClipReader:
             except av.error.InvalidDataError:
                 self._damaged += 1
             except (av.FFmpegError, OSError) as error:
-                raise _unusable(error, path, "cannot be decoded") from error
+                raise unusable(error, path, "cannot be decoded") from error
 
     def _make_decoder(self, path: Path) -> Any:
         import av
@@ -496,160 +335,6 @@ class ClipReader:
             self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
         elif self.incomplete:
             self.warnings.append(f"damaged: ended at {self._end:.1f} s")
-
-
-def open_container(path: Path) -> Any:
-    """PyAV's container of a clip.
-
-    Raises:
-        InputError: it cannot be opened, or is no clip.
-    """
-    import av
-
-    try:
-        if not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
-            raise InputError(f"cannot open video: {kind}", path=path)
-        if path.stat().st_size == 0:
-            raise InputError("cannot open video: empty file", path=path)
-        container = _opened(path)
-    except (av.FFmpegError, OSError) as error:
-        raise _unusable(error, path, "cannot open video") from error
-    if not _CONTAINERS & set(container.format.name.split(",")):
-        name = container.format.name
-        container.close()
-        raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
-    return container
-
-
-def _opened(path: Path) -> Any:
-    import av
-
-    # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
-    name, options = f"file:{path}", {"protocol_whitelist": "file"}
-    try:
-        return av.open(name, metadata_errors="replace", options=options)
-    except (av.error.InvalidDataError, av.error.EOFError):
-        # A fragmented MP4 that breaks off in the head of a fragment: what comes before is read if the heads are not
-        # all looked at beforehand.
-        return av.open(name, metadata_errors="replace", options=options | {"fflags": "+ignidx"})
-
-
-def says_alpha(stream: Any) -> bool:
-    """Whether a Matroska track says that there is alpha beside its pictures."""
-    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
-
-
-def _unusable(error: BaseException, path: Path, what: str) -> InputError | ResourceError:
-    import av
-
-    if isinstance(error, MemoryError):
-        known = resource_error_from(error, path)
-        if known is not None:
-            return known
-    if isinstance(error, av.error.InvalidDataError):
-        return InputError(f"{what}: not a readable clip, or its index is missing (cut off?)", path=path)
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return InputError(f"{what}: {str(reason).lower()}", path=path)
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    import av
-
-    covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    videos = [s for s in container.streams.video if not s.disposition & covers]
-    if not videos:
-        has_sound = "audio only" if container.streams.audio else "there is none"
-        raise InputError(f"cannot open video: no video track ({has_sound})", path=path)
-    marked = [s for s in videos if s.disposition & av.stream.Disposition.default]
-    return (marked or videos)[0]
-
-
-def _describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
-    matrix, mastering, light = None, None, None
-    for data in first.side_data:
-        name = data.type.name
-        if name == "DISPLAYMATRIX":
-            matrix = _MATRIX.unpack(bytes(data)[: _MATRIX.size])
-        elif name == "MASTERING_DISPLAY_METADATA":
-            mastering = bytes(data)
-        elif name == "CONTENT_LIGHT_LEVEL":
-            light = bytes(data)
-    orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
-    width, height = first.width, first.height
-    upright = (height, width) if orientation.transposed else (width, height)
-    rates = [r for r in (stream.average_rate, stream.guessed_rate) if r]
-    base = stream.time_base
-    context = stream.codec_context
-    components = first.format.components
-    starts_anywhere = bool(_WITHOUT_START & set(container.format.name.split(",")))
-    # container.start_time is in microseconds.
-    start = round(container.start_time / base / 1_000_000) if starts_anywhere and container.start_time else 0
-    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio
-    return ClipInfo(
-        path=path,
-        container=container.format.name,
-        width=upright[0],
-        height=upright[1],
-        coded_width=width,
-        coded_height=height,
-        frames=stream.frames if 0 < stream.frames <= path.stat().st_size else None,
-        rate=rates[0] if rates and _SLOWEST <= rates[0] <= _FASTEST else None,
-        duration=_declared_duration(container, stream),
-        time_base=base,
-        start=start,
-        rotation=round(-first.rotation / 90) * 90 % 360,
-        orientation=orientation,
-        matrix=matrix,
-        pixel_aspect=aspect or None,
-        bit_depth=max(c.bits for c in components),
-        has_alpha=any(c.is_alpha for c in components),
-        codec=context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name,
-        pix_fmt=first.format.name,
-        color_range=int(context.color_range or first.color_range),
-        color_primaries=int(context.color_primaries),
-        color_trc=int(context.color_trc),
-        colorspace=int(context.colorspace),
-        interlaced=bool(first.interlaced_frame),
-        field_order=_field_order(context, first),
-        mastering_display=mastering,
-        content_light=light,
-        track=stream.index,
-        tracks=tuple(_track(s) for s in container.streams),
-    )
-
-
-def _field_order(context: Any, first: Any) -> int:
-    """Which field is shown first, as in `ClipInfo`; what is interlaced and says nothing is taken for the usual."""
-    # The order of coding may be the other one, which concerns nobody here.
-    order = {2: 2, 3: 3, 4: 3, 5: 2}.get(int(context.field_order), int(context.field_order))
-    if first.interlaced_frame and order not in (2, 3):
-        return 3 if context.name == "dvvideo" else 2
-    return order
-
-
-def _track(stream: Any) -> TrackInfo:
-    context = stream.codec_context
-    return TrackInfo(stream.index, stream.type, context.name if context else "unknown", stream.language)
-
-
-def _declared_duration(container: Any, stream: Any) -> float | None:
-    """Seconds of the video track, by the track itself, by Matroska's tag, or by the file if it holds nothing else."""
-    if _ESTIMATED & set(container.format.name.split(",")):
-        return None
-    if "avi" in container.format.name and (stream.duration or 0) > container.size:
-        return None  # a number of frames that says nothing: the recorder never came to fill it in
-    if stream.duration and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
-    tag = stream.metadata.get("DURATION", "")
-    with suppress(ValueError):
-        hours, minutes, seconds = tag.split(":")
-        if float(seconds) or int(minutes) or int(hours):
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle")]
-    if container.duration and container.duration > 0 and len(timed) == 1:
-        return float(container.duration / 1_000_000)
-    return None
 
 
 def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:

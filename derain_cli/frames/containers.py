@@ -1,0 +1,95 @@
+"""Opening video files, which no other code of the project does, and which track of them is the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from derain_cli.errors import InputError, ResourceError, resource_error_from
+
+__all__ = ["READABLE_CLIPS", "open_container", "says_alpha", "unusable", "video_stream"]
+
+READABLE_CLIPS = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
+        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
+    )
+)
+"""Names that are taken for clips in a folder. The content decides what a file is."""
+
+# By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
+# the demuxer for text art would make a clip of any text file.
+_CONTAINERS = frozenset(
+    (
+        *("mov", "mp4", "3gp", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf"),
+        *("nut", "ivf", "h264", "hevc", "m4v", "av1", "obu", "gif", "rm", "dv", "vob", "yuv4mpegpipe"),
+    )
+)
+
+
+def open_container(path: Path) -> Any:
+    """PyAV's container of a clip.
+
+    Raises:
+        InputError: it cannot be opened, or is no clip.
+    """
+    import av
+
+    try:
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
+            raise InputError(f"cannot open video: {kind}", path=path)
+        if path.stat().st_size == 0:
+            raise InputError("cannot open video: empty file", path=path)
+        container = _opened(path)
+    except (av.FFmpegError, OSError) as error:
+        raise unusable(error, path, "cannot open video") from error
+    if not _CONTAINERS & set(container.format.name.split(",")):
+        name = container.format.name
+        container.close()
+        raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
+    return container
+
+
+def _opened(path: Path) -> Any:
+    import av
+
+    # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
+    name, options = f"file:{path}", {"protocol_whitelist": "file"}
+    try:
+        return av.open(name, metadata_errors="replace", options=options)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        # A fragmented MP4 that breaks off in the head of a fragment: what comes before is read if the heads are not
+        # all looked at beforehand.
+        return av.open(name, metadata_errors="replace", options=options | {"fflags": "+ignidx"})
+
+
+def says_alpha(stream: Any) -> bool:
+    """Whether a Matroska track says that there is alpha beside its pictures."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+
+
+def unusable(error: BaseException, path: Path, what: str) -> InputError | ResourceError:
+    import av
+
+    if isinstance(error, MemoryError):
+        known = resource_error_from(error, path)
+        if known is not None:
+            return known
+    if isinstance(error, av.error.InvalidDataError):
+        return InputError(f"{what}: not a readable clip, or its index is missing (cut off?)", path=path)
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return InputError(f"{what}: {str(reason).lower()}", path=path)
+
+
+def video_stream(container: Any, path: Path) -> Any:
+    import av
+
+    covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    videos = [s for s in container.streams.video if not s.disposition & covers]
+    if not videos:
+        has_sound = "audio only" if container.streams.audio else "there is none"
+        raise InputError(f"cannot open video: no video track ({has_sound})", path=path)
+    marked = [s for s in videos if s.disposition & av.stream.Disposition.default]
+    return (marked or videos)[0]

@@ -1,0 +1,222 @@
+"""How a clip's frames are coded: as the source's, where the output's format holds that."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+
+from derain_cli.config import VideoOptions
+from derain_cli.errors import UsageError
+from derain_cli.frames.clip_info import ClipInfo
+
+__all__ = ["FORMATS", "WRITABLE_CLIPS", "Encoding", "choose_encoding"]
+
+_CODECS_IN = {
+    ".mp4": ("h264", "hevc", "av1", "vp9"),
+    ".m4v": ("h264", "hevc"),
+    ".mov": ("h264", "hevc", "prores"),
+    ".mkv": ("h264", "hevc", "av1", "vp9", "ffv1", "prores"),
+    ".webm": ("vp9", "av1"),
+}
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's names of the formats that are written, by suffix."""
+WRITABLE_CLIPS = frozenset(FORMATS)
+"""Suffixes of outputs."""
+
+_ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "ffv1": "ffv1",
+    "prores": "prores_ks",
+}
+_CRF = {"h264": 18, "hevc": 20, "av1": 24, "vp9": 24}
+"""Hardly to be told from the source, by codec; the scales differ."""
+_PRESET = {"h264": "medium", "hevc": "medium", "av1": "8", "vp9": "4"}
+_HDR_NAMES = {
+    "h264": ("mastering-display", "cll"),
+    "hevc": ("master-display", "max-cll"),
+    "av1": ("mastering-display", "content-light"),
+}
+"""What the encoders call the mastering display and the content light level; the others take neither."""
+_WITH_ALPHA = {".webm": "vp9", ".mkv": "vp9", ".mov": "prores"}
+_HOLDS_ALPHA = frozenset(_WITH_ALPHA.values()) | {"ffv1"}
+_EVEN_ONLY = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks"})
+"""Encoders that need a size their chroma planes divide."""
+_NEVER = ("nv", "yuvj", "bgr", "p0", "gray", "ya", "gbr")
+"""Layouts taken only when the source has the very same."""
+
+_REFUSED = frozenset({"yuva422p", "yuva444p", "gbrap"})
+"""Layouts that an encoder of VP9 names and refuses: few programs would show them."""
+_BOTTOM = 3
+"""FFmpeg's number of the order in which the bottom field is shown first."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are coded.
+
+    Attributes:
+        codec: FFmpeg's name of the codec.
+        encoder: of the encoder.
+        pix_fmt: of the pixel format.
+        alpha: whether transparency is kept.
+        options: of the encoder.
+        notes: one-line remarks on what could not stay as it was.
+    """
+
+    codec: str
+    encoder: str
+    pix_fmt: str
+    alpha: bool
+    options: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encoding:
+    """Codec, encoder and pixel format for a clip's output: the source's where the output's format has them.
+
+    Args:
+        info: the source.
+        suffix: of the output, lower case with dot.
+        options: what was asked for.
+
+    Raises:
+        UsageError: the format cannot hold the codec that was asked for.
+    """
+    allowed, notes = _CODECS_IN[suffix], []
+    width, height = info.coded_width, info.coded_height
+    if options.codec != "auto":
+        codec: str = options.codec
+        if codec not in allowed:
+            holds = ", ".join(allowed)
+            raise UsageError(f"{suffix} cannot hold {codec}: it holds {holds}", hint="--format mkv holds all")
+    elif info.has_alpha and suffix in _WITH_ALPHA:
+        codec = info.codec if info.codec in _HOLDS_ALPHA and info.codec in allowed else _WITH_ALPHA[suffix]
+    else:
+        codec = info.codec if info.codec in allowed else allowed[0]
+    alpha = info.has_alpha and codec in _HOLDS_ALPHA and suffix in _WITH_ALPHA
+    if info.has_alpha and not alpha:
+        notes.append(f"{codec} in {suffix} holds no transparency: it is left out (webm and mov hold it)")
+    encoder = _ENCODERS[codec]
+    pix_fmt = _pixel_format(info, encoder, alpha)
+    if pix_fmt is None and options.codec == "auto":
+        notes.append(f"{codec} cannot code {width}x{height} pixels: h264 is used")
+        codec, encoder = "h264", _ENCODERS["h264"]
+        pix_fmt = _pixel_format(info, encoder, alpha)
+    if pix_fmt is None:
+        raise UsageError(f"{codec} cannot code {width}x{height} pixels", hint="--codec h264 or vp9")
+    if _subsampling(pix_fmt) != _subsampling(info.pix_fmt) and (width % 2 or height % 2):
+        notes.append(f"the odd size {width}x{height} is kept by coding as {pix_fmt}, which not every player shows")
+    if _depth(pix_fmt) < info.bit_depth:
+        notes.append(f"{codec} codes {_depth(pix_fmt)} of the {info.bit_depth} bits")
+    if codec not in _HDR_NAMES and (info.mastering_display or info.content_light):
+        notes.append(f"{encoder} writes no mastering display and content light level: they are left out")
+    if info.interlaced and not _marks_fields(info, codec, pix_fmt):
+        reason = f"of {height} rows" if codec == "h264" else "(h264 does)"
+        only = "" if suffix == ".webm" or codec == "h264" else ": only the file's header does"
+        notes.append(f"{codec} does not mark interlaced frames {reason}{only}")
+    return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, pix_fmt, options), tuple(notes))
+
+
+def _marks_fields(info: ClipInfo, codec: str, pix_fmt: str) -> bool:
+    """Whether the coded frames will say that they are interlaced. The encoder wants whole rows of chroma in a field."""
+    return info.interlaced and codec == "h264" and info.coded_height % (2 * _subsampling(pix_fmt)[1]) == 0
+
+
+def _encoder_options(codec: str, info: ClipInfo, pix_fmt: str, options: VideoOptions) -> dict[str, str]:
+    crf = str(options.crf if options.crf is not None else _CRF.get(codec, 0))
+    preset = options.preset or _PRESET.get(codec, "")
+    if codec in ("h264", "hevc"):
+        made = {"crf": crf, "preset": preset}
+        params = _hdr_parameters(codec, info)
+        if codec == "hevc":
+            params = ["log-level=none", *params]
+        elif _marks_fields(info, codec, pix_fmt):
+            params.append("bff=1" if info.field_order == _BOTTOM else "tff=1")
+        if params:
+            made["x264-params" if codec == "h264" else "x265-params"] = ":".join(params)
+        return made
+    if codec == "av1":
+        params = _hdr_parameters(codec, info)
+        return {"crf": crf, "preset": preset} | ({"svtav1-params": ":".join(params)} if params else {})
+    if codec == "vp9":
+        # Frames that alternate references are not allowed with alpha: their hidden frames have none.
+        return {"crf": crf, "b": "0", "cpu-used": preset, "row-mt": "1"} | (
+            {"auto-alt-ref": "0"} if info.has_alpha else {}
+        )
+    if codec == "prores":
+        return {"profile": "4444" if info.has_alpha else "hq", "alpha_bits": "16" if info.has_alpha else "0"}
+    return {"level": "3", "g": "1"}
+
+
+def _hdr_parameters(codec: str, info: ClipInfo) -> list[str]:
+    """The mastering display and content light level, as the encoders take them (the structures are FFmpeg's)."""
+    display, light = _HDR_NAMES[codec]
+    made = []
+    if info.mastering_display is not None and len(info.mastering_display) >= 88:
+        numbers = struct.unpack("20i2i", info.mastering_display[:88])
+        values = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
+        if numbers[20] and numbers[21]:
+            if codec == "av1":  # candela and shares, not counted in small units
+                coordinates, luminances = ([f"{float(v):.6g}" for v in part] for part in (values[:8], values[8:]))
+            else:
+                coordinates = [str(round(v * 50000)) for v in values[:8]]
+                luminances = [str(round(v * 10000)) for v in values[8:]]
+            red, green, blue, white = (",".join(coordinates[i : i + 2]) for i in (0, 2, 4, 6))
+            low, high = luminances
+            made.append(f"{display}=G({green})B({blue})R({red})WP({white})L({high},{low})")
+    if info.content_light is not None and len(info.content_light) >= 8:
+        most, average = struct.unpack("2I", info.content_light[:8])
+        made.append(f"{light}={most},{average}")
+    return made
+
+
+def _pixel_format(info: ClipInfo, encoder: str, alpha: bool) -> str | None:
+    """The encoder's format that is nearest to the source's and loses least; None when none fits the size."""
+    import av
+
+    source = info.pix_fmt.replace("yuvj", "yuv")
+    chroma = _subsampling(source)
+    found = []
+    for each in av.Codec(encoder, "w").video_formats or []:
+        name = each.name
+        if (name != source and name.startswith(_NEVER)) or (encoder == "libvpx-vp9" and name in _REFUSED):
+            continue
+        across, down = _subsampling(name)
+        if encoder in _EVEN_ONLY and (info.coded_width % across or info.coded_height % down):
+            continue
+        depth = _depth(name)
+        has_alpha = any(c.is_alpha for c in each.components)
+        coarser = across > chroma[0] or down > chroma[1]
+        order = (
+            has_alpha != alpha,
+            depth < info.bit_depth,
+            abs(depth - info.bit_depth),
+            coarser,
+            chroma[0] - across + chroma[1] - down,
+            name != source,
+            name,
+        )
+        found.append((order, name))
+    fitting = [(order, name) for order, name in found if not order[0]] or found
+    return min(fitting)[1] if fitting else None
+
+
+def _subsampling(pix_fmt: str) -> tuple[int, int]:
+    """How many pixels share a chroma sample, across and down."""
+    import av
+
+    # Asked for a picture of 64x64, since the answer is the size of a plane.
+    form = av.VideoFormat(pix_fmt, 64, 64)
+    if form.is_rgb or len(form.components) < 3:
+        return (1, 1) if form.is_rgb else (2, 2)
+    return 64 // form.components[1].width, 64 // form.components[1].height
+
+
+def _depth(pix_fmt: str) -> int:
+    import av
+
+    return max(c.bits for c in av.VideoFormat(pix_fmt, 64, 64).components)
