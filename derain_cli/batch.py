@@ -1,7 +1,8 @@
 """Many photos through one restorer: reading the next and writing the last overlap the network.
 
-At most `jobs + 1` photos are in memory at a time, however many there are, and outcomes are told in the order of
-the work list, whatever the threads do.
+At most `jobs + 1` photos are in memory at a time, however many there are, and fewer where they are large; photos so
+small that the network takes several at once count as one together. Outcomes are told in the order of the work list,
+whatever the threads do.
 """
 
 from __future__ import annotations
@@ -19,13 +20,32 @@ from numpy.typing import NDArray
 
 from derain_cli.atomic import make_folder
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
-from derain_cli.frames.images import DEFAULT_MAX_PIXELS, EncodeOptions, Photo, compare, read_photo, write_photo
+from derain_cli.frames.images import (
+    DEFAULT_MAX_PIXELS,
+    EncodeOptions,
+    Photo,
+    compare,
+    probe_photo,
+    read_photo,
+    write_photo,
+)
+from derain_cli.memory import Room, Share, free_memory
 from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.worklist import COMPARE, LAYERS, Companion, Item, companion_path
 
 __all__ = ["BatchOptions", "Outcome", "restore_photos"]
 
 Progress = Callable[[float], None]
+
+_PLACE = 64
+"""Of one photo in the room, in units; photos that the network takes together share it."""
+_BYTES_PER_PIXEL = {"JPEG": 12}
+_BYTES_PER_PIXEL_AT_MOST = 24
+"""What a photo takes from reading to writing at most, by format: measured on the real command, network left out
+(docs/performance.md). More than JPEG may have 16 bits, which headers don't all tell."""
+_PHOTO_BYTES = 2**30
+"""Photos that are read ahead or being written may take this much, or a quarter of the free memory if that is less; one
+alone may always. With an accelerator a quarter of the free memory: there coders, not the network, limit the speed."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class BatchOptions:
         max_pixels: larger photos are refused.
         overwrite: replace outputs that exist.
         companions: further pictures to write, of `COMPARE` and `LAYERS`.
-        jobs: threads that read and write while the network works; 0 does one thing at a time.
+        jobs: threads that read, and as many that write, while the network works; 0 does one thing at a time.
         fail_fast: stop after the first failure.
     """
 
@@ -108,20 +128,27 @@ class _Run:
     report: Callable[[Outcome], None]
     progress: Progress
     reading: deque[Future[_Read]] = field(default_factory=deque)
-    writing: dict[int, Future[Outcome]] = field(default_factory=dict)
-    outcomes: deque[Future[Outcome]] = field(default_factory=deque)
+    outcomes: deque[Future[Outcome | None]] = field(default_factory=deque)
     swept: set[Path] = field(default_factory=set)
+    room: Room = field(init=False)
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        free = free_memory()
+        size = _PHOTO_BYTES if free is None else free // 4
+        if self.restorer.device.type == "cpu":
+            size = min(size, _PHOTO_BYTES)
+        self.room = Room(Share((self.options.jobs + 1) * _PLACE, size))
 
     def run(self) -> None:
-        pool = ThreadPoolExecutor(max(1, self.options.jobs), thread_name_prefix="derain")
+        threads = max(1, self.options.jobs)
+        readers = ThreadPoolExecutor(threads, thread_name_prefix="derain-read")
+        writers = ThreadPoolExecutor(threads, thread_name_prefix="derain-write")
         try:
-            for index, item in enumerate(self.items):
-                self._read_ahead(index, pool)
-                outcome = self._restored(index, item, pool)
-                failed = outcome.done() and outcome.result().error is not None
-                if failed or not self.options.jobs:  # a failure may end the run, and is told after what came before
-                    wait(self.outcomes)
-                self._tell()
+            done = 0
+            while done < len(self.items):
+                self._read_ahead(done, readers)
+                done = self._do_next(done, writers)
             wait(self.outcomes)
             self._tell()
         except _Stop:
@@ -129,70 +156,142 @@ class _Run:
         finally:
             for future in self.reading:
                 future.cancel()
-            pool.shutdown(wait=True)
+            self.room.close()
+            readers.shutdown(wait=True)
+            writers.shutdown(wait=True)
             while self.outcomes:  # what was on its way to the disk when all stopped
-                outcome = self.outcomes.popleft()
-                if outcome.done():
-                    self.report(outcome.result())
+                written = self.outcomes.popleft()
+                if written.done() and (outcome := written.result()) is not None:
+                    self.report(outcome)
 
     @property
     def _wants_layers(self) -> bool:
         return any(companion in LAYERS for companion in self.options.companions)
 
-    def _read_ahead(self, index: int, pool: ThreadPoolExecutor) -> None:
-        last = min(index + self.options.jobs, len(self.items) - 1)
-        for ahead in range(index + len(self.reading), last + 1):
-            self.reading.append(pool.submit(self._read, ahead, self.items[ahead]))
+    def _read_ahead(self, index: int, readers: ThreadPoolExecutor) -> None:
+        # At least as many as the room may let in: it decides, and what waits at its door holds nothing.
+        last = min(index + (self.options.jobs + 1) * _PLACE, len(self.items))
+        for ahead in range(index + len(self.reading), last):
+            self.reading.append(readers.submit(self._read, ahead, self.items[ahead]))
 
     def _read(self, index: int, item: Item) -> _Read:
-        # In a thread. What is asked for earlier starts earlier, so the photo waited for is on its way to the disk
-        # already: this bounds the memory and cannot lock up.
-        before = self.writing.pop(index - 1 - self.options.jobs, None)
-        if before is not None:
-            wait([before])
+        # In a thread.
         start = time.perf_counter()
-        photo = read_photo(item.source, max_pixels=self.options.max_pixels)
-        return _Read(photo, time.perf_counter() - start)
+        share = self._share(item)
+        looked = time.perf_counter() - start
+        self.room.enter(index, share)
+        try:
+            start = time.perf_counter()
+            photo = read_photo(item.source, max_pixels=self.options.max_pixels)
+            return _Read(photo, looked + time.perf_counter() - start)
+        except BaseException:
+            self.room.leave(index)
+            raise
 
-    def _restored(self, index: int, item: Item, pool: ThreadPoolExecutor) -> Future[Outcome]:
-        """The outcome of an item, once it is written."""
+    def _share(self, item: Item) -> Share:
+        """What a photo takes of the room, by its header."""
+        try:
+            info = probe_photo(item.source, max_pixels=self.options.max_pixels)
+        except Exception:  # reading it will tell
+            return Share(_PLACE, 0)
+        each = _BYTES_PER_PIXEL.get(info.format, _BYTES_PER_PIXEL_AT_MOST) * (2 + len(self.options.companions)) // 2
+        return Share(_PLACE // self._at_once(info.height, info.width), each * info.height * info.width)
 
-        def told(share: float) -> None:
+    def _at_once(self, height: int, width: int) -> int:
+        apart = self._wants_layers or not self.options.jobs
+        return 1 if apart else self.restorer.at_once(height, width)
+
+    def _do_next(self, index: int, writers: ThreadPoolExecutor) -> int:
+        """Restore what comes next and have it written; the index of what comes then."""
+        group = self._next_group()
+        last = index + len(group)
+        together = self._together(group)
+        while group:
+            outcome = self._finish(
+                last - len(group), group.popleft(), together.popleft() if together else None, writers
+            )
+            failed = outcome.done() and (result := outcome.result()) is not None and result.error is not None
+            if failed or not self.options.jobs:  # a failure may end the run, and is told after what came before
+                wait(self.outcomes)
             self._tell()
-            self.progress(index + share)
+        return last
 
+    def _next_group(self) -> deque[Future[_Read]]:
+        """The next photo, with what lies ready behind it and is best given to the network together with it."""
+        group = deque([self.reading.popleft()])
+        wait(group)
+        if group[0].exception() is not None:
+            return group
+        first = group[0].result().photo.pixels
+        most = self._at_once(*first.shape[:2])
+        while len(group) < most and self.reading and _is_like(self.reading[0], first) and self.restorer.same_together:
+            group.append(self.reading.popleft())
+        return group
+
+    def _together(self, group: Sequence[Future[_Read]]) -> deque[_Derained]:
+        """The photos of a group in one pass; none if it is one only, or if one of them fails."""
+        if len(group) == 1:
+            return deque()
+        start = time.perf_counter()
+        try:
+            found = self.restorer.batch([future.result().photo.pixels for future in group])
+        except Exception:  # one by one it will be seen whose it is
+            return deque()
+        seconds = (time.perf_counter() - start) / len(group)
+        notes = tuple(f"{note} (one of {len(group)} photos in a pass)" for note in self.restorer.notes)
+        return deque(_Derained(pixels, None, seconds, notes) for pixels in found)
+
+    def _finish(
+        self, index: int, reading: Future[_Read], found: _Derained | None, writers: ThreadPoolExecutor
+    ) -> Future[Outcome | None]:
+        """The outcome of an item, once it is written; `found` is what came of it already."""
+        item = self.items[index]
         size: tuple[int, ...] = (0, 0)
         try:
-            read = self.reading.popleft().result()
+            read = reading.result()
             pixels = read.photo.pixels
             size = pixels.shape[:2]
-            start = time.perf_counter()
-            layers = self.restorer.layers(pixels, told) if self._wants_layers else None
-            derained = self.restorer(pixels, told) if layers is None else layers.derained
-            seconds = read.seconds + time.perf_counter() - start
+            if found is None:
+                found = self._derained(index, pixels)
+            else:
+                self.progress(index + 1)
         except _Stop:
             raise
         except Exception as error:
+            self.room.leave(index)
             self.progress(index + 1)
             self.outcomes.append(_settled(_failure(item, error, size, fatal=_device_is_lost(error))))
             return self.outcomes[-1]
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
-        photo = replace(read.photo, pixels=derained)
-        work = _Restored(item, photo, before, layers, seconds, tuple(self.restorer.notes))
+        photo = replace(read.photo, pixels=found.pixels)
+        work = _Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
-        outcome: Future[Outcome] = Future()
+        outcome: Future[Outcome | None] = Future()
         self.outcomes.append(outcome)
-        self.writing[index] = outcome
-        pool.submit(self._settle, outcome, work)
+        writers.submit(self._settle, outcome, index, work)
         return outcome
 
-    def _settle(self, outcome: Future[Outcome], work: _Restored) -> None:
-        # In a thread.
+    def _derained(self, index: int, pixels: NDArray[Any]) -> _Derained:
+        def told(share: float) -> None:
+            self._tell()
+            self.progress(index + share)
+
+        start = time.perf_counter()
+        layers = self.restorer.layers(pixels, told) if self._wants_layers else None
+        derained = self.restorer(pixels, told) if layers is None else layers.derained
+        return _Derained(derained, layers, time.perf_counter() - start, tuple(self.restorer.notes))
+
+    def _settle(self, outcome: Future[Outcome | None], index: int, work: _Restored) -> None:
+        # In a thread. Writing begins in order, so what is left out here comes after the item that ends the run.
         try:
-            outcome.set_result(self._write(work))
+            written = None if self.ended else self._write(work)
+            self.ended |= written is not None and self._ends(written)
+            outcome.set_result(written)
         except BaseException as error:
             outcome.set_exception(error)
+        finally:
+            self.room.leave(index)
 
     def _write(self, work: _Restored) -> Outcome:
         # In a thread.
@@ -245,15 +344,29 @@ class _Run:
         """Report what is done, in order."""
         while self.outcomes and self.outcomes[0].done():
             outcome = self.outcomes.popleft().result()
+            if outcome is None:
+                continue
             self.report(outcome)
-            if outcome.fatal or (outcome.error is not None and self.options.fail_fast):
+            if self._ends(outcome):
                 raise _Stop
+
+    def _ends(self, outcome: Outcome) -> bool:
+        """Whether no further item is to be tried."""
+        return outcome.fatal or (outcome.error is not None and self.options.fail_fast)
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
     photo: Photo
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Derained:
+    pixels: NDArray[Any]
+    layers: PictureLayers | None
+    seconds: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,8 +379,16 @@ class _Restored:
     notes: tuple[str, ...]
 
 
-def _settled(outcome: Outcome) -> Future[Outcome]:
-    future: Future[Outcome] = Future()
+def _is_like(reading: Future[_Read], pixels: NDArray[Any]) -> bool:
+    """Whether a photo lies ready that can share a pass with `pixels`."""
+    if not reading.done() or reading.exception() is not None:
+        return False
+    other = reading.result().photo.pixels
+    return other.shape == pixels.shape and other.dtype == pixels.dtype
+
+
+def _settled(outcome: Outcome) -> Future[Outcome | None]:
+    future: Future[Outcome | None] = Future()
     future.set_result(outcome)
     return future
 

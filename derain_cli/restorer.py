@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -46,6 +47,32 @@ _GATE_PIXELS = 2**22
 _GATE_CROPS, _GATE_SIDE = 8, 512
 """A picture of up to so many pixels has gates of all of them; those of a larger one are measured on this many crops of
 this side, however it is tiled, or tiles would show."""
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """How pictures are taken together.
+
+    Attributes:
+        largest: pixels of a picture that may share a pass.
+        pixels: of all pictures of a pass, at most.
+        most: pictures of a pass.
+        filled: a pass that is not full is filled up with copies. Kernels of a GPU are chosen, and round, by the number
+            of pictures; so a result does not hang on who shares its pass, nor on where a killed run goes on.
+    """
+
+    largest: int
+    pixels: int
+    most: int
+    filled: bool
+
+
+_BATCHES = {
+    # Measured (docs/performance.md): what is saved is the cost of a call, which larger pictures don't notice.
+    "cpu": _Batches(largest=2**14, pixels=2**17, most=8, filled=False),
+    # Not measured: so few that a pass which is not full wastes little.
+    "cuda": _Batches(largest=2**16, pixels=2**18, most=32, filled=True),
+}
 
 _NO_MEMORY = "out of memory even with the smallest tiles"
 _NOT_FINITE, _NOT_FINITE_HINT = "the network gave non-finite values", "the weights may be damaged: derain models verify"
@@ -220,6 +247,7 @@ class Restorer:
     def batch(self, images: Sequence[Array]) -> list[Array]:
         """What calling it on each of them gives, in one pass of the network; each picture has its own gates.
 
+        Bit for bit so on a CPU where `same_together` is true; elsewhere values may be rounded to the next level.
         Pictures that are cut into tiles are done one by one. `notes` are those of all of them together.
 
         Args:
@@ -237,7 +265,30 @@ class Restorer:
         first = images[0]
         if any(image.shape != first.shape or image.dtype != first.dtype for image in images):
             raise InputError("pictures of a batch must have one shape and one dtype")
-        return self._restore_batch(images)
+        return self._restore_batch(self._filled(images))[: len(images)]
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many pictures of this size are best given to `batch` at once; 1 where more bring nothing."""
+        batches = _BATCHES.get(self.device.type)
+        tile = self.options.tile
+        if batches is None or height * width > batches.largest or (tile != "auto" and 0 < tile < max(height, width)):
+            return 1
+        return min(batches.most, batches.pixels // (height * width))
+
+    @functools.cached_property
+    def same_together(self) -> bool:
+        """Whether a picture comes out bit for bit the same whoever shares its pass, up to `at_once` of them.
+
+        On a CPU this hangs on the kernels that its libraries have for it: tried once, on pictures of noise.
+        """
+        batches = _BATCHES.get(self.device.type)
+        if batches is None or batches.filled:
+            return batches is not None
+        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+        with torch.inference_mode():
+            rainy = self._to_device(list(noise))
+            alone = self._net(rainy[-1:], None).derained
+            return torch.equal(self._net(rainy, None).derained[-1:], alone)
 
     def fingerprint(self) -> str:
         """Names all that results hang on: weights, options, device, precision, threads, torch.
@@ -289,7 +340,13 @@ class Restorer:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
         _check(image)
         self.notes = []
-        return self._restore_one(image, progress, wanted)
+        filled = self._filled([image])
+        if wanted > 1 or len(filled) == 1:
+            return self._restore_one(image, progress, wanted)
+        derained = self._restore_batch(filled)[0]
+        if progress:
+            progress(1.0)
+        return [derained]
 
     def _tile_side(self, height: int, width: int) -> int:
         if self.options.tile != "auto":
@@ -326,6 +383,13 @@ class Restorer:
         half = len(images) // 2
         self.notes.append(f"out of memory with {len(images)} pictures at once: halved")
         return self._restore_batch(images[:half]) + self._restore_batch(images[half:])
+
+    def _filled(self, images: Sequence[Array]) -> Sequence[Array]:
+        batches = _BATCHES.get(self.device.type)
+        if batches is None or not batches.filled:
+            return images
+        missing = self.at_once(*images[0].shape[:2]) - len(images)
+        return [*images, *[images[-1]] * missing]
 
     def _restore_one(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         height, width = image.shape[:2]

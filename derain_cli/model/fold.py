@@ -66,12 +66,24 @@ def _add_by_onednn(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None
     )
 
 
+def _convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+    """3x3 convolution of `x`, channels last; the same kernel of oneDNN however many pictures `x` holds."""
+    if _in_one_pass(x):
+        # Torch's own way to it takes another, slower one for one tiny picture alone.
+        around = [dilation, dilation]
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, kernel, bias, around, [1, 1], around, 1, "none", [], None
+        )
+        return out
+    return F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
+
+
 def _add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
     """`total` += 3x3 convolution of `x`, channels last."""
     if _in_one_pass(x):
         _add_by_onednn(total, x, kernel, bias, dilation)
     else:
-        total += F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
+        total += _convolution(x, kernel, bias, dilation)
 
 
 def _prelu_(x: Tensor, slope: Tensor) -> Tensor:
@@ -84,7 +96,7 @@ def _prelu_(x: Tensor, slope: Tensor) -> Tensor:
         return F.prelu(x, slope)
     count, width, height, columns = x.shape
     rows = x.permute(0, 2, 3, 1).view(count * height, columns * width)
-    row = slope.repeat(columns)
+    row = slope.expand(columns, width).reshape(-1)
     step = max(1, _CACHED * torch.get_num_threads() // max(1, rows[0].nbytes))
     for part in torch.split(rows, step):
         part.copy_(F.prelu(part, row))
@@ -105,7 +117,7 @@ class _DilatedSum(nn.Module):
         if room is not None:
             return self.add_to(room.zero_(), x)
         first, *rest = zip(self.kernels, self.dilations, strict=True)
-        total = F.conv2d(x, first[0], self.bias, padding=first[1], dilation=first[1])
+        total = _convolution(x, first[0], self.bias, first[1])
         for kernel, dilation in rest:
             _add_convolution(total, x, kernel, None, dilation)
         return total
@@ -200,11 +212,18 @@ class _FoldedBlock(nn.Module):
         """(N, M, 1, 1), or (1, M, 1, 1) for all pictures `together`; None without SE."""
         if self.se is None:
             return None
+        if len(hidden) > 1 and not together and hidden.device.type == "cpu":
+            # Sums over several pictures are rounded otherwise than those of one: each for itself, as it is alone.
+            return torch.cat([self._gates_of(self.second.pooled(one)) for one in torch.split(hidden, 1)])
         pooled = self.second.pooled(hidden)
         if together:
             # Equal-sized crops: the mean of their means is the mean over all of them.
             pooled = pooled.mean(0, keepdim=True)
-        return self.se.gates(pooled[..., None, None].to(hidden.dtype))
+        return self._gates_of(pooled)
+
+    def _gates_of(self, pooled: Tensor) -> Tensor:
+        assert self.se is not None
+        return self.se.gates(pooled[..., None, None].to(self.slope.dtype))
 
     def add_to(self, x: Tensor, hidden: Tensor, gates: Tensor | None) -> Tensor:
         """The block's result, written over its input `x`."""
