@@ -625,6 +625,61 @@ def test_only_the_pictures_of_a_batch_that_are_not_finite_are_redone(network, pi
     assert len([note for note in restorer.notes if "redone in float32" in note]) == 1
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    height=st.integers(1, 128),
+    width=st.integers(1, 128),
+    count=st.integers(2, 8),
+    config=st.sampled_from([ModelConfig(width=8, blocks=2), ModelConfig(width=48, blocks=1, unshuffle=2)]),
+    precision=st.sampled_from(["fp32", "bf16"]),
+)
+def test_small_pictures_are_bit_for_bit_the_same_whoever_shares_their_pass(height, width, count, config, precision):
+    restorer = make(make_network(config, 5), tile="auto", precision=precision)
+    pictures = [make_picture(height, width, seed) for seed in range(count)]
+    assert restorer.at_once(height, width) == 8
+    if restorer.same_together:
+        for found, pixels in zip(restorer.batch(pictures), pictures, strict=True):
+            assert np.array_equal(found, restorer(pixels))
+
+
+def test_same_together_is_tried_not_taken_for_granted(network, picture):
+    restorer = make(busy(network, TINY), tile="auto")
+    assert restorer.same_together
+    other = make(busy(network, TINY), tile="auto")
+    net = other._net
+    other.__dict__["_net"] = lambda rainy, gates: net(rainy + 1e-6 * (len(rainy) > 1), gates)
+    assert not other.same_together
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "expected"),
+    [((64, 64), "auto", 8), ((128, 128), 0, 8), ((129, 128), "auto", 1), ((4000, 3000), 0, 1), ((65, 64), 64, 1)],
+)
+def test_only_small_whole_pictures_share_passes(size, tile, expected, network):
+    assert make(busy(network, TINY), tile=tile).at_once(*size) == expected
+
+
+@pytest.mark.parametrize("limit", [10**9, 5 * 40 * 52])
+def test_passes_that_must_be_full_are_filled_up(limit, network, picture, monkeypatch):
+    model, pictures = busy(network, TINY), unlike(picture)
+    plain = [make(model)(pixels) for pixels in pictures]
+    monkeypatch.setitem(module._BATCHES, "cpu", module._Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
+    restorer = make(model, tile="auto")
+    net = restorer._net = Faulty(restorer._net, limit, MemoryError())
+    shares = []
+    found = [restorer.batch(pictures), [restorer(pixels, shares.append) for pixels in pictures]]
+    if limit == 10**9:
+        assert [pixels for pixels, _ in net.seen] == [6 * 40 * 52] * 4
+    assert shares == [1.0] * 3
+    for each in found:
+        assert [a.shape for a in each] == [b.shape for b in plain]
+        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(each, plain, strict=True))
+    assert restorer.batch(pictures[:0]) == []
+    net.seen.clear()
+    restorer(picture(41, 52))  # too large to share one
+    assert all(pixels <= 41 * 52 for pixels, _ in net.seen)
+
+
 # --- devices, weights -------------------------------------------------------------------------------------------
 
 

@@ -96,6 +96,17 @@ def test_half_floats_on_a_cpu(network):
     assert float((found - fold(model)(rainy).derained).abs().max()) < 0.02
 
 
+def test_a_picture_alone_has_the_gates_it_has_among_others(network):
+    """Bit for bit on a CPU: sums over several pictures at once would be rounded otherwise."""
+    block = fold(network(ModelConfig(width=48, blocks=1))).rrn.blocks[0]
+    hidden = torch.rand(5, 48, 19, 33, generator=torch.Generator().manual_seed(1))
+    hidden = hidden.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        together = block.gates(hidden, together=False)
+        alone = [block.gates(hidden[index : index + 1], together=False) for index in range(5)]
+    assert torch.equal(together, torch.cat(alone))
+
+
 @pytest.mark.parametrize("config", FORMS, ids=name)
 def test_folding_leaves_the_network_as_it_was(config, network):
     model = network(config).train()
@@ -173,20 +184,21 @@ def test_folding_a_float64_network_gives_float32(network):
     assert float((folded(rainy).derained - theirs).abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("operator", ["_add_by_onednn", "_by_onednn"])
 @pytest.mark.parametrize("failure", [RuntimeError("no such operator"), AttributeError("gone"), None])
-def test_without_onednns_own_operator_the_result_is_the_same(monkeypatch, network, failure):
-    """The operator is not promised: where it is missing, or gives something else, plain convolutions take its place."""
+def test_without_onednns_own_operators_the_result_is_the_same(monkeypatch, network, failure, operator):
+    """They are not promised: where one is missing, or gives something else, plain convolutions take its place."""
 
-    def other(total, *_):
+    def other(first, *_):
         if failure is not None:
             raise failure
-        total.zero_()
+        return first.zero_()
 
     folded, rainy = fold(network(ModelConfig(width=8, blocks=2))), torch.rand(1, 3, 21, 17)
     before = folded(rainy).derained
     module._adds_in_one_pass.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_add_by_onednn", other)
+        patched.setattr(module, operator, other)
         after = folded(rainy).derained
     module._adds_in_one_pass.cache_clear()
     assert torch.allclose(before, after, atol=1e-5)
