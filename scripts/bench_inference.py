@@ -1,5 +1,6 @@
-"""How near inference comes to what the machine can do, in one run: bare matrix products, `fast` and `paper` through the
-`Restorer`, the plain eager network that was not folded, and how well their pictures agree.
+"""How near inference comes to what the machine can do, in one run: bare matrix products (fp32, and what the network
+computes in), `fast` and `paper` through the `Restorer`, the plain eager network that was not folded, and how well their
+pictures agree.
 
     python scripts/bench_inference.py [--parts rates,fast,paper,eager,agreement] [--megapixels 256x256,1,12]
 
@@ -27,7 +28,7 @@ from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.rain.profiles import add_rain
-from derain_cli.restorer import Restorer, pick_device
+from derain_cli.restorer import Restorer, pick_device, pick_precision
 
 PARTS = ("rates", "fast", "paper", "eager", "agreement")
 Picture = NDArray[np.uint8]
@@ -106,13 +107,16 @@ def agreement(name: str, model: SemiDRDNet, asked: argparse.Namespace, device: t
     for profile in ("light", "heavy"):
         rainy = as_tensor(rained(photo(), profile), device)
         plain = model(rainy).derained.clamp(0, 1)
-        for precision in ("fp32", "bf16"):
+        for precision in dict.fromkeys(("fp32", asked.precision)):
             restorer = Restorer(model, RestoreOptions(device=asked.device, precision=precision))
+            computed = str(restorer.dtype).removeprefix("torch.")
+            if precision != "fp32" and computed == "float32":
+                continue
             error = float(((restorer.restore(rainy) - plain).double() ** 2).mean())
             change = float(((rainy - plain) ** 2).mean() ** 0.5) * 255
             decibels = -10 * np.log10(max(error, 1e-20))
             print(f"{name}, photo in {profile} rain (changed by {change:.1f} levels): "
-                  f"folded {precision} agrees with plain fp32 to {decibels:.1f} dB", flush=True)  # fmt: skip
+                  f"folded {computed} agrees with plain fp32 to {decibels:.1f} dB", flush=True)  # fmt: skip
 
 
 def sides(text: str) -> tuple[int, int]:
@@ -143,8 +147,9 @@ def main() -> None:
     what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{device}, {what}, torch {torch.__version__}{load}")
 
-    # Shares are of a rate measured in the same run, whatever parts are asked for.
-    rates = {dtype: matrix_rate(dtype, device, asked.rounds) for dtype in (torch.float32, torch.bfloat16)}
+    # Shares are of a rate measured in the same run, whatever parts are asked for; emulated formats would take minutes.
+    dtypes = dict.fromkeys((torch.float32, pick_precision(asked.precision, device)))
+    rates = {dtype: matrix_rate(dtype, device, asked.rounds) for dtype in dtypes}
     for dtype, rate in rates.items():
         print(f"matrix product {str(dtype).removeprefix('torch.')}: {rate / 1e9:.0f} GFLOP/s", flush=True)
     fast = network(load_weights(find_weights(asked.model))).to(device).eval()
