@@ -39,6 +39,9 @@ _AGREE = 8.0
 _PREFER = 1.0
 """Levels by which they may differ more as they lie than after their motion, and still count."""
 
+_STILL = 0.25
+"""Pixels, of the pictures that motion is measured on, that a scene may move and still counts as standing."""
+
 Array = npt.NDArray[Any]
 
 
@@ -100,8 +103,8 @@ class _Held(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """From one frame to the next: both pictures; with motion, also the earlier one as the later one sees it, the other
-    way round, and where each can be trusted, (H, W) bool."""
+    """From one frame to the next: the earlier picture as it lies for the later one, and the other way round (moved as
+    the scene around each pixel moves, if motion is followed); with motion, also moved pixel by pixel."""
 
     first: Pixels
     second: Pixels
@@ -110,6 +113,8 @@ class _Step:
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
+    """The earlier picture as the later one sees it, the other way round, and where each can be trusted, (H, W) bool."""
+
     earlier: Array
     later: Array
     earlier_known: Array
@@ -135,7 +140,10 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
         _grown(known_in_second, shape),
         _grown(known_in_first, shape),
     )
-    return _Step(first.pixels, second.pixels, moved)
+    around = _scene(backward), _scene(forward)
+    if max(float(np.abs(flow).max()) for flow in around) < _STILL:
+        return _Step(first.pixels, second.pixels, moved)
+    return _Step(fetched(first.pixels, around[0]), fetched(second.pixels, around[1]), moved)
 
 
 def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixels:
@@ -148,7 +156,7 @@ def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixe
     earlier, later = before.moved.earlier, after.moved.later
     known = before.moved.earlier_known & after.moved.later_known
     # What is left of the rain has a motion of its own, which the flow follows or loses. Where the neighbours agree with
-    # each other as they lie, nothing moved there but rain.
+    # each other as they lie in the scene, nothing moved there but rain.
     level = 257 if held.pixels.dtype == np.uint16 else 1
     apart = _gap(before.first, after.second)
     still = (apart <= _AGREE * level) & (~known | (apart <= _gap(earlier, later) + _PREFER * level))
@@ -205,6 +213,16 @@ def consistent(there: Array, back: Array) -> Array:
     gap = np.square(there + returned).sum(axis=2)
     long = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
     return np.asarray(inside & (gap < 0.5 + 0.01 * long))
+
+
+def _scene(flow: Array) -> Array:
+    """How the scene around each pixel moves, (h, w, 2): the median of a neighbourhood far wider than a streak."""
+    import cv2
+
+    height, width = flow.shape[:2]
+    small = cv2.resize(flow, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+    smooth = cv2.medianBlur(small.reshape(max(1, height // 8), max(1, width // 8), 2), 5)
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _grown(known: Array, shape: tuple[int, ...]) -> Array:

@@ -67,6 +67,25 @@ def test_flow_keeps_what_moves_and_the_plain_median_does_not() -> None:
     assert error["flow"] < 0.5 * error["median"]
 
 
+def test_thin_lines_on_a_plain_wall_stay_when_the_camera_pans() -> None:
+    # Where a line is, the frames before and after both show wall, which is no reason to take it out.
+    def wall(shift: int) -> NDArray[np.uint8]:
+        picture = scene(shift, size=160)
+        picture[60:] = 105 + picture[60:] // 8  # rough plaster
+        picture[60:, (20 - shift) % 40 :: 40] = 60
+        picture[60:, (21 - shift) % 40 :: 40] = 60
+        return picture
+
+    frames = [wall(5 * n) for n in range(3)]
+    inner = (slice(68, -8), slice(12, -12))
+    steady = run(frames, "flow")[1]
+    assert np.abs(steady[inner].astype(int) - frames[1][inner]).mean() < 1.0
+    flash = frames[1].copy()
+    flash[80:110, 70:73] = 200
+    kept = run([frames[0], flash, frames[2]], "flow")[1][80:110, 70:73]
+    assert np.abs(kept.astype(int) - frames[1][80:110, 70:73]).mean() < 20
+
+
 def test_frames_beside_a_cut_are_left_alone() -> None:
     dark, bright = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     dark[:, :32], bright[:, 32:] = 200, 200
