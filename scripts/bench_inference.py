@@ -4,9 +4,10 @@ pictures agree.
 
     python scripts/bench_inference.py [--parts rates,fast,paper,eager,agreement] [--megapixels 256x256,1,12]
 
-Seconds are the least of the rounds. FLOP are those of the folded network's convolutions on the picture itself; what
-halos and gates cost besides counts as lost time. There are no trained weights of `paper`: its random ones have batch
-normalisations with the statistics of a photo, and layers as strong as those of `fast` there.
+Seconds are the least of the rounds; with one thread they are of processor time, which other work disturbs less. FLOP are
+those of the folded network's convolutions on the picture itself; what halos and gates cost besides counts as lost time.
+There are no trained weights of `paper`: its random ones have batch normalisations with the statistics of a photo, and
+layers as strong as those of `fast` there.
 """
 
 from __future__ import annotations
@@ -43,16 +44,18 @@ class Measured:
 
 
 def least(work: Callable[[], object], rounds: int, device: torch.device) -> Measured:
-    """Time of `work`, once more than `rounds` times."""
+    """Time of `work`, once more than `rounds` times; with one thread (OMP_NUM_THREADS=1) its processor time."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     best = Measured(float("inf"), 0.0)
     for number in range(rounds + 1):
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        begin, begin_cpu = time.perf_counter(), time.process_time()
+        begin, begin_cpu = clock(), time.process_time()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - begin
+        seconds = clock() - begin
         if (number or not rounds) and seconds < best.seconds:
             best = Measured(seconds, (time.process_time() - begin_cpu) / seconds)
     return best
