@@ -241,7 +241,7 @@ def result_path(study: Study, table: str, row: Row, seed: int) -> Path:
     return study.out / "results" / table / f"{_file_name(row.name)}-seed{seed}.json"
 
 
-def finished(path: Path, plan: RunPlan) -> bool:
+def finished(path: Path, study: Study, plan: RunPlan) -> bool:
     """Whether the result of a run is there.
 
     Raises:
@@ -250,15 +250,22 @@ def finished(path: Path, plan: RunPlan) -> bool:
     if not path.exists():
         return False
     kept = json.loads(path.read_text(encoding="utf-8"))
-    different = differing_keys({k: kept[k] for k in ("config", "data")}, _identity(plan))
+    different = differing_keys({k: kept[k] for k in ("config", "data")}, _identity(study, plan))
     if different:
         raise UsageError(f"it has another {', '.join(different)}", path=path, hint="choose another output folder")
     return True
 
 
-def _identity(plan: RunPlan) -> dict[str, Any]:
+def _identity(study: Study, plan: RunPlan) -> dict[str, Any]:
     """What a result hangs on, in words that give no machine away."""
-    places = {"datasets": plan.datasets, "layers": plan.layers, "photos": plan.photos, "real": plan.real}
+    places = {
+        "datasets": plan.datasets,
+        "layers": plan.layers,
+        "photos": plan.photos,
+        "real": plan.real,
+        "validation": plan.validation,
+        "examined": study.photos,
+    }
     data = {name: ["/".join(Path(each).parts[-2:]) for each in items] for name, items in places.items()}
     return {"config": to_mapping(plan.config), "data": data | {"start": Path(plan.start or "").stem}}
 
@@ -280,7 +287,7 @@ def run_row(study: Study, table: str, row: Row, seed: int, plan: RunPlan) -> str
         found = examine(_restorer(plan, model), study.photos).mean.as_dict()
         metrics |= {f"photos/{name}": value for name, value in found.items()}
     spent = cost(row, plan.config.model)
-    record = _identity(plan) | {
+    record = _identity(study, plan) | {
         "table": table,
         "row": row.name,
         "seed": seed,
@@ -312,7 +319,7 @@ def run_table(study: Study, table: str, rows: Sequence[Row], seeds: Sequence[int
     for seed in seeds:
         for row in rows:
             plan = study.plan(table, row, seed, steps[row.name])
-            if finished(result_path(study, table, row, seed), plan):
+            if finished(result_path(study, table, row, seed), study, plan):
                 continue
             left = (until - time.monotonic()) / 60
             if left <= 0:

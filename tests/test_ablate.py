@@ -117,6 +117,8 @@ def test_a_table_from_end_to_end_and_again(call, tmp_path, picture, capsys, monk
     assert call(*argv) == 0, "nothing is left to train"
     assert call(*argv, settings=[*TINY, "optim.lr=0.5"]) == 2
     assert "config.optim.lr" in capsys.readouterr().err
+    assert call(*argv[:-2]) == 2, "results with other figures are another table's"
+    assert "data.examined" in capsys.readouterr().err
 
 
 def test_broken_off_it_goes_on_where_it_was(call, tmp_path, monkeypatch):
