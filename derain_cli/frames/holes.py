@@ -189,16 +189,17 @@ class _Packets:
             position, size, offset = found
             self.file.seek(position)
             data = self.file.read(size * _AT_ONCE)
-            rows = np.frombuffer(data, np.uint8)[: len(data) // size * size].reshape(-1, size)[:, offset:]
+            rows = np.frombuffer(data, np.uint8)[: len(data) // size * size].reshape(-1, size)
             if not len(rows):
                 return
-            wrong = np.flatnonzero(rows[:, 0] != _SYNC)
-            sound = rows[: wrong[0]] if len(wrong) else rows
+            heads = np.ascontiguousarray(rows[:, offset : offset + 6].T)
+            wrong = np.flatnonzero(heads[0] != _SYNC)
+            sound = heads[:, : wrong[0]] if len(wrong) else heads
             for place, certain in self._jumps(sound):
                 # Where packets are no longer in line, too, no recording begins anew.
                 yield position + place * size, Hole(position + place * size, certain or lost)
                 lost = False
-            position += len(sound) * size
+            position += sound.shape[1] * size
             yield position, None
             found = position, size, offset
             if len(wrong):
@@ -229,12 +230,13 @@ class _Packets:
             position += _STEP - 5 * 204
         return None
 
-    def _jumps(self, rows: npt.NDArray[np.uint8]) -> list[tuple[int, bool]]:
-        """Rows before which packets of the same track are missing, and whether that is certain."""
-        track = (rows[:, 1] & 0x1F).astype(np.int32) << 8 | rows[:, 2]
-        counts, control = rows[:, 3] & 15, rows[:, 3] >> 4 & 3
-        begins = (rows[:, 1] & 0x40) > 0
-        told = (control >= 2) & (rows[:, 4] > 0) & ((rows[:, 5] & 0x80) > 0)  # a jump that is announced
+    def _jumps(self, heads: npt.NDArray[np.uint8]) -> list[tuple[int, bool]]:
+        """Places in a row of packets, (6, N) first bytes of each, before which others of its track are missing, and
+        whether that is certain."""
+        track = (heads[1] & 0x1F).astype(np.int32) << 8 | heads[2]
+        counts, control = heads[3] & 15, heads[3] >> 4 & 3
+        begins = (heads[1] & 0x40) > 0
+        told = (control >= 2) & (heads[4] > 0) & ((heads[5] & 0x80) > 0)  # a jump that is announced
         found: list[tuple[int, bool]] = []
         for each in np.unique(track).tolist():
             if each == _NULL:
