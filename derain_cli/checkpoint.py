@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ from torch import Tensor, nn
 from derain_cli.atomic import atomic_bytes
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import DerainError, UsageError, WeightsError, resource_error_from
-from derain_cli.model import SemiDRDNet, build
+from derain_cli.model import SemiDRDNet, average, build
+from derain_cli.provenance import program_version, today
 
 __all__ = [
     "DEFAULT_MODEL",
     "Card",
     "Weights",
+    "average_weights",
     "find_weights",
     "installed_models",
     "latest_checkpoint",
@@ -232,6 +234,41 @@ def _mismatch(config: ModelConfig, tensors: Mapping[str, Tensor]) -> str | None:
         if tensor.shape != tensors[name].shape:
             return f"weights of another network: {name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
     return None
+
+
+def average_weights(weights: Sequence[Weights], shares: Sequence[float]) -> tuple[SemiDRDNet, Card]:
+    """The network between trained ones (see `model.average`) and its card.
+
+    The card names the data and terms of all. Steps and patches are those of the one that has most: weights worth
+    averaging have a start in common. It has no scores: they are to be measured.
+
+    Raises:
+        UsageError: networks of different shapes, or shares that do not add up to 1.
+    """
+    made = average([network(each) for each in weights], shares)
+    cards = [each.card for each in weights]
+
+    def all_of(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(text for text in texts if text))
+
+    parts = [
+        {"share": share, "sha256": each.sha256, "recipe": each.card.recipe}
+        for each, share in zip(weights, shares, strict=True)
+    ]
+    card = Card(
+        name=cards[0].name,
+        summary=cards[0].summary,
+        trained_on=all_of(line for card in cards for line in card.trained_on),
+        recipe={"average": parts},
+        steps=max(card.steps for card in cards),
+        patches=max(card.patches for card in cards),
+        commit=program_version(),
+        licence="; ".join(all_of(card.licence for card in cards)),
+        date=today(),
+        limits="; ".join(all_of(card.limits for card in cards)),
+        hashes=tuple(sorted({one for card in cards for one in card.hashes})),
+    )
+    return made, card
 
 
 def network(weights: Weights) -> SemiDRDNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import importlib.metadata
 import platform
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from derain_cli import __version__
 
-__all__ = ["commit", "machine", "versions"]
+__all__ = ["commit", "machine", "program_version", "today", "versions"]
 
 _PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless")
 
@@ -59,3 +60,14 @@ def _processor() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def program_version() -> str:
+    """The program's version, with the commit when it runs from a checkout."""
+    head = commit()
+    return __version__ if head is None else f"{__version__}+{head[:12]}"
+
+
+def today() -> str:
+    """The date, UTC, ISO."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
-from derain_cli.errors import DerainError, NothingToDoError, WeightsError, printable
+from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
 
 if TYPE_CHECKING:
     from derain_cli.checkpoint import Weights
+    from derain_cli.model import SemiDRDNet
 
 __all__ = ["app"]
 
@@ -96,6 +98,55 @@ def path(name: Name, json: options.Json = False, debug: options.Debug = False) -
     else:
         print_data(str(place))
     return 0
+
+
+@app.command("average")
+def average(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Weights of networks of one shape.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The weight file to write.")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option("--share", metavar="0..1", help="Of each, in order, adding up to 1; without it all count alike."),
+    ] = None,
+    val: Annotated[
+        list[str] | None,
+        typer.Option("--val", metavar="NAME|DIR", help="Pairs to measure the scores of the card on. Repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """The weights between others: half the way from `fast` to your fine-tuned ones keeps most of both.
+
+    Made for weights of which one was fine-tuned from the other, or both from the same start.
+    """
+    from dataclasses import replace
+
+    from derain_cli.checkpoint import average_weights, find_weights, load_weights, save_weights
+
+    shares = share or [1 / len(names)] * len(names)
+    made, card = average_weights([load_weights(find_weights(name)) for name in names], shares)
+    if output.exists() and not overwrite:
+        raise DestinationError("the destination exists", path=output, hint="--overwrite replaces it")
+    if val:
+        card = replace(card, scores=_measured(made, val))
+    sha256 = save_weights(output, made, card, overwrite=overwrite)
+    if json:
+        print_json({"path": str(output), "sha256": sha256, "scores": card.scores})
+    else:
+        for line in (f"{output}: SHA-256 {sha256}", *_score_lines(card.scores)):
+            print_data(printable(line))
+    return 0
+
+
+def _measured(model: SemiDRDNet, places: list[str]) -> dict[str, Any]:
+    """Scores for a card."""
+    from derain_cli.data.registry import open_dataset
+    from derain_cli.evaluation.scores import evaluate
+    from derain_cli.restorer import Restorer
+
+    groups = [group for place in places for group in open_dataset(place, "val").groups]
+    return evaluate(Restorer(model), groups).as_dict()
 
 
 def _installed() -> list[str]:

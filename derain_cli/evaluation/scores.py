@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -87,6 +87,20 @@ class Evaluation:
     def mean_psnr(self, protocol: Protocol = "rgb") -> float:
         """Mean over the groups, each group counting the same: what checkpoints are chosen by."""
         return fmean(scores[protocol].psnr for scores in self.after.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the card of weights: by group and protocol [PSNR in dB, SSIM] of the input and of the output."""
+        return {
+            group: {
+                protocol: {
+                    "input": [round(v, 4) for v in self.before[group][protocol]],
+                    "output": [round(v, 4) for v in after],
+                }
+                for protocol, after in by_protocol.items()
+            }
+            | {"pictures": self.count[group]}
+            for group, by_protocol in self.after.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from derain_cli.config import ModelConfig
 from derain_cli.model.attach import AttachedDRN, attach_drn
+from derain_cli.model.average import average
 from derain_cli.model.deepen import deepen
 from derain_cli.model.fold import FoldedSemiDRDNet, fold
 from derain_cli.model.semi_drdnet import Derainer, DetailRepairNetwork, Layers, RainResidualNetwork, SemiDRDNet, build
@@ -16,6 +17,7 @@ __all__ = [
     "RainResidualNetwork",
     "SemiDRDNet",
     "attach_drn",
+    "average",
     "build",
     "deepen",
     "fold",

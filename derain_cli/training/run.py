@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import datetime
 import hashlib
 import json
 import os
@@ -34,7 +33,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli import __version__
 from derain_cli.atomic import atomic_bytes
 from derain_cli.checkpoint import (
     Card,
@@ -66,7 +64,7 @@ from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, eva
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.provenance import commit
+from derain_cli.provenance import program_version, today
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.restorer import Restorer, pick_device
 from derain_cli.training.drift import RealWatch, excess
@@ -321,12 +319,6 @@ def _environment(device: torch.device, config: TrainConfig) -> dict[str, Any]:
     return {"torch": torch.__version__, "device": device.type, "device_name": name, "threads": torch.get_num_threads()}
 
 
-def _version() -> str:
-    """The program's version, with the commit when it runs from a checkout."""
-    head = commit()
-    return __version__ if head is None else f"{__version__}+{head[:12]}"
-
-
 def _refuse_folder(plan: RunPlan) -> None:
     """See that the run folder may be written to, before anything is."""
     if (plan.out / "run.json").exists():
@@ -491,17 +483,6 @@ class _Run:
 
     def _card(self, evaluation: Evaluation, change: Figures | None) -> Card:
         plan, config = self.plan, self.plan.config
-        scores = {
-            group: {
-                protocol: {
-                    "input": [round(v, 4) for v in evaluation.before[group][protocol]],
-                    "output": [round(v, 4) for v in after],
-                }
-                for protocol, after in by_protocol.items()
-            }
-            | {"pictures": evaluation.count[group]}
-            for group, by_protocol in evaluation.after.items()
-        }
         roles = (
             ("pairs", plan.datasets),
             ("true rain layers", plan.layers),
@@ -518,10 +499,10 @@ class _Run:
             recipe=to_mapping(config) | {"start": plan.start},
             steps=self.trainer.step + before.steps,
             patches=self.trainer.step * config.data.batch + before.patches,
-            commit=_version(),
-            scores=scores,
+            commit=program_version(),
+            scores=evaluation.as_dict(),
             licence=before.licence,
-            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            date=today(),
             limits=before.limits,
             hashes=self._hashes(),
             change=change.as_dict() if change else {},
@@ -642,7 +623,7 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
         "start": None if start is None else start.sha256,
         "features": features,
         "environment": _environment(device, config),
-        "version": _version(),
+        "version": program_version(),
     }
     agreed = _agrees(plan, record, listener)
     trainer = Trainer(config, device, objective, tensors, model)

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from derain_cli import __version__, checkpoint
-from derain_cli.checkpoint import Card, save_weights
+from derain_cli.checkpoint import Card, load_weights, save_weights
+from derain_cli.config import ModelConfig
 from tests.cli.conftest import Derain, unchanging
+from tests.conftest import make_network
 
 
 @pytest.fixture
@@ -136,3 +139,60 @@ def test_nothing_is_offered_that_does_not_exist(derain: Derain) -> None:
     assert all(name in shown for name in ("list", "show", "verify", "path"))
     assert "pull" not in shown
     assert "export" not in shown
+
+
+@pytest.fixture
+def relatives(tmp_path: Path) -> list[Path]:
+    """Two weight files of one shape."""
+    cards = Card(name="one", summary="first", trained_on=("SetA", "SetB")), Card(trained_on=("SetB",), limits="night")
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for seed, (path, card) in enumerate(zip(paths, cards, strict=True)):
+        save_weights(path, make_network(ModelConfig(width=4, blocks=1), seed=seed), card)
+    return paths
+
+
+def test_average_writes_weights_between_others_with_the_terms_of_both(
+    derain: Derain, relatives: list[Path], pair_folder: Path
+) -> None:
+    argv = ("models", "average", *map(str, relatives), "--share", "0.75", "--share", "0.25", "-o", "mine.safetensors")
+    ended = derain(*argv, "--val", str(pair_folder), "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    made, parts = load_weights(Path("mine.safetensors")), [load_weights(path) for path in relatives]
+    assert told["sha256"] == made.sha256
+    for name, value in made.tensors.items():
+        if value.is_floating_point():
+            mean = 0.75 * parts[0].tensors[name] + 0.25 * parts[1].tensors[name]
+            assert torch.allclose(value, mean, atol=1e-6)
+    card = made.card
+    assert (card.name, card.summary, card.trained_on, card.limits) == ("one", "first", ("SetA", "SetB"), "night")
+    assert [part["sha256"] for part in card.recipe["average"]] == [part.sha256 for part in parts]
+    assert [part["share"] for part in card.recipe["average"]] == [0.75, 0.25]
+    assert told["scores"] == card.scores and card.scores, "measured, not taken over"
+    assert "SetA" not in card.scores
+    before = Path("mine.safetensors").read_bytes()
+    again = derain(*argv)
+    assert (again.code, len(again.errors)) == (7, 1) and "--overwrite" in again.errors[0]
+    assert Path("mine.safetensors").read_bytes() == before
+    assert derain(*argv, "--overwrite").code == 0
+    assert load_weights(Path("mine.safetensors")).card.scores == {}
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (("gone.safetensors",), 5, "gone"),
+        (("wider.safetensors", "--share", "1", "--share", "0", "--share", "0"), 2, "one shape"),
+        (("--share", "0.9"), 2, "1 shares for 2 networks"),
+        (("--share", "0.9", "--share", "0.9"), 2, "add up to 1"),
+        (("--val", "nowhere"), 2, "nowhere"),
+    ],
+)
+def test_bad_averages_are_refused(
+    derain: Derain, relatives: list[Path], argv: tuple[str, ...], code: int, told: str
+) -> None:
+    save_weights(Path("wider.safetensors"), make_network(ModelConfig(width=5, blocks=1)), Card())
+    ended = derain("models", "average", *map(str, relatives), *argv, "-o", "mine.safetensors")
+    assert (ended.code, len(ended.errors)) == (code, 1)
+    assert told in ended.errors[0]
+    assert not Path("mine.safetensors").exists()
