@@ -4,8 +4,8 @@ pictures agree.
 
     python scripts/bench_inference.py [--parts rates,fast,paper,eager,agreement] [--megapixels 256x256,1,12]
 
-Seconds are the least of the rounds; with one thread they are of processor time, which other work disturbs less. FLOP are
-those of the folded network's convolutions on the picture itself; what halos and gates cost besides counts as lost time.
+Seconds are the least of the rounds; with one thread they are of processor time, which other work disturbs less. FLOP
+are those of the folded convolutions on the picture itself; what halos and gates cost besides counts as lost time.
 There are no trained weights of `paper`: its random ones have batch normalisations with the statistics of a photo, and
 layers as strong as those of `fast` there.
 """
