@@ -72,8 +72,9 @@ def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tupl
     Args:
         items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
         mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still;
-            `flow` follows the motion first, takes neighbours as they lie only where they agree with each other, and
-            leaves a pixel alone where its motion cannot be followed there and back.
+            `flow` follows the motion first. Where the neighbours agree with each other when they are moved as the
+            scene around a pixel moves, these are taken, since rain moves otherwise than the scene; else a pixel's own
+            motion is followed, and it is left alone where that cannot be done there and back.
 
     Yields:
         The same pairs with other pictures; the first and the last frame of a scene are left as they are.
