@@ -118,7 +118,12 @@ Strength = Annotated[
 Jobs = Annotated[
     int,
     typer.Option(
-        "--jobs", "-j", metavar="N", min=0, max=64, help="Threads that read and write meanwhile; 0 is one at a time."
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=0,
+        max=64,
+        help="Threads that read, and as many that write, meanwhile; 0 is one at a time.",
     ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")]
