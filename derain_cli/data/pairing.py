@@ -377,9 +377,22 @@ def _side_by_side(place: Path, notes: list[str]) -> tuple[Pair, ...]:
     return tuple(Pair(file, file, halves) for file in files)
 
 
+def _sub_folders(place: Path) -> dict[str, Path]:
+    return {p.name.lower(): p for p in sorted(place.iterdir()) if p.is_dir() and not p.name.startswith(".")}
+
+
+def _named(children: dict[str, Path]) -> tuple[Path, Path] | None:
+    """Rainy and clean folder by their names."""
+    for rainy, clean in LAYOUTS:
+        if rainy in children and clean in children:
+            return children[rainy], children[clean]
+    return None
+
+
 def _two_folders(children: dict[str, Path], notes: list[str]) -> tuple[Path, Path] | None:
     """Rainy and clean folder of two that have no known names but show the same things."""
-    if len(children) != 2 or set(children) & _SPLITS:
+    # heavy/{rain,norain} and light/{rain,norain} may show the same things too, and are two sets.
+    if len(children) != 2 or set(children) & _SPLITS or any(_named(_sub_folders(p)) for p in children.values()):
         return None
     one, other = children.values()
     pairs = _pair_up(one, other, [])
@@ -414,11 +427,11 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
         return bool(pairs)
 
     def visit(place: Path, left: int) -> None:
-        children = {p.name.lower(): p for p in sorted(place.iterdir()) if p.is_dir() and not p.name.startswith(".")}
-        for rainy, clean in LAYOUTS:
-            if rainy in children and clean in children:
-                add(place, _pair_up(children[rainy], children[clean], rejected))
-                return
+        children = _sub_folders(place)
+        named = _named(children)
+        if named is not None:
+            add(place, _pair_up(*named, rejected))
+            return
         if add(place, _flat(place, rejected)):
             return
         two = _two_folders(children, notes)

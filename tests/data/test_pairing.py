@@ -105,6 +105,17 @@ def test_two_folders_of_any_names(tmp_path, names, profile):
     assert f"{rainy} taken for the rainy pictures" in found.notes[0]
 
 
+def test_two_sets_of_one_scene_are_never_taken_for_the_two_sides(tmp_path):
+    """Another rain on the same pictures, of one size: together they look like a rainy and a less rainy side."""
+    made = []
+    for name in ("heavy", "light"):
+        made += make_layout(Layout(f"{name}/rain/{{n}}", f"{name}/norain/{{n}}"), tmp_path, 8, (96, 120), name)
+    found = find_pairs(tmp_path)
+    assert as_made(found) == set(made)
+    assert [group.name for group in found.groups] == ["heavy", "light"]
+    assert found.notes == ()
+
+
 def test_two_folders_of_different_pictures_are_no_pairs(tmp_path):
     for number in range(4):
         for side, seed in (("monday", number), ("tuesday", 50 + number)):
