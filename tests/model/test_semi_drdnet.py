@@ -175,25 +175,25 @@ def test_macs_per_pixel_counts_the_convolutions_that_are_made(config, monkeypatc
     """Every convolution of a folded forward pass, counted as it is called."""
     side = 24
     made = 0
-    plain = torch.nn.functional.conv2d
-
-    def counting(x, weight, *args, **kwargs):
-        nonlocal made
-        out = plain(x, weight, *args, **kwargs)
-        made += out.shape[-2] * out.shape[-1] * weight.numel()
-        return out
-
-    def counting_added(total, x, weight, *args):
-        nonlocal made
-        added(total, x, weight, *args)
-        made += total.shape[-2] * total.shape[-1] * weight.numel()
-
     folded = fold(build(config).eval())
     folded(torch.rand(1, 3, side, side))  # the first call also tries which operators there are
     module = importlib.import_module("derain_cli.model.fold")  # the package has a function of this name
-    added = module._add_by_onednn
-    monkeypatch.setattr(torch.nn.functional, "conv2d", counting)
-    monkeypatch.setattr(module, "_add_by_onednn", counting_added)
+
+    def count(place, name, map_and_kernel):
+        called = getattr(place, name)
+
+        def counting(*args, **kwargs):
+            nonlocal made
+            out = called(*args, **kwargs)
+            total, kernel = map_and_kernel(out, *args)
+            made += total.shape[-2] * total.shape[-1] * kernel.numel()
+            return out
+
+        monkeypatch.setattr(place, name, counting)
+
+    count(torch.nn.functional, "conv2d", lambda out, x, kernel, *rest: (out, kernel))
+    count(module, "_by_onednn", lambda out, x, kernel, *rest: (out, kernel))
+    count(module, "_add_by_onednn", lambda out, total, x, kernel, *rest: (total, kernel))
     folded(torch.rand(1, 3, side, side))
     assert made == round(macs_per_pixel(config) * side * side)
 
