@@ -110,7 +110,8 @@ def restore_photos(
         items: a settled plan.
         restorer: called from this thread alone.
         options: how to read and write.
-        report: called once for each item that was tried, in order, in this thread.
+        report: called for each item that was tried, in order, in this thread: once, and again with the same outcome if
+            a signal's exception broke it off.
         progress: called with the number of items done, fractions included.
     """
     _Run(items, restorer, options, report, progress or (lambda done: None)).run()
@@ -343,11 +344,12 @@ class _Run:
     def _tell(self) -> None:
         """Report what is done, in order."""
         while self.outcomes and self.outcomes[0].done():
-            outcome = self.outcomes.popleft().result()
-            if outcome is None:
-                continue
-            self.report(outcome)
-            if self._ends(outcome):
+            # It leaves the list when it is told: a signal may raise anywhere, and what was not told is told at the end.
+            outcome = self.outcomes[0].result()
+            if outcome is not None:
+                self.report(outcome)
+            self.outcomes.popleft()
+            if outcome is not None and self._ends(outcome):
                 raise _Stop
 
     def _ends(self, outcome: Outcome) -> bool:

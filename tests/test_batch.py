@@ -328,5 +328,21 @@ def test_what_a_signal_raises_ends_a_run_with_many_photos_waiting(tmp_path: Path
     with pytest.raises(Signal):
         restore_photos(items, small, BatchOptions(jobs=2), report=report)
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == [Path(outcome.item.target).name for outcome in told]
+    assert told[3] is told[4], "its telling was broken off"
+    assert written == [Path(outcome.item.target).name for outcome in [*told[:3], *told[4:]]]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("derain-")]
+
+
+def test_an_outcome_is_told_again_if_a_signal_broke_its_telling_off(tmp_path: Path, small: Restorer) -> None:
+    items, told = folder(tmp_path, 6), list[Outcome]()
+
+    def report(outcome: Outcome) -> None:
+        if not told:
+            told.append(outcome)
+            raise KeyboardInterrupt
+        told.append(outcome)
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_photos(items, small, BatchOptions(jobs=2), report=report)
+    assert told[0] is told[1], "its own telling was broken off"
+    assert {outcome.item.target for outcome in told} == {i.target for i in items if Path(i.target).exists()}

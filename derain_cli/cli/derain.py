@@ -107,6 +107,7 @@ class _PhotoTally(ItemTally):
 
     _items: tuple[Item, ...] = ()
     _bar: Bar = field(default_factory=Bar)
+    _counted: Outcome | None = None
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""
@@ -118,12 +119,16 @@ class _PhotoTally(ItemTally):
         self._bar.update(done, printable(os.path.basename(current)))  # noqa: PTH119  (sources are strings)
 
     def report(self, outcome: Outcome) -> None:
-        """A photo that was worked on."""
+        """A photo that was worked on; counted once, however often it is told."""
+        if outcome is self._counted:
+            return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
+            self._counted = outcome
             self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
             return
         self.ok += 1
+        self._counted = outcome
         megapixels = outcome.width * outcome.height / 1e6
         if not self.reporter.shows_bar or len(self._items) <= _FEW or self.reporter.verbose:
             what = f"{megapixels:.1f} Mpx, {outcome.seconds:.1f} s"
