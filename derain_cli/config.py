@@ -80,6 +80,11 @@ class ModelConfig:
         _require(1 <= self.unshuffle <= 16, f"model.unshuffle must be 1 to 16, not {self.unshuffle}")
         _require(0 <= self.detail_blocks <= 256, f"model.detail_blocks must be 0 to 256, not {self.detail_blocks}")
 
+    @property
+    def drn_blocks(self) -> int:
+        """Blocks of the detail repair network; 0 without one."""
+        return 0 if self.detail == "none" else self.detail_blocks or self.blocks
+
 
 @dataclass(frozen=True)
 class DataConfig:

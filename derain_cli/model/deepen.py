@@ -30,7 +30,7 @@ def deepen(model: SemiDRDNet, blocks: int, detail_blocks: int = 0) -> SemiDRDNet
         UsageError: fewer blocks than there are, or detail blocks that cannot pass their input on.
     """
     config = model.config
-    before = 0 if config.detail == "none" else config.detail_blocks or config.blocks
+    before = config.drn_blocks
     after = detail_blocks or before
     if blocks < config.blocks or after < before:
         raise UsageError(f"the network has {config.blocks} and {before} blocks: it cannot have {blocks} and {after}")

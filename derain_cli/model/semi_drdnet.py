@@ -131,7 +131,7 @@ def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
     if config.detail == "none":
         return None
     channels = COLOURS * config.unshuffle**2
-    return DetailRepairNetwork(channels, config.width, config.detail_blocks or config.blocks, config.detail)
+    return DetailRepairNetwork(channels, config.width, config.drn_blocks, config.detail)
 
 
 class SemiDRDNet(nn.Module):
@@ -165,7 +165,7 @@ def macs_per_pixel(config: ModelConfig) -> float:
     ends = 2 * 9 * channels * m + 9 * m * m
     total = ends + config.blocks * 2 * 9 * m * m
     if config.detail != "none":
-        blocks = config.detail_blocks or config.blocks
+        blocks = config.drn_blocks
         per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
         total += ends + blocks * per_block + (2 * 9 * channels * m if config.detail == "msarr" else 0)
     return total / config.unshuffle**2
@@ -176,7 +176,7 @@ def receptive_radius(config: ModelConfig) -> int:
     ends = 3
     rrn = ends + 2 * config.blocks
     steps = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
-    drn = 0 if config.detail == "none" else ends + steps * (config.detail_blocks or config.blocks)
+    drn = 0 if config.detail == "none" else ends + steps * config.drn_blocks
     if config.detail == "msarr":
         drn += max(DILATIONS) - 1
     # A block of S x S pixels is one feature: the reach starts anywhere inside it.

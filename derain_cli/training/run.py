@@ -45,7 +45,7 @@ from derain_cli.checkpoint import (
     save_state,
     save_weights,
 )
-from derain_cli.config import ModelConfig, RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
+from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
 from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches, check_sources, find_real
 from derain_cli.data.fingerprint import hash_files
 from derain_cli.data.loaders import BatchStream
@@ -564,7 +564,7 @@ def _starting_tensors(start: Weights, config: TrainConfig, listener: Listener) -
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.loop.seed)
-            deeper = deepen(network(start), *_blocks(shape))
+            deeper = deepen(network(start), shape.blocks, shape.drn_blocks)
         if replace(deeper.config, detail_blocks=shape.detail_blocks) != shape:
             raise UsageError("more than the number of blocks differs")
     except UsageError as error:
@@ -573,15 +573,10 @@ def _starting_tensors(start: Weights, config: TrainConfig, listener: Listener) -
         raise WeightsError(
             f"weights of another network than the recipe's: {keys}", path=start.path, hint=str(error)
         ) from error
-    before, after = sum(_blocks(start.config)), sum(_blocks(shape))
-    if after > before:  # else only the spelling differs: detail_blocks may be told or left to follow blocks
-        listener.note(f"{start.path.name}: {after - before} blocks are added that pass their input on")
+    added = shape.blocks + shape.drn_blocks - start.config.blocks - start.config.drn_blocks
+    if added:  # else only the spelling differs: detail_blocks may be told or left to follow blocks
+        listener.note(f"{start.path.name}: {added} blocks are added that pass their input on")
     return deeper.state_dict()
-
-
-def _blocks(config: ModelConfig) -> tuple[int, int]:
-    """Blocks of the rain residual network and of the detail repair network."""
-    return config.blocks, 0 if config.detail == "none" else config.detail_blocks or config.blocks
 
 
 def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | None = None) -> RunResult:
