@@ -40,8 +40,8 @@ but what lies past it changes its result by less than 0.01 of 255 levels (docs/p
 
 _SMALLEST_TILE = 128
 _AUTO_BYTES = 2**31
-"""What one pass may take at most on a CPU where tiles are chosen automatically; half of the free memory if that is
-less. Larger tiles are hardly faster."""
+"""What one pass and the arrays of a picture may take at most on a CPU where tiles are chosen automatically; half of the
+free memory if that is less. Larger tiles are hardly faster."""
 
 _GATE_PIXELS = 2**22
 _GATE_CROPS, _GATE_SIDE = 8, 512
@@ -348,15 +348,16 @@ class Restorer:
             progress(1.0)
         return [derained]
 
-    def _tile_side(self, height: int, width: int) -> int:
+    def _tile_side(self, height: int, width: int, held: int) -> int:
+        """Side of a tile; `held` are the bytes of the picture's arrays, from which and into which tiles go."""
         if self.options.tile != "auto":
             return self.options.tile or max(height, width)
-        most = self._pixels_at_once()
+        most = self._pixels_at_once(held)
         if height * width <= most:
             return max(height, width)
         return max(_SMALLEST_TILE, int(most**0.5) - 2 * self.halo)
 
-    def _pixels_at_once(self) -> int:
+    def _pixels_at_once(self, held: int = 0) -> int:
         """How many pixels one pass may have, by the memory that is free and what the network needs of it."""
         on_cpu = self.device.type == "cpu"
         features = self.config.width / self.config.unshuffle**2
@@ -365,13 +366,15 @@ class Restorer:
         free = _free_memory(self.device)
         budget = _AUTO_BYTES if free is None else free // 2
         if on_cpu:
-            budget = min(budget, _AUTO_BYTES)
+            # The larger the picture, the less is left for its tiles: they need not be large.
+            budget = min(budget, max(_AUTO_BYTES - held, _AUTO_BYTES // 4))
         # Beyond 2**31 values in a map not every kernel counts right.
         return int(min(budget / per_pixel, (2**31 - 1) / max(features, 3)))
 
     def _restore_batch(self, images: Sequence[Array]) -> list[Array]:
         height, width = images[0].shape[:2]
-        if len(images) == 1 or self._tile_side(height, width) < max(height, width) or height * width > _GATE_PIXELS:
+        side = self._tile_side(height, width, 2 * images[0].nbytes)
+        if len(images) == 1 or side < max(height, width) or height * width > _GATE_PIXELS:
             # One by one, with gates measured ahead where they must be.
             return [self._restore_one(image, None, 1)[0] for image in images]
         try:
@@ -395,7 +398,7 @@ class Restorer:
         height, width = image.shape[:2]
         whole = Box(0, 0, height, width)
         out = [np.empty_like(image) for _ in range(wanted)]
-        side = self._tile_side(height, width)
+        side = self._tile_side(height, width, image.nbytes + sum(each.nbytes for each in out))
         gates = None
         if side < max(height, width) or height * width > _GATE_PIXELS:
             gates = self._picture_gates(image)

@@ -398,8 +398,18 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
         monkeypatch.setattr(module, "_free_memory", lambda device, free=free: free)
-        sides.append(restorer._tile_side(10_000, 10_000))
+        sides.append(restorer._tile_side(10_000, 10_000, 0))
     assert sides[0] == sides[1] < 4000
+
+
+def test_the_arrays_of_a_large_picture_leave_less_for_its_tiles(network, monkeypatch):
+    """What tiles and arrays take together does not grow with the picture, until tiles would become too small."""
+    monkeypatch.setattr(module, "_free_memory", lambda device: 2**40)
+    restorer = make(network(ModelConfig(blocks=1)), tile="auto")
+    bound = module._AUTO_BYTES
+    whole, half, little, none = (restorer._pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound))
+    assert half == pytest.approx(whole / 2, rel=1e-6)
+    assert little == none == pytest.approx(whole / 4, rel=1e-6)
 
 
 def test_progress_rises_to_one(network, picture):
