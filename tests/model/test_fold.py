@@ -161,6 +161,19 @@ def test_gates_of_several_crops_are_pooled_over_all(network):
     assert any(not torch.allclose(a, b, atol=1e-4) for a, b in zip(single, mixed, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_means_of_a_large_map_keep_the_precision_of_its_values(dtype, network):
+    """Sums over all pixels are far larger than any of them: rounded as a whole they would be off by 2**-8 in bf16."""
+    second = fold(network(ModelConfig(width=16, blocks=1))).to(dtype).rrn.blocks[0].second
+    with torch.no_grad():  # a kernel that changes nothing: the means are those of the map
+        nn.init.dirac_(second.kernels[0])
+        second.bias.zero_()
+    hidden = torch.rand(1, 16, 192, 160, generator=torch.Generator().manual_seed(2)).to(dtype) + 1
+    exact = hidden.double().mean((2, 3))
+    means = second.pooled(hidden.contiguous(memory_format=torch.channels_last))
+    assert float(((means - exact) / exact).abs().max()) <= 8e-4
+
+
 def test_gates_change_the_picture_and_each_block_uses_its_own(network):
     folded, rainy = fold(network(ModelConfig(width=8, blocks=2))), torch.rand(1, 3, 12, 12)
     gates = folded.measure_gates(rainy)
