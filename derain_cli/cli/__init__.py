@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -45,6 +45,8 @@ COMMANDS = {
     "models": Command("derain_cli.cli.models", "app", "List, describe and verify the installed weights."),
     "info": Command("derain_cli.cli.info", "info", "Versions, devices, and what `auto` picks and why."),
 }
+_TURNS = "1000"
+"""Of GNU's OpenMP, about 10 microseconds; more slow down on a busy machine, fewer on an idle one."""
 _ROOT_FLAGS = ("--help", "-h", "--version")
 
 # Typer carries a Click of its own since 0.26: its usage error is reached through what Typer itself gives out.
@@ -110,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _open_standard_streams()
+        _wait_asleep(os.environ)
     arguments = route(sys.argv[1:] if argv is None else argv)
     debug = debug_wanted(arguments)
     try:
@@ -141,6 +144,16 @@ def _expected(error: Exception) -> DerainError:
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else None
     return UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)  # type: ignore[attr-defined]
+
+
+def _wait_asleep(environment: MutableMapping[str, str]) -> None:
+    """Threads of a network that wait for each other are to sleep soon; before torch is imported, which reads this once.
+
+    GNU's OpenMP has them turn in circles for some milliseconds first. With another program on one of the cores they
+    then keep each other from working: 23 times as slow, measured (docs/performance.md). A user's own setting stays.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", _TURNS)
 
 
 def _open_standard_streams() -> None:

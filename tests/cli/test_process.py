@@ -172,3 +172,25 @@ def test_a_terminal_gets_a_bar_unless_it_is_dumb(term: str, bar: bool) -> None:
     assert b"done: 3 ok, 0 skipped, 0 failed" in shown
     assert (b"\x1b[" in shown) == bar
     assert b"\x1b[3" not in shown  # no colours
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ids=["nothing", "turns", "policy"],
+)
+def test_how_threads_wait_is_settled_before_torch_unless_the_user_did(given, expected):
+    """OpenMP reads it once, when torch is loaded."""
+    watch = (
+        "import os, sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'torch':\n"
+        "        print('at torch', os.environ.get('GOMP_SPINCOUNT'))\n"
+        "sys.addaudithook(hook)\n"
+        "from derain_cli.cli import main\n"
+        "sys.argv = ['derain', 'models', 'verify']\n"
+        "sys.exit(main())\n"
+    )
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    told = subprocess.run([sys.executable, "-c", watch], env=clean | given, capture_output=True, text=True, check=True)
+    assert [line for line in told.stdout.splitlines() if line.startswith("at torch")] == [f"at torch {expected}"]
