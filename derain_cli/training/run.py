@@ -492,11 +492,13 @@ class _Run:
         folders = [f"{role}: {_data_name(place)}" for role, places in roles for place in places]
         # What the weights it starts from were made of, and on what terms, is behind these too.
         before = self.start.card if self.start else Card()
+        # Not its path: weights are passed on, and folders are nobody's business.
+        start = f"{before.name} of {before.date} (SHA-256 {self.start.sha256[:16]})" if self.start else None
         return Card(
             name=plan.name,
             summary=plan.summary,
             trained_on=tuple(dict.fromkeys((*before.trained_on, *folders, *plan.licences))),
-            recipe=to_mapping(config) | {"start": plan.start},
+            recipe=to_mapping(config) | {"start": start},
             steps=self.trainer.step + before.steps,
             patches=self.trainer.step * config.data.batch + before.patches,
             commit=program_version(),

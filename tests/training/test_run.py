@@ -481,13 +481,16 @@ def test_a_device_that_is_not_there(plan):
 def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network):
     model = network(TINY, seed=7)
     for name, seed in (("a", 7), ("b", 8)):
-        save_weights(tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card())
+        save_weights(tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card(name=name, date="2026-01-02"))
     started = dataclasses.replace(plan, start=str(tmp_path / "a.safetensors"))
     train(change(started, optim={"steps": 1, "lr": 1e-9, "ema": 0.0}), Recorder())
     tensors = final(plan.out)[0]
     for key, value in model.named_parameters():
         assert torch.allclose(tensors[f"model.{key}"], value, atol=1e-6)
-    assert weights_of(plan.out, "last").card.recipe["start"] == str(tmp_path / "a.safetensors")
+    sha256 = load_weights(tmp_path / "a.safetensors").sha256
+    written = weights_of(plan.out, "last").card.recipe
+    assert written["start"] == f"a of 2026-01-02 (SHA-256 {sha256[:16]})"
+    assert str(tmp_path) not in str(written)  # weights are passed on: nobody's folders are in them
     with pytest.raises(UsageError, match="start"):
         train(
             change(resumed(started, start=str(tmp_path / "b.safetensors")), optim={"steps": 1, "lr": 1e-9, "ema": 0.0})
