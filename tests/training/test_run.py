@@ -481,7 +481,9 @@ def test_a_device_that_is_not_there(plan):
 def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network):
     model = network(TINY, seed=7)
     for name, seed in (("a", 7), ("b", 8)):
-        save_weights(tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card(name=name, date="2026-01-02"))
+        save_weights(
+            tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card(name=name, date="2026-01-02")
+        )
     started = dataclasses.replace(plan, start=str(tmp_path / "a.safetensors"))
     train(change(started, optim={"steps": 1, "lr": 1e-9, "ema": 0.0}), Recorder())
     tensors = final(plan.out)[0]
