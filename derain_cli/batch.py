@@ -18,7 +18,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from derain_cli.atomic import make_folder
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.frames.images import (
     DEFAULT_MAX_PIXELS,
@@ -29,8 +28,10 @@ from derain_cli.frames.images import (
     read_photo,
     write_photo,
 )
-from derain_cli.memory import Room, Share, free_memory
+from derain_cli.jobs.admission import Room, Share
 from derain_cli.restorer import PictureLayers, Restorer
+from derain_cli.system.files import make_folder
+from derain_cli.system.memory import free_memory
 from derain_cli.worklist import COMPARE, LAYERS, Companion, Item, companion_path
 
 __all__ = ["BatchOptions", "Outcome", "restore_photos"]

@@ -24,11 +24,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from derain_cli.atomic import atomic_bytes
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import DerainError, UsageError, WeightsError, resource_error_from
 from derain_cli.model import SemiDRDNet, average, build
-from derain_cli.provenance import program_version, today
+from derain_cli.system.files import atomic_bytes
+from derain_cli.system.provenance import program_version, today
 
 __all__ = [
     "DEFAULT_MODEL",

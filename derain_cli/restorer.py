@@ -19,10 +19,10 @@ from torch import Tensor
 from derain_cli.checkpoint import DEFAULT_MODEL, Card, find_weights, load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import InputError, ResourceError
-from derain_cli.memory import free_memory
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import Layers, receptive_radius
+from derain_cli.system.memory import free_memory
 from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
 
 if TYPE_CHECKING:

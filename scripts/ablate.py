@@ -44,7 +44,6 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from derain_cli.atomic import atomic_bytes
 from derain_cli.cli.runs import RunFlags
 from derain_cli.config import ModelConfig, differing_keys, to_mapping
 from derain_cli.data.registry import list_photos
@@ -56,6 +55,7 @@ from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork
 from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.restorer import Restorer, pick_device
+from derain_cli.system.files import atomic_bytes
 from derain_cli.training.run import RunPlan, SilentListener, train
 from derain_cli.training.trainer import StepReport
 

@@ -11,8 +11,8 @@ import derain_cli
 
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
-    {"config", "errors", "atomic", "memory", "provenance"},
-    {"frames", "worklist", "model", "losses", "rain", "metrics", "tiling"},
+    {"config", "errors", "system"},
+    {"frames", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
     {"data", "checkpoint", "vgg"},
     {"restorer"},
     {"evaluation", "batch", "clips"},
@@ -20,8 +20,8 @@ ROWS = [
     {"cli"},
 ]
 FREE = {
-    "atomic": {"errors"},
     "config": {"errors"},
+    "system": {"errors"},
     "data": {"checkpoint"},
     "vgg": {"checkpoint"},
 }

@@ -16,9 +16,10 @@ import typer
 from typer.core import TyperGroup
 
 from derain_cli import __version__
-from derain_cli.cli.console import Interrupted, as_derain_error, debug_wanted, print_data, print_error, signals
+from derain_cli.cli.console import as_derain_error, debug_wanted, print_data, print_error
 from derain_cli.cli.options import SETTINGS, new_app
 from derain_cli.errors import DerainError, UsageError
+from derain_cli.system.signals import Interrupted, signals
 
 __all__ = ["COMMANDS", "DEFAULT_COMMAND", "app", "main", "route"]
 

@@ -1,4 +1,4 @@
-"""What is told, and where: data and JSON lines on stdout; lines, bar and errors on stderr. Signals, too.
+"""What is told, and where: data and JSON lines on stdout; lines, bar and errors on stderr.
 
 Both streams may be closed, full, or unable to show a character; none of that may stop the work, except that
 nobody reads stdout any more.
@@ -12,78 +12,26 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from derain_cli.errors import DerainError, ResourceError, printable, resource_error_from
+from derain_cli.system.signals import Interrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = [
-    "Bar",
-    "Interrupted",
-    "Reporter",
-    "Tally",
-    "as_derain_error",
-    "debug_wanted",
-    "print_data",
-    "print_error",
-    "print_json",
-    "signals",
-]
+__all__ = ["Bar", "Reporter", "Tally", "as_derain_error", "debug_wanted", "print_data", "print_error", "print_json"]
 
 _NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
 """What the dynamic loader says when a library does not fit into the memory left."""
 
 _SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
-
-
-class Interrupted(BaseException):
-    """The program was told to stop by signal `number`; `exit_code` is what a shell reports for it."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        return 128 + self.number
-
-
-@contextmanager
-def signals() -> Iterator[None]:
-    """Inside, the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; the second ends at once.
-
-    A signal that is ignored when this begins (`nohup`, a job in the background) stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {n: signal.getsignal(n) for n in numbers}
-    ours = [n for n in numbers if before[n] is not signal.SIG_IGN]
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
-        raise Interrupted(number)
-
-    for number in ours:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in ours:
-            # None: the handler was not installed from Python and cannot be put back.
-            signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
 
 
 def debug_wanted(arguments: list[str] | None = None) -> bool:

@@ -173,7 +173,7 @@ def _write_csv(path: Path, result: Benchmark) -> None:
     import csv
     import io
 
-    from derain_cli.atomic import atomic_text
+    from derain_cli.system.files import atomic_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

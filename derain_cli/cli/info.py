@@ -10,7 +10,7 @@ from typing import Any
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
 from derain_cli.errors import printable
-from derain_cli.provenance import versions
+from derain_cli.system.provenance import versions
 
 __all__ = ["info"]
 

@@ -13,19 +13,18 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derain_cli.atomic import atomic_file, atomic_text
 from derain_cli.errors import DestinationError
 from derain_cli.frames.clip_info import ClipInfo
 from derain_cli.frames.encoding import Encoding
 from derain_cli.frames.segments import Segment, SegmentWriter
+from derain_cli.system.files import atomic_file, atomic_text
+from derain_cli.system.locks import locked
 
-__all__ = ["OpenSegment", "Parts", "forget_work", "locked", "work_folder"]
+__all__ = ["OpenSegment", "Parts", "forget_work", "work_folder"]
 
 
 def work_folder(target: str | os.PathLike[str]) -> Path:
@@ -41,31 +40,6 @@ def forget_work(target: str | os.PathLike[str]) -> None:
     if folder.is_dir():
         with contextlib.suppress(DestinationError, OSError), locked(folder, Path(target)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def locked(folder: Path, target: Path) -> Iterator[None]:
-    """Hold `folder` for this process; a process that dies lets go.
-
-    Raises:
-        DestinationError: another process works on it.
-    """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            pass
-        else:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DestinationError("another process is making this clip", path=target) from error
-            except OSError:
-                pass  # a network disk without locks
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass

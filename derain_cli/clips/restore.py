@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from derain_cli import __version__
-from derain_cli.atomic import atomic_file, make_folder
 from derain_cli.clips.ahead import ahead
 from derain_cli.clips.engine import Engine
 from derain_cli.clips.outcome import ClipOutcome, Pace
-from derain_cli.clips.parts import OpenSegment, Parts, locked, work_folder
+from derain_cli.clips.parts import OpenSegment, Parts, work_folder
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
 from derain_cli.frames.assembly import assemble
@@ -35,6 +34,8 @@ from derain_cli.frames.images import Pixels, compare
 from derain_cli.frames.segments import Segment
 from derain_cli.frames.steady import REACH, steadied
 from derain_cli.frames.video import ClipReader, Frame, open_clip
+from derain_cli.system.files import atomic_file, make_folder
+from derain_cli.system.locks import locked
 from derain_cli.worklist import Item
 
 __all__ = ["partial_path", "restore_clips"]

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli import __version__
-from derain_cli.atomic import atomic_text, make_folder
 from derain_cli.data.registry import pair_key
 from derain_cli.data.threads import in_order
 from derain_cli.errors import (
@@ -43,6 +42,7 @@ from derain_cli.frames.images import (
     write_photo,
 )
 from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.system.files import atomic_text, make_folder
 from derain_cli.worklist import Item, Rules, WorkList, plan
 
 __all__ = [

@@ -29,8 +29,8 @@ from derain_cli.evaluation.scores import PhotoResult, Picture, PictureResult, Sc
 from derain_cli.frames.images import read_rgb
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
-from derain_cli.provenance import commit, machine, versions
 from derain_cli.restorer import Restorer, pick_device
+from derain_cli.system.provenance import commit, machine, versions
 
 __all__ = [
     "Benchmark",

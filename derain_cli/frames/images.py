@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from derain_cli.atomic import atomic_file
 from derain_cli.errors import (
     DerainError,
     DestinationError,
@@ -51,6 +50,7 @@ from derain_cli.frames.metadata import (
     save_arguments,
     sniff,
 )
+from derain_cli.system.files import atomic_file
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

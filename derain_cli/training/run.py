@@ -33,7 +33,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli.atomic import atomic_bytes
 from derain_cli.checkpoint import (
     Card,
     Weights,
@@ -64,9 +63,10 @@ from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, eva
 from derain_cli.frames.images import read_rgb, write_rgb
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.provenance import program_version, today
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.restorer import Restorer, pick_device
+from derain_cli.system.files import atomic_bytes
+from derain_cli.system.provenance import program_version, today
 from derain_cli.training.drift import RealWatch, excess
 from derain_cli.training.objectives import Objective, autocast_wanted
 from derain_cli.training.pictures import grid

@@ -240,7 +240,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(derain: Derain) -> None:
 def test_left_overs_of_dead_processes_are_swept(derain: Derain) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    from derain_cli.atomic import _host
+    from derain_cli.system.files import _host
 
     photo("a.png")
     Path("out").mkdir()

@@ -92,7 +92,7 @@ def test_two_processes_into_one_folder() -> None:
 def test_a_second_signal_ends_at_once_and_ignored_ones_stay_ignored() -> None:
     code = """
 import os, signal, sys, time
-from derain_cli.cli.console import Interrupted, signals
+from derain_cli.system.signals import Interrupted, signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with signals():

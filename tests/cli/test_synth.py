@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derain_cli.cli.console import Interrupted
 from derain_cli.data import synthesis
 from derain_cli.data.registry import find_pairs
+from derain_cli.system.signals import Interrupted
 from tests.cli.conftest import photo, snapshot
 
 

@@ -15,10 +15,11 @@ import pytest
 
 from derain_cli.clips.engine import Engine
 from derain_cli.clips.outcome import ClipOutcome, Pace
-from derain_cli.clips.parts import forget_work, locked, work_folder
+from derain_cli.clips.parts import forget_work, work_folder
 from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError
+from derain_cli.system.locks import locked
 from derain_cli.worklist import Item
 from tests.clips.conftest import QUICK, each, failing_after, good, leftovers, restore
 from tests.sample_clips import times_of, write_clip

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.atomic import atomic_bytes, make_folder
 from derain_cli.config import FramesOptions
 from derain_cli.data.fingerprint import picture_hash
 from derain_cli.data.frame_set.layout import WORK
@@ -32,6 +31,7 @@ from derain_cli.errors import DerainError, DestinationError, InputError, Resourc
 from derain_cli.frames.images import probe_photo, read_rgb, to_uint8
 from derain_cli.frames.select import Measured, measured_frames, measured_photo
 from derain_cli.frames.video import open_clip
+from derain_cli.system.files import atomic_bytes, make_folder
 
 __all__ = ["Outcome", "Stopped", "Study", "failure", "study_sources"]
 

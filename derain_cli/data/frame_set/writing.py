@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.atomic import atomic_text, make_folder
 from derain_cli.config import FramesOptions
 from derain_cli.data.frame_set.choice import Choice, Chosen
 from derain_cli.data.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
@@ -27,6 +26,7 @@ from derain_cli.errors import DestinationError, InputError
 from derain_cli.frames.images import read_rgb, to_uint8, write_rgb
 from derain_cli.frames.sheets import contact_sheet, thumbnail
 from derain_cli.frames.video import open_clip
+from derain_cli.system.files import atomic_text, make_folder
 
 __all__ = ["write_frame_set"]
 

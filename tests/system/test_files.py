@@ -1,4 +1,4 @@
-"""Properties of `derain_cli.atomic`: a file is whole or absent, and what was there before survives a failure."""
+"""Properties of `derain_cli.system.files`: a file is whole or absent, and what was there before survives a failure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.atomic import atomic_bytes, atomic_file, atomic_text, sweep_stale
 from derain_cli.errors import DestinationError, InputError, ResourceError
+from derain_cli.system.files import atomic_bytes, atomic_file, atomic_text, sweep_stale
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX file kinds and limits")
 
@@ -106,13 +106,13 @@ def test_a_disk_that_fails_only_when_flushed_is_a_resource_error(
 @posix
 def test_a_real_write_limit_is_a_resource_error_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from pathlib import Path; from derain_cli.atomic import atomic_bytes\n"
+        "import resource, sys; from pathlib import Path; from derain_cli.system.files import atomic_bytes\n"
         "from derain_cli.errors import ResourceError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: atomic_bytes(Path(sys.argv[1]), bytes(5000))\n"
         "except ResourceError: sys.exit(6)"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], cwd=root, timeout=60)
     assert done.returncode == 6
     assert names(tmp_path) == []
@@ -121,11 +121,11 @@ def test_a_real_write_limit_is_a_resource_error_and_leaves_nothing(tmp_path: Pat
 @posix
 def test_a_process_killed_while_writing_leaves_no_final_name_and_is_swept(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from derain_cli.atomic import atomic_file\n"
+        "import os, signal, sys; from pathlib import Path; from derain_cli.system.files import atomic_file\n"
         "with atomic_file(Path(sys.argv[1]), overwrite=False) as t:\n"
         "    t.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], cwd=root, timeout=60)
     assert len(names(tmp_path)) == 1 and not (tmp_path / "a").exists()
     assert sweep_stale(tmp_path) == 1

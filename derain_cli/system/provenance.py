@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless")
 @functools.cache
 def commit() -> str | None:
     """The commit of the checkout the program runs from, `+changes` behind it where files differ; None if installed."""
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
     try:

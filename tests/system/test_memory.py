@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.memory import free_memory
+from derain_cli.system.memory import free_memory
 
 MB = 2**20
 

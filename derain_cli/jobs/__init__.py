@@ -1,0 +1,1 @@
+"""Work on many inputs: what the commands do with files, without the talking."""

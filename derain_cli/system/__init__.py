@@ -1,0 +1,1 @@
+"""The machine underneath: files written whole, memory, locks, signals, and where a number came from. No torch."""

@@ -1,0 +1,55 @@
+"""Signals that end the program, as an exception."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Interrupted", "signals"]
+
+
+class Interrupted(BaseException):
+    """The program was told to stop by signal `number`; `exit_code` is what a shell reports for it."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """Inside, the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; the second ends at once.
+
+    A signal that is ignored when this begins (`nohup`, a job in the background) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.getsignal(n) for n in numbers}
+    ours = [n for n in numbers if before[n] is not signal.SIG_IGN]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            # None: the handler was not installed from Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
