@@ -19,7 +19,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
-from derain_cli.frames.images import (
+from derain_cli.jobs.admission import Room, Share
+from derain_cli.media.photo.decode import (
     DEFAULT_MAX_PIXELS,
     EncodeOptions,
     Photo,
@@ -28,7 +29,6 @@ from derain_cli.frames.images import (
     read_photo,
     write_photo,
 )
-from derain_cli.jobs.admission import Room, Share
 from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.system.files import make_folder
 from derain_cli.system.memory import free_memory

@@ -19,8 +19,8 @@ from derain_cli.clips.engine import Engine
 from derain_cli.clips.outcome import ClipOutcome
 from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
-from derain_cli.frames.encoding import choose_encoding
-from derain_cli.frames.video import open_clip
+from derain_cli.media.clip.encoding import choose_encoding
+from derain_cli.media.clip.reader import open_clip
 from derain_cli.worklist import Item
 
 

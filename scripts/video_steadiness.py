@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.frames.images import write_rgb
 from derain_cli.frames.steady import consistent, fetched, flow_between, steadied
-from derain_cli.frames.video import open_clip
+from derain_cli.media.clip.reader import open_clip
+from derain_cli.media.photo.decode import write_rgb
 from derain_cli.rain import MovingRain, Shower
 from derain_cli.restorer import Restorer
 

@@ -12,7 +12,7 @@ import derain_cli
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
     {"config", "errors", "system"},
-    {"frames", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
+    {"frames", "media", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
     {"data", "checkpoint", "vgg"},
     {"restorer"},
     {"evaluation", "batch", "clips"},
@@ -21,6 +21,7 @@ ROWS = [
 ]
 FREE = {
     "config": {"errors"},
+    "frames": {"media"},
     "system": {"errors"},
     "data": {"checkpoint"},
     "vgg": {"checkpoint"},

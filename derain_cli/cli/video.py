@@ -114,8 +114,8 @@ def video(
         temporal=temporal,
         keep_partial=keep_partial,
     )
-    from derain_cli.frames.containers import READABLE_CLIPS
-    from derain_cli.frames.encoding import WRITABLE_CLIPS
+    from derain_cli.media.clip.container import READABLE_CLIPS
+    from derain_cli.media.clip.encoding import WRITABLE_CLIPS
     from derain_cli.worklist import Rules, plan
 
     rules = Rules(

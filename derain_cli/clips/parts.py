@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from derain_cli.errors import DestinationError
-from derain_cli.frames.clip_info import ClipInfo
-from derain_cli.frames.encoding import Encoding
-from derain_cli.frames.segments import Segment, SegmentWriter
+from derain_cli.media.clip.encoding import Encoding
+from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.segments import Segment, SegmentWriter
 from derain_cli.system.files import atomic_file, atomic_text
 from derain_cli.system.locks import locked
 

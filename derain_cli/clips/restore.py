@@ -27,13 +27,13 @@ from derain_cli.clips.outcome import ClipOutcome, Pace
 from derain_cli.clips.parts import OpenSegment, Parts, work_folder
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
-from derain_cli.frames.assembly import assemble
-from derain_cli.frames.clip_info import ClipInfo, Orientation
-from derain_cli.frames.encoding import Encoding, choose_encoding
-from derain_cli.frames.images import Pixels, compare
-from derain_cli.frames.segments import Segment
 from derain_cli.frames.steady import REACH, steadied
-from derain_cli.frames.video import ClipReader, Frame, open_clip
+from derain_cli.media.clip.assembly import assemble
+from derain_cli.media.clip.encoding import Encoding, choose_encoding
+from derain_cli.media.clip.info import ClipInfo, Orientation
+from derain_cli.media.clip.reader import ClipReader, Frame, open_clip
+from derain_cli.media.clip.segments import Segment
+from derain_cli.media.photo.decode import Pixels, compare
 from derain_cli.system.files import atomic_file, make_folder
 from derain_cli.system.locks import locked
 from derain_cli.worklist import Item

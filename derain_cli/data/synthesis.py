@@ -32,7 +32,7 @@ from derain_cli.errors import (
     UsageError,
     resource_error_from,
 )
-from derain_cli.frames.images import (
+from derain_cli.media.photo.decode import (
     DEFAULT_MAX_PIXELS,
     READABLE_SUFFIXES,
     Metadata,

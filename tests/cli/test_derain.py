@@ -21,8 +21,8 @@ from PIL import Image
 import derain_cli.batch
 from derain_cli.checkpoint import Card, save_weights
 from derain_cli.errors import InputError, ResourceError
-from derain_cli.frames import images
-from derain_cli.frames.images import read_photo, read_rgb
+from derain_cli.media.photo import decode as images
+from derain_cli.media.photo.decode import read_photo, read_rgb
 from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, noise, photo, snapshot
 

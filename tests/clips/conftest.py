@@ -12,7 +12,7 @@ from derain_cli.clips.engine import Engine
 from derain_cli.clips.outcome import ClipOutcome
 from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
-from derain_cli.frames.video import open_clip
+from derain_cli.media.clip.reader import open_clip
 from derain_cli.worklist import Item
 
 IDENTITY = Engine(lambda pictures: pictures, "identity")

@@ -18,7 +18,7 @@ from derain_cli.clips.outcome import ClipOutcome
 from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError, InputError, ResourceError
-from derain_cli.frames.video import open_clip
+from derain_cli.media.clip.reader import open_clip
 from derain_cli.worklist import Item
 from tests.clips.conftest import IDENTITY, QUICK, each, failing_after, good, leftovers, mean_difference, restore
 from tests.sample_clips import packets_of, times_of, write_clip, write_without_duration

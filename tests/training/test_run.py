@@ -31,7 +31,7 @@ from derain_cli.errors import (
 )
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate
-from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.media.photo.decode import read_rgb, write_rgb
 from derain_cli.model import attach_drn
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.restorer import Restorer

@@ -23,9 +23,9 @@ from derain_cli.data.frame_set.plan import FrameSetPlan
 from derain_cli.data.frame_set.study import Outcome, Stopped, failure
 from derain_cli.data.threads import in_order
 from derain_cli.errors import DestinationError, InputError
-from derain_cli.frames.images import read_rgb, to_uint8, write_rgb
-from derain_cli.frames.sheets import contact_sheet, thumbnail
-from derain_cli.frames.video import open_clip
+from derain_cli.media.clip.reader import open_clip
+from derain_cli.media.montage import contact_sheet, thumbnail
+from derain_cli.media.photo.decode import read_rgb, to_uint8, write_rgb
 from derain_cli.system.files import atomic_text, make_folder
 
 __all__ = ["write_frame_set"]

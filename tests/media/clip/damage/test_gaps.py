@@ -12,8 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from derain_cli.frames.holes import holes
-from derain_cli.frames.video import ClipReader, open_clip
+from derain_cli.media.clip.damage.holes import holes
+from derain_cli.media.clip.reader import ClipReader, open_clip
 from tests.sample_clips import write_clip, write_without_duration
 
 MS, TICK = Fraction(1, 1000), Fraction(1, 90000)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from derain_cli.errors import InputError, resource_error_from
-from derain_cli.frames.clip_info import ClipInfo
-from derain_cli.frames.containers import open_container, says_alpha
-from derain_cli.frames.encoding import FORMATS
-from derain_cli.frames.segments import FIRST, Segment
+from derain_cli.media.clip.container import open_container, says_alpha
+from derain_cli.media.clip.encoding import FORMATS
+from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.segments import FIRST, Segment
 
 __all__ = ["assemble"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from derain_cli.errors import InputError
-from derain_cli.frames.clip_info import Orientation
-from derain_cli.frames.video import ClipReader, Frame, open_clip
+from derain_cli.media.clip.info import Orientation
+from derain_cli.media.clip.reader import ClipReader, Frame, open_clip
 from tests.sample_clips import picture, times_of, write_clip, write_sound, write_without_duration
 
 LONG: dict[str, Any] = {"frames": 50, "options": {"preset": "ultrafast", "g": "10"}}

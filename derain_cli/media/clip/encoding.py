@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from derain_cli.config import VideoOptions
 from derain_cli.errors import UsageError
-from derain_cli.frames.clip_info import ClipInfo
+from derain_cli.media.clip.info import ClipInfo
 
 __all__ = ["FORMATS", "WRITABLE_CLIPS", "Encoding", "choose_encoding"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from derain_cli.frames.holes import Hole, holes
+from derain_cli.media.clip.damage.holes import Hole, holes
 
 __all__ = ["Gaps", "Losses"]
 

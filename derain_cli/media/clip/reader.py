@@ -1,7 +1,7 @@
 """Clips in: frames with their timestamps.
 
 PyAV decodes. It keeps every timestamp as it is, which OpenCV does not, and it does not notice a clip that ends
-early or lacks frames: that is done here, with `gaps` and `fragments`.
+early or lacks frames: that is done here, with `damage`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any
 
 from derain_cli.errors import InputError
-from derain_cli.frames.clip_info import ClipInfo, describe
-from derain_cli.frames.containers import open_container, says_alpha, unusable, video_stream
-from derain_cli.frames.fragments import lacks_fragments
-from derain_cli.frames.gaps import Gaps
-from derain_cli.frames.images import DEFAULT_MAX_PIXELS, Pixels
+from derain_cli.media.clip.container import open_container, says_alpha, unusable, video_stream
+from derain_cli.media.clip.damage.fragments import lacks_fragments
+from derain_cli.media.clip.damage.gaps import Gaps
+from derain_cli.media.clip.info import ClipInfo, describe
+from derain_cli.media.photo.decode import DEFAULT_MAX_PIXELS, Pixels
 
 __all__ = ["ClipReader", "Frame", "open_clip"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from derain_cli.frames.metadata import Metadata, exif_for_tiff, png_chunk, save_arguments
+from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, png_chunk, save_arguments
 
 __all__ = [
     "deep_planes",

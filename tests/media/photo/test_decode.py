@@ -1,4 +1,4 @@
-"""Properties of `derain_cli.frames.images`: what is read, what is refused and why, what survives a round trip."""
+"""Properties of `derain_cli.media.photo.decode`: what is read, what is refused and why, what survives a round trip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, features
 
 from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, UsageError
-from derain_cli.frames.images import (
+from derain_cli.media.photo.decode import (
     READABLE_SUFFIXES,
     WRITABLE_SUFFIXES,
     EncodeOptions,
@@ -642,14 +642,14 @@ def test_our_limit_counts_not_the_one_of_pillow(tmp_path: Path, suffix: str, mon
 @posix
 def test_a_bomb_needs_no_memory(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from derain_cli.frames.images import read_photo\n"
+        "import resource, sys; from derain_cli.media.photo.decode import read_photo\n"
         "from derain_cli.errors import InputError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_photo(sys.argv[1])\n"
         "except InputError: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     path = put(tmp_path, "a.png", bomb(60000, 60000))
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=root, capture_output=True, timeout=60)
     assert int(done.stdout) < 100_000  # KiB
 
@@ -792,7 +792,7 @@ def test_a_failing_encoder_keeps_the_old_file(tmp_path: Path, suffix: str, monke
 def test_a_disk_that_takes_no_more_is_a_resource_error_for_every_format(tmp_path: Path) -> None:
     code = (
         "import resource, sys, numpy as np; from pathlib import Path\n"
-        "from derain_cli.frames.images import write_rgb, WRITABLE_SUFFIXES\n"
+        "from derain_cli.media.photo.decode import write_rgb, WRITABLE_SUFFIXES\n"
         "from derain_cli.errors import ResourceError\n"
         "import cv2, importlib; importlib.import_module('PIL.Image').init()\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
@@ -804,7 +804,7 @@ def test_a_disk_that_takes_no_more_is_a_resource_error_for_every_format(tmp_path
         "        except ResourceError: continue\n"
         "        sys.exit('not noticed: ' + suffix)"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -867,7 +867,7 @@ def test_heif_keeps_metadata(tmp_path: Path) -> None:
 
 
 def test_heif_without_the_plug_in_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derain_cli.frames.images._HAS_HEIF", False)
+    monkeypatch.setattr("derain_cli.media.photo.decode._HAS_HEIF", False)
     path = put(tmp_path, "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(InputError, match=r"HEIF.*derain-cli\[heif\]"):
         read_photo(path)
@@ -905,12 +905,12 @@ def test_read_rgb_reduces_16_bits_and_leaves_alpha_out(tmp_path: Path) -> None:
 def test_blocks_of_rows_join_to_the_same_picture(
     tmp_path: Path, suffix: str, dtype: Any, grey: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from derain_cli.frames import deep
+    from derain_cli.media.photo import sixteen_bit
 
     pixels = noise(23, 17, dtype=dtype)
     pixels = np.repeat(pixels[..., :1], 3, axis=2) if grey else pixels
     expected = to_uint8(pixels) if suffix == ".bmp" else pixels
-    monkeypatch.setattr(deep, "_BLOCK", 200)  # a few rows, and a last block that is shorter
+    monkeypatch.setattr(sixteen_bit, "_BLOCK", 200)  # a few rows, and a last block that is shorter
     write_photo(Photo(pixels, grey=grey), tmp_path / f"a{suffix}")
     assert np.array_equal(read_photo(tmp_path / f"a{suffix}").pixels, expected)
     rgba = noise(23, 17, 4)
@@ -920,7 +920,7 @@ def test_blocks_of_rows_join_to_the_same_picture(
 
 
 def test_row_blocks_cover_every_row_once() -> None:
-    from derain_cli.frames.deep import row_blocks
+    from derain_cli.media.photo.sixteen_bit import row_blocks
 
     for rows, samples in ((0, 5), (1, 1), (7, 1 << 19), (5, 1 << 22), (3_000_001, 1)):
         blocks = list(row_blocks(rows, samples))

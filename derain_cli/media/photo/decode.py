@@ -1,7 +1,7 @@
 """Photos in and out: the only code of the project that opens picture files.
 
 Pillow decodes and encodes and carries the metadata; it is the one that notices broken files. It opens 16-bit
-colour as 8-bit without a word; `frames.deep` has the 16 bits.
+colour as 8-bit without a word; `sixteen_bit` has the 16 bits.
 """
 
 from __future__ import annotations
@@ -29,17 +29,7 @@ from derain_cli.errors import (
     UsageError,
     resource_error_from,
 )
-from derain_cli.frames.deep import (
-    deep_planes,
-    encode_png16,
-    encode_ppm,
-    encode_tiff,
-    keyed_alpha,
-    ppm_header,
-    row_blocks,
-    upright,
-)
-from derain_cli.frames.metadata import (
+from derain_cli.media.photo.metadata import (
     Metadata,
     drop_png_text,
     jpeg_has_end,
@@ -49,6 +39,16 @@ from derain_cli.frames.metadata import (
     read_metadata,
     save_arguments,
     sniff,
+)
+from derain_cli.media.photo.sixteen_bit import (
+    deep_planes,
+    encode_png16,
+    encode_ppm,
+    encode_tiff,
+    keyed_alpha,
+    ppm_header,
+    row_blocks,
+    upright,
 )
 from derain_cli.system.files import atomic_file
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from derain_cli.errors import InputError, resource_error_from
-from derain_cli.frames.clip_info import ClipInfo
-from derain_cli.frames.encoding import Encoding
-from derain_cli.frames.images import Pixels
+from derain_cli.media.clip.encoding import Encoding
+from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.photo.decode import Pixels
 
 __all__ = ["FIRST", "Segment", "SegmentWriter"]
 

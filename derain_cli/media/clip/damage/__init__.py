@@ -1,0 +1,1 @@
+"""What damage took from a clip: FFmpeg passes over it without a word."""
