@@ -25,7 +25,7 @@ import torch
 
 from derain_cli.data.registry import PairGroup, find_pairs
 from derain_cli.evaluation.scores import evaluate
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import add_rain
 from derain_cli.restorer import Restorer
 

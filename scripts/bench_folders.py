@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from derain_cli.batch import BatchOptions, Outcome, restore_photos
-from derain_cli.media.photo.decode import read_photo, write_photo, write_rgb
+from derain_cli.media.photo import read_photo, write_photo, write_rgb
 from derain_cli.restorer import Restorer
 from derain_cli.worklist import Item
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 
 PROGRAM = [sys.executable, "-m", "derain_cli"]
 LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")

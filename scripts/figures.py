@@ -41,7 +41,7 @@ from derain_cli.data.registry import find_pairs, list_photos
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
 from derain_cli.losses.features import VGGFeatures
 from derain_cli.losses.style import POSITIVE_TRANSFORMS
-from derain_cli.media.photo.decode import read_rgb
+from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import score
 from derain_cli.model import SemiDRDNet
 from derain_cli.model.blocks import RainResidualBlock

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.media.photo.decode import EncodeOptions, Photo, write_photo
+from derain_cli.media.photo import EncodeOptions, Photo, write_photo
 from derain_cli.rain import add_rain
 
 QUALITY = 90

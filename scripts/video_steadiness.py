@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from derain_cli.frames.steady import consistent, fetched, flow_between, steadied
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.rain import MovingRain, Shower
 from derain_cli.restorer import Restorer
 

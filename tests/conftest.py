@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from derain_cli.config import ModelConfig
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.rain.profiles import add_rain
 

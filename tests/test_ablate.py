@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from scripts import ablate
 from scripts.ablate import TABLES, RunFlags, Spread, Study
 

@@ -20,7 +20,7 @@ import derain_cli.batch
 from derain_cli.batch import BatchOptions, Outcome, restore_photos
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.errors import InputError
-from derain_cli.media.photo.decode import Photo, PhotoInfo, read_photo, write_photo
+from derain_cli.media.photo import Photo, PhotoInfo, read_photo, write_photo
 from derain_cli.restorer import Restorer
 from derain_cli.worklist import Item
 from tests.conftest import make_network, make_picture

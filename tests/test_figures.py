@@ -15,7 +15,7 @@ from derain_cli.checkpoint import Card, save_weights
 from derain_cli.config import ModelConfig
 from derain_cli.errors import UsageError
 from derain_cli.losses.features import VGGFeatures
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from scripts import figures
 from scripts.figures import Scene, as_tensor, clouds, crops, draw_losses, energy_distance, gated_maps
 

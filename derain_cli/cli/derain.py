@@ -59,7 +59,7 @@ def derain(
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
     restore = options.restore_options(device, precision, tile, strength)
-    from derain_cli.media.photo.decode import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
+    from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
     from derain_cli.worklist import COMPARE, LAYERS, Rules, plan
 
     rules = Rules(

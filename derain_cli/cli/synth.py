@@ -85,7 +85,7 @@ def synth(
     was. DIR/synth.json says what they were made with.
     """
     from derain_cli.data.synthesis import SynthOptions, plan_synthesis, synthesize
-    from derain_cli.media.photo.decode import DEFAULT_MAX_PIXELS
+    from derain_cli.media.photo import DEFAULT_MAX_PIXELS
 
     wanted = SynthOptions(
         profiles=tuple(profile or ("real",)),

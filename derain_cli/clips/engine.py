@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from derain_cli.media.photo.decode import Pixels
+from derain_cli.media.pixels import Pixels
 
 if TYPE_CHECKING:
     from derain_cli.restorer import Restorer

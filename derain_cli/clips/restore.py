@@ -33,7 +33,8 @@ from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo, Orientation
 from derain_cli.media.clip.reader import ClipReader, Frame, open_clip
 from derain_cli.media.clip.segments import Segment
-from derain_cli.media.photo.decode import Pixels, compare
+from derain_cli.media.montage import compare
+from derain_cli.media.pixels import Pixels
 from derain_cli.system.files import atomic_file, make_folder
 from derain_cli.system.locks import locked
 from derain_cli.worklist import Item

@@ -22,7 +22,7 @@ from typing import IO
 from derain_cli.data.records import DATASETS, DatasetRecord, HubCopy, find_record
 from derain_cli.data.registry import root_of_datasets
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, ResourceError, resource_error_from
-from derain_cli.media.photo.decode import READABLE_SUFFIXES
+from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.system.files import atomic_text
 
 __all__ = ["MAX_RATIO", "download_dataset", "unpack"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from derain_cli.data.pairing import Pair, read_clean
 from derain_cli.errors import InputError
 from derain_cli.frames.select import bits_apart
-from derain_cli.media.photo.decode import read_rgb
+from derain_cli.media.photo import read_rgb
 
 __all__ = ["MAX_DISTANCE", "MOST_HASHES", "KnownPictures", "hash_files", "overlap", "picture_hash"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from derain_cli.data.evidence import TWINS, likeness, looks_rainier
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.media.photo.decode import READABLE_SUFFIXES, read_rgb
+from derain_cli.media.photo import READABLE_SUFFIXES, read_rgb
 
 __all__ = [
     "LAYOUTS",

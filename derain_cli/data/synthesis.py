@@ -32,15 +32,8 @@ from derain_cli.errors import (
     UsageError,
     resource_error_from,
 )
-from derain_cli.media.photo.decode import (
-    DEFAULT_MAX_PIXELS,
-    READABLE_SUFFIXES,
-    Metadata,
-    Photo,
-    read_photo,
-    to_uint8,
-    write_photo,
-)
+from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, Metadata, Photo, read_photo, write_photo
+from derain_cli.media.pixels import to_uint8
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.system.files import atomic_text, make_folder
 from derain_cli.worklist import Item, Rules, WorkList, plan

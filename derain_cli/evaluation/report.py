@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.errors import DestinationError, printable, resource_error_from
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.system.files import atomic_text
 
 __all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words", "published_after"]

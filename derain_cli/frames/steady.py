@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from derain_cli.config import Temporal
-from derain_cli.media.photo.decode import Pixels, to_uint8
+from derain_cli.media.pixels import Pixels, to_uint8
 
 __all__ = ["REACH", "consistent", "fetched", "flow_between", "is_cut", "median_of_three", "steadied"]
 

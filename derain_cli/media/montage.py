@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures on one, each with its name."""
+"""Several pictures on one: before and after side by side, and contact sheets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CELL", "contact_sheet", "thumbnail"]
+from derain_cli.media.pixels import Pixels
+
+__all__ = ["CELL", "compare", "contact_sheet", "thumbnail"]
 
 CELL = (320, 240)
 """Width and height of a picture on a sheet, pixels."""
@@ -51,3 +53,24 @@ def contact_sheet(
             place = (left, top + CELL[1] + 14 + 16 * line)
             cv2.putText(sheet, text[:48], place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (230, 230, 230), 1, cv2.LINE_AA)
     return sheet
+
+
+def compare(before: Pixels, after: Pixels, *, divider: int = 4) -> Pixels:
+    """Before and after side by side, a white line between.
+
+    Args:
+        before: (H, W, 3).
+        after: the same shape and dtype.
+        divider: width of the line in pixels.
+
+    Returns:
+        (H, 2 W + divider, 3) of the same dtype.
+
+    Raises:
+        ValueError: shapes or dtypes differ.
+    """
+    if before.shape != after.shape or before.dtype != after.dtype:
+        raise ValueError(f"cannot compare {before.shape} {before.dtype} with {after.shape} {after.dtype}")
+    line = np.full((before.shape[0], divider, 3), np.iinfo(before.dtype).max, before.dtype)
+    joined: Pixels = np.concatenate([before, line, after], axis=1)
+    return joined

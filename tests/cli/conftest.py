@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from derain_cli.checkpoint import Card, save_weights
 from derain_cli.cli import main
 from derain_cli.config import ModelConfig
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
 
 

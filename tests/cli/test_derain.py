@@ -21,8 +21,7 @@ from PIL import Image
 import derain_cli.batch
 from derain_cli.checkpoint import Card, save_weights
 from derain_cli.errors import InputError, ResourceError
-from derain_cli.media.photo import decode as images
-from derain_cli.media.photo.decode import read_photo, read_rgb
+from derain_cli.media.photo import encode, read_photo, read_rgb, write_photo
 from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, noise, photo, snapshot
 
@@ -145,7 +144,7 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
     import time
 
     lock, held, most = threading.Lock(), [0], [0]
-    read, write = images.read_photo, images.write_photo
+    read, write = read_photo, write_photo
 
     def reading(*args: Any, **options: Any) -> Any:
         with lock:
@@ -174,7 +173,7 @@ def test_what_was_read_is_not_kept_while_the_result_is_written(derain: Derain, m
     import time
     import weakref
 
-    read, write = images.read_photo, images.write_photo
+    read, write = read_photo, write_photo
     kept: list[weakref.ref[Any]] = []
     gone = []
 
@@ -513,7 +512,7 @@ def test_a_device_that_is_not_there_is_6(derain: Derain) -> None:
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.ENOSPC) -> None:
     """Lets `after` files be written; then the disk is full."""
-    atomic = images.atomic_file  # type: ignore[attr-defined]
+    atomic = encode.atomic_file  # type: ignore[attr-defined]
     count = iter(range(1000))
 
     @contextmanager
@@ -523,7 +522,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.E
                 raise OSError(number, os.strerror(number))
             yield temporary
 
-    monkeypatch.setattr(images, "atomic_file", limited)
+    monkeypatch.setattr(encode, "atomic_file", limited)
 
 
 @pytest.mark.parametrize("jobs", ["0", "1"])

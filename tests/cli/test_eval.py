@@ -14,7 +14,7 @@ import pytest
 
 from derain_cli.checkpoint import Card, load_weights, network, save_weights
 from derain_cli.data.fingerprint import hash_files
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from tests.cli.conftest import Derain, Ended, snapshot, unchanging
 from tests.conftest import make_pairs, make_picture
 

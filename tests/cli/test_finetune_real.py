@@ -10,7 +10,7 @@ from torchvision.models import VGG16_Weights
 from derain_cli.checkpoint import load_weights
 from derain_cli.cli.finetune_real import FinetuneFlags
 from derain_cli.cli.runs import RunFlags
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 
 SHORT = ("--set", "data.patch=32", "--set", "data.batch=2", "--set", "data.workers=0", "--set", "optim.steps=2")
 SHORT += ("--set", "loop.threads=1", "--set", "contrast.warmup=0", "--set", "optim.precision=fp32")

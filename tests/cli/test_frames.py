@@ -15,7 +15,7 @@ from derain_cli.data.datasets import find_real
 from derain_cli.data.fingerprint import picture_hash
 from derain_cli.data.frame_set import writing
 from derain_cli.data.frame_set.layout import WORK
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from tests.cli.conftest import Derain, snapshot
 from tests.cli.test_process import start
 from tests.scenes import Scene, scene, write_clip

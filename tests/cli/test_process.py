@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from derain_cli.media.photo.decode import read_rgb
+from derain_cli.media.photo import read_rgb
 from tests.cli.conftest import photo, snapshot
 
 PROGRAM = [sys.executable, "-m", "derain_cli"]

@@ -22,7 +22,7 @@ from derain_cli.data.datasets import (
 )
 from derain_cli.data.registry import Pair, PairGroup, PairSet, find_pairs, list_photos
 from derain_cli.errors import InputError, NothingToDoError, TrainingError, UsageError
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 
 PATCH = 32
 

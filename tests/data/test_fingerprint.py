@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from derain_cli.data import fingerprint
 from derain_cli.data.fingerprint import MAX_DISTANCE, KnownPictures, hash_files, overlap, picture_hash
 from derain_cli.data.pairing import Layout, Pair
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from tests.standins import clean_picture, make_layout
 
 

@@ -17,7 +17,7 @@ from derain_cli.data.pairing import (
 )
 from derain_cli.data.registry import open_dataset
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from tests.standins import clean_picture, make_layout, rainy_picture
 
 SIDE_BY_SIDE = [Layout("{n}", halves="clean|rainy"), Layout("{n}", halves="rainy|clean")]

@@ -23,7 +23,7 @@ from derain_cli.data.synthesis import (
     synthesize,
 )
 from derain_cli.errors import DestinationError, InputError, NothingToDoError, UsageError
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import PROFILES
 
 

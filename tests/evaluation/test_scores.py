@@ -21,7 +21,7 @@ from derain_cli.data.registry import Pair, PairGroup, find_pairs
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
 from derain_cli.evaluation import scores
 from derain_cli.evaluation.scores import Evaluation, evaluate, examine
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score, score_levels
 from derain_cli.model import build
 from derain_cli.restorer import Restorer

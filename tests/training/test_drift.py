@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derain_cli.config import ContrastConfig
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.training.drift import CROPS, RealWatch, excess
 from derain_cli.training.pictures import centre, grid
 

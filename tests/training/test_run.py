@@ -21,17 +21,10 @@ from derain_cli import checkpoint
 from derain_cli.checkpoint import latest_checkpoint, load_weights, save_weights
 from derain_cli.config import ContrastConfig, DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
 from derain_cli.data.registry import Pair, PairGroup, find_pairs
-from derain_cli.errors import (
-    DestinationError,
-    NothingToDoError,
-    ResourceError,
-    TrainingError,
-    UsageError,
-    WeightsError,
-)
+from derain_cli.errors import DestinationError, NothingToDoError, ResourceError, TrainingError, UsageError, WeightsError
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate
-from derain_cli.media.photo.decode import read_rgb, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.model import attach_drn
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.restorer import Restorer

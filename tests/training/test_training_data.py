@@ -18,7 +18,7 @@ from derain_cli.data.pairing import Layout, Pair, find_pairs
 from derain_cli.data.records import DATASETS
 from derain_cli.data.registry import list_photos, open_dataset
 from derain_cli.errors import NothingToDoError, TrainingError, UsageError
-from derain_cli.media.photo.decode import write_rgb
+from derain_cli.media.photo import write_rgb
 from derain_cli.training.run import RunPlan, SilentListener, _prepare, train
 from tests.standins import clean_picture, make_layout, make_standin, rainy_picture
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from derain_cli.data.frame_set.layout import WORK
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
 from derain_cli.media.clip.container import READABLE_CLIPS
-from derain_cli.media.photo.decode import READABLE_SUFFIXES
+from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.worklist import Rules, plan
 
 __all__ = ["FrameSetPlan", "Source", "plan_frame_set"]

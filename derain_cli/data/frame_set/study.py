@@ -30,7 +30,8 @@ from derain_cli.data.threads import in_order
 from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, resource_error_from
 from derain_cli.frames.select import Measured, measured_frames, measured_photo
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.media.photo.decode import probe_photo, read_rgb, to_uint8
+from derain_cli.media.photo import probe_photo, read_rgb
+from derain_cli.media.pixels import to_uint8
 from derain_cli.system.files import atomic_bytes, make_folder
 
 __all__ = ["Outcome", "Stopped", "Study", "failure", "study_sources"]

@@ -25,7 +25,8 @@ from derain_cli.data.threads import in_order
 from derain_cli.errors import DestinationError, InputError
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
-from derain_cli.media.photo.decode import read_rgb, to_uint8, write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
+from derain_cli.media.pixels import to_uint8
 from derain_cli.system.files import atomic_text, make_folder
 
 __all__ = ["write_frame_set"]

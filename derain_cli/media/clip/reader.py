@@ -21,7 +21,7 @@ from derain_cli.media.clip.container import open_container, says_alpha, unusable
 from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
 from derain_cli.media.clip.info import ClipInfo, describe
-from derain_cli.media.photo.decode import DEFAULT_MAX_PIXELS, Pixels
+from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels
 
 __all__ = ["ClipReader", "Frame", "open_clip"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from derain_cli.errors import InputError, resource_error_from
 from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
-from derain_cli.media.photo.decode import Pixels
+from derain_cli.media.pixels import Pixels
 
 __all__ = ["FIRST", "Segment", "SegmentWriter"]
 

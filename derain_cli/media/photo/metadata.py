@@ -9,30 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import random
 import re
 import struct
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-__all__ = [
-    "Metadata",
-    "drop_png_text",
-    "exif_for_tiff",
-    "jpeg_has_end",
-    "jpeg_lacks_only_its_end",
-    "png_chunk",
-    "png_chunks",
-    "png_rows_are_complete",
-    "png_surroundings",
-    "read_metadata",
-    "save_arguments",
-    "sniff",
-]
+from derain_cli.media.photo.png import png_chunks
+
+__all__ = ["Metadata", "exif_for_tiff", "png_surroundings", "read_metadata", "save_arguments"]
 
 _EXIF_HEAD = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
@@ -42,7 +28,6 @@ _DESCRIPTIVE = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
 _JPEG_MAX = {"exif": 65533 - len(_EXIF_HEAD), "xmp": 65504, "comment": 65533}
-_JPEG_END = b"\xff\xd9"
 _ICC_SPACES = {b"RGB ": "RGB", b"GRAY": "grey"}
 
 
@@ -73,37 +58,6 @@ class Metadata:
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
     subsampling: int | None = None
     lossless: bool = False
-
-
-# --- what kind of file it is ------------------------------------------------------------------------------------
-
-
-_MAGIC = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
-    (re.compile(rb"(II[*+]\x00|MM\x00[*+])"), "TIFF"),
-    (re.compile(rb"GIF8[79]a"), "GIF"),
-    (re.compile(rb"BM"), "BMP"),
-    (re.compile(rb"P[1-6fF][\s#]"), "PPM"),
-    (re.compile(rb"....ftyp(avif|avis)", re.DOTALL), "AVIF"),
-    (re.compile(rb"....ftyp(mif1|msf1).{0,40}avif", re.DOTALL), "AVIF"),
-    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIF"),
-    (re.compile(rb"(%!PS|\xc5\xd0\xd3\xc6)"), "not read: EPS"),
-    (re.compile(rb"%PDF"), "not read: PDF"),
-    (re.compile(rb"SIMPLE  ="), "not read: FITS"),
-    (re.compile(rb"(\xef\xbb\xbf)?\s*<(svg|\?xml)"), "not read: SVG"),
-    (re.compile(rb"(....jP  |\xff\x4f\xff\x51)", re.DOTALL), "not read: JPEG 2000"),
-    (re.compile(rb"(....JXL |\xff\x0a)", re.DOTALL), "not read: JPEG XL"),
-)
-
-
-def sniff(head: bytes) -> str | None:
-    """Pillow's format name for a file that begins with `head` (64 bytes are enough).
-
-    "not read: NAME" for a known kind that this program does not open; None for an unknown one.
-    """
-    return next((name for pattern, name in _MAGIC if pattern.match(head)), None)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -318,127 +272,3 @@ def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
         if directory:
             entries[tag] = directory
     return entries
-
-
-# --- the structure of PNG ---------------------------------------------------------------------------------------
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, body) of each whole chunk of a PNG file up to IEND; stops silently where the file breaks off."""
-    position = 8
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        name = data[position + 4 : position + 8]
-        if position + 12 + length > len(data):
-            return
-        yield name, data[position + 8 : position + 8 + length]
-        if name == b"IEND":
-            return
-        position += 12 + length
-
-
-def drop_png_text(data: bytes) -> bytes:
-    """The same PNG without its text chunks, for files that hide a payload there."""
-    kept = [data[:8]]
-    for name, body in png_chunks(data):
-        if name not in (b"tEXt", b"zTXt", b"iTXt"):
-            kept.append(png_chunk(name, body))
-    return b"".join(kept)
-
-
-def png_chunk(name: bytes, body: bytes) -> bytes:
-    """One chunk with its length and check sum."""
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
-
-
-def png_rows_are_complete(data: bytes) -> bool:
-    """Whether the compressed stream of a PNG holds all rows.
-
-    Pillow fills missing rows with zeros without a word when the stream was ended properly too early.
-    Memory stays at a few MB however large the picture is.
-    """
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    missing = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in _png_passes(width, height, interlaced))
-    inflate = zlib.decompressobj()
-    for name, body in png_chunks(data):
-        if name == b"IDAT":
-            missing -= len(inflate.decompress(body, 1 << 20))
-            while inflate.unconsumed_tail and missing > 0:
-                missing -= len(inflate.decompress(inflate.unconsumed_tail, 1 << 20))
-        if missing <= 0:
-            return True
-    return bool(missing <= len(inflate.flush()))
-
-
-def _png_passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
-    """(columns, rows) of each pass; a pass without columns holds nothing."""
-    if not interlaced:
-        return [(width, height)]
-    grid = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-    passes = (((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in grid)
-    return [(columns, rows) for columns, rows in passes if columns > 0 and rows > 0]
-
-
-# --- the end of a JPEG ------------------------------------------------------------------------------------------
-
-
-def jpeg_has_end(data: bytes) -> bool:
-    """Whether an end marker follows the last scan header. Pillow misses it only when the decoder looks that far."""
-    return data.rfind(_JPEG_END) > data.rfind(b"\xff\xda")
-
-
-def jpeg_lacks_only_its_end(data: bytes, decode: Callable[[bytes], bytes]) -> bool:
-    """Whether no pixel of a JPEG without end marker depends on what is missing.
-
-    libjpeg fills in whatever lacks, so the fact that it decodes says nothing. Here different bits are put in the
-    place of the missing ones: if the pixels are the same for all of them, nothing had been missing. Scans that
-    are missing as a whole (progressive JPEG) show in the scan headers instead.
-
-    Args:
-        data: the whole file.
-        decode: pixels of a JPEG as bytes; may raise.
-    """
-    body = data.rstrip(b"\xff")  # half of a marker; more bits must not turn it into another one
-    try:
-        if not _jpeg_scans_are_complete(body):
-            return False
-    except (IndexError, KeyError, ValueError):  # scan headers that contradict the frame header
-        return False
-    chance = random.Random(7)
-    noise = [bytes(b for b in chance.randbytes(256) if b != 0xFF) for _ in range(4)]
-    # The very next bits may be all that is missing: zeros, ones (FF is escaped as FF 00) and both alternations.
-    plain = [b"\x00" * 64, b"\xff\x00" * 64, b"\x55" * 64, b"\xaa" * 64]
-    restarts = re.findall(rb"\xff([\xd0-\xd7])", body[body.rfind(b"\xff\xda") :])
-    follow = restarts[-1][0] - 0xD0 + 1 if restarts else 0
-    marked = b"".join(bytes([0xFF, 0xD0 + (follow + n) % 8]) + noise[n % 4] for n in range(8))
-    try:
-        pixels: bytes = decode(body + _JPEG_END)
-        return all(decode(body + tail + _JPEG_END) == pixels for tail in (*noise, *plain, marked))
-    except Exception:  # a decoder that stumbles over the tail was still reading picture data
-        return False
-
-
-def _jpeg_scans_are_complete(data: bytes) -> bool:
-    """Whether the scans that began bring every coefficient of every component to its full precision."""
-    lowest: dict[int, list[int]] = {}  # component: the lowest bit sent so far, per coefficient
-    for marker, body in _jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            lowest = {body[6 + 3 * n]: [255] * 64 for n in range(body[5])}
-        elif marker == 0xDA:
-            names = body[1 : 1 + 2 * body[0] : 2]
-            first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
-            for name in names:
-                lowest[name][first : last + 1] = [bits & 15] * (last + 1 - first)
-    return bool(lowest) and all(not any(bits) for bits in lowest.values())
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, body) of each segment; the entropy-coded data between them is skipped."""
-    marker = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd9]")
-    position = 2
-    while found := marker.search(data, position):
-        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-        if position > len(data):
-            return
-        yield data[found.start() + 1], data[found.end() + 2 : position]

@@ -17,33 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, png_chunk, save_arguments
+from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, save_arguments
+from derain_cli.media.photo.png import png_chunk
+from derain_cli.media.pixels import row_blocks
 
-__all__ = [
-    "deep_planes",
-    "encode_png16",
-    "encode_ppm",
-    "encode_tiff",
-    "keyed_alpha",
-    "ppm_header",
-    "row_blocks",
-    "upright",
-]
+__all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "upright"]
 
 _Array = npt.NDArray[Any]
 _LEVEL = 3  # of zlib; measured on photos: as small as 6 and faster
-_BLOCK = 1 << 20  # samples that are converted, compared or compressed at a time
-
-
-def row_blocks(rows: int, samples: int) -> Iterator[slice]:
-    """Rows in blocks of about a million samples, at least one row each: what is done by them needs little memory.
-
-    Args:
-        rows: of the picture.
-        samples: in each row.
-    """
-    step = max(1, _BLOCK // max(1, samples))
-    return (slice(row, min(row + step, rows)) for row in range(0, rows, step))
 
 
 def upright(array: _Array, orientation: int) -> _Array:

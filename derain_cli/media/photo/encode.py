@@ -1,0 +1,195 @@
+"""Photos out: coded, written whole or not at all, looked at, renamed."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from derain_cli.errors import DestinationError, ResourceError, UsageError, resource_error_from
+from derain_cli.media.photo.formats import FORMAT_OF_SUFFIX, HEIF_HINT, WRITABLE_SUFFIXES, register_heif
+from derain_cli.media.photo.metadata import Metadata, png_surroundings, save_arguments
+from derain_cli.media.photo.opening import open_unlimited
+from derain_cli.media.photo.photo import Photo
+from derain_cli.media.photo.sixteen_bit import encode_png16, encode_ppm, encode_tiff
+from derain_cli.media.pixels import Pixels, row_blocks, to_uint8
+from derain_cli.system.files import atomic_file
+
+__all__ = ["EncodeOptions", "write_photo", "write_rgb"]
+
+_Array = npt.NDArray[Any]
+
+
+_MAX_SIDE = {"JPEG": 65535, "WEBP": 16383, "AVIF": 65536}
+_HOLDS_16_BITS = {"PNG", "TIFF", "PPM"}
+_HOLDS_NO_ALPHA = {"JPEG", "BMP", "PPM"}
+_HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF", "BMP"}
+_PNG_LEVEL = 3  # measured on photos: twice as fast as 6 and no larger
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How a photo is coded.
+
+    Attributes:
+        quality: 1..100, for JPEG, AVIF, HEIF and lossy WebP. PNG, TIFF, BMP and PPM lose nothing; WebP loses
+            nothing when the source was lossless.
+
+    Raises:
+        UsageError: the quality is out of range.
+    """
+
+    quality: int = 95
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"quality {self.quality} is not in 1..100")
+
+
+def write_photo(
+    photo: Photo, path: str | os.PathLike[str], *, options: EncodeOptions | None = None, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write a photo whole or not at all; the suffix of `path` says the format.
+
+    The picture is coded in memory or in parts, written to a temporary file, looked at, and renamed.
+
+    Args:
+        photo: what to write; its `metadata` goes along as far as the format can hold it.
+        path: the final name.
+        options: how to code; None for the defaults.
+        overwrite: replace an existing file.
+
+    Returns:
+        One-line notes about what the format could not hold.
+
+    Raises:
+        UsageError: unknown suffix.
+        DestinationError: as `atomic_file`, or the format cannot hold this picture.
+        ResourceError: the disk is full or failing, or memory ran out.
+    """
+    path = Path(path)
+    kind = _format_of(path)
+    notes: list[str] = []
+    height, width = photo.pixels.shape[:2]
+    if max(height, width) > _MAX_SIDE.get(kind, 1 << 30):
+        raise DestinationError(
+            f"{kind} holds at most {_MAX_SIDE[kind]} pixels a side", path=path, hint="write .png or .tif"
+        )
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        # Not by Pillow itself: measured, its JPEG writer leaves a stump on a full disk and reports nothing.
+        length = 0
+        with temporary.open("wb") as file:
+            for part in _encode(photo, kind, options or EncodeOptions(), path, notes):
+                file.write(part)
+                length += len(part)
+        _look_at(temporary, kind, (width, height), length, path)
+    return tuple(notes)
+
+
+def write_rgb(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool = True) -> None:
+    """Write (H, W, 3) uint8 or uint16 RGB without metadata, quality 95; errors as for `write_photo`."""
+    write_photo(Photo(pixels, metadata=Metadata(lossless=True)), path, overwrite=overwrite)
+
+
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in WRITABLE_SUFFIXES:
+        missing = FORMAT_OF_SUFFIX.get(suffix) == "HEIF"
+        hint = HEIF_HINT if missing else "one of " + " ".join(sorted(WRITABLE_SUFFIXES))
+        raise UsageError(f"cannot write pictures of type {suffix or '(none)'}", path=path, hint=hint)
+    return FORMAT_OF_SUFFIX[suffix]
+
+
+def _look_at(temporary: Path, kind: str, size: tuple[int, int], length: int, path: Path) -> None:
+    """The file on the disk is as long as what was coded and its header says what was meant."""
+    try:
+        with temporary.open("rb") as file, open_unlimited(file, kind) as image:
+            sound = temporary.stat().st_size == length and image.size == size
+    except (OSError, SyntaxError, ValueError):
+        sound = False
+    if not sound:
+        raise ResourceError("the written picture does not read back", path=path, hint="is the disk sound?")
+
+
+def _encode(
+    photo: Photo, kind: str, options: EncodeOptions, path: Path, notes: list[str]
+) -> Iterable[bytes | memoryview]:
+    """The content of the file, in parts."""
+    planes = _fitting_planes(photo, kind, notes)
+    grey = planes.shape[2] < 3
+    if kind == "PPM":
+        save_arguments(photo.metadata, kind, grey=grey, notes=notes)
+        return encode_ppm(planes, path, notes)
+    if kind == "TIFF":
+        return encode_tiff(planes, photo.metadata, notes)
+    if kind == "PNG" and planes.dtype == np.uint16:
+        return encode_png16(planes, png_surroundings(photo.metadata, grey=grey, notes=notes))
+    arguments = save_arguments(photo.metadata, kind, grey=grey, notes=notes)
+    arguments |= _coding(photo.metadata, kind, options)
+    if kind == "HEIF":
+        register_heif()
+    stream = io.BytesIO()
+    try:
+        Image.fromarray(planes[..., 0] if planes.shape[2] == 1 else planes).save(stream, kind, **arguments)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if resource_error_from(error, path) is not None:
+            raise
+        raise DestinationError(f"cannot be coded as {kind}: {error}", path=path, hint="write .png or .tif") from error
+    return (stream.getbuffer(),)
+
+
+def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, Any]:
+    """Pillow's options for the pixels of one format."""
+    if kind == "JPEG":
+        # 4:4:4 unless the source has thrown the colour detail away already. No `optimize`: it fails on some photos.
+        return {"quality": options.quality, "subsampling": metadata.subsampling or 0}
+    if kind == "WEBP" and metadata.lossless:
+        return {"lossless": True, "exact": True, "quality": 25, "method": 4}  # here quality is effort only
+    if kind == "AVIF":
+        return {"quality": options.quality, "subsampling": "4:4:4"}
+    if kind == "HEIF":
+        return {"quality": options.quality, "chroma": 444}
+    if kind == "PNG":
+        return {"compress_level": _PNG_LEVEL}
+    return {"quality": options.quality} if kind == "WEBP" else {}
+
+
+def _fitting_planes(photo: Photo, kind: str, notes: list[str]) -> _Array:
+    """(H, W, C) with the channels and the depth that the format holds, C of 1 (grey), 2 (+ alpha), 3 or 4."""
+    pixels, alpha = photo.pixels, photo.alpha
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"pixels must be (H, W, 3) uint8 or uint16, not {pixels.shape} {pixels.dtype}")
+    if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+        raise ValueError(f"alpha must be {pixels.shape[:2]} {pixels.dtype}, not {alpha.shape} {alpha.dtype}")
+    if pixels.dtype == np.uint16 and kind not in _HOLDS_16_BITS:
+        notes.append(f"16-bit reduced to 8-bit: {kind} holds 8 bits")
+        pixels, alpha = to_uint8(pixels), None if alpha is None else to_uint8(alpha)
+    if alpha is not None and kind in _HOLDS_NO_ALPHA:
+        notes.append(f"alpha dropped: {kind} has none")
+        alpha = None
+    # Few programs, Pillow not among them, open 16-bit grey with alpha in a TIFF.
+    as_grey = photo.grey and kind not in _HOLDS_NO_GREY
+    as_grey = as_grey and not (kind == "TIFF" and alpha is not None and pixels.dtype == np.uint16)
+    planes = _mean_of_channels(pixels)[..., None] if as_grey else pixels
+    return np.ascontiguousarray(planes if alpha is None else np.concatenate([planes, alpha[..., None]], axis=2))
+
+
+def _mean_of_channels(pixels: _Array) -> _Array:
+    """(H, W, 3) to (H, W), rounded; three equal channels give themselves.
+
+    A mean, no luma weights: the three channels are equally good estimates of one grey value.
+    """
+    mean = np.empty(pixels.shape[:2], pixels.dtype)
+    for rows in row_blocks(len(pixels), pixels[0].size):
+        total = pixels[rows, :, 0].astype(np.uint32)
+        total += pixels[rows, :, 1]
+        total += pixels[rows, :, 2]
+        mean[rows] = (total + 1) // 3
+    return mean

@@ -1,0 +1,66 @@
+"""The structure of PNG files: chunks, and whether all rows are there."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+__all__ = ["drop_png_text", "png_chunk", "png_chunks", "png_rows_are_complete"]
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(name, body) of each whole chunk of a PNG file up to IEND; stops silently where the file breaks off."""
+    position = 8
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        if position + 12 + length > len(data):
+            return
+        yield name, data[position + 8 : position + 8 + length]
+        if name == b"IEND":
+            return
+        position += 12 + length
+
+
+def drop_png_text(data: bytes) -> bytes:
+    """The same PNG without its text chunks, for files that hide a payload there."""
+    kept = [data[:8]]
+    for name, body in png_chunks(data):
+        if name not in (b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(png_chunk(name, body))
+    return b"".join(kept)
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """One chunk with its length and check sum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+
+
+def png_rows_are_complete(data: bytes) -> bool:
+    """Whether the compressed stream of a PNG holds all rows.
+
+    Pillow fills missing rows with zeros without a word when the stream was ended properly too early.
+    Memory stays at a few MB however large the picture is.
+    """
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    missing = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in _png_passes(width, height, interlaced))
+    inflate = zlib.decompressobj()
+    for name, body in png_chunks(data):
+        if name == b"IDAT":
+            missing -= len(inflate.decompress(body, 1 << 20))
+            while inflate.unconsumed_tail and missing > 0:
+                missing -= len(inflate.decompress(inflate.unconsumed_tail, 1 << 20))
+        if missing <= 0:
+            return True
+    return bool(missing <= len(inflate.flush()))
+
+
+def _png_passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
+    """(columns, rows) of each pass; a pass without columns holds nothing."""
+    if not interlaced:
+        return [(width, height)]
+    grid = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    passes = (((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in grid)
+    return [(columns, rows) for columns, rows in passes if columns > 0 and rows > 0]

@@ -1,0 +1,163 @@
+"""What lies around the pixels: it survives, or a note says that it does not."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, PngImagePlugin
+
+from derain_cli.media.photo import Metadata, Photo, probe_photo, read_photo, write_photo
+from derain_cli.media.pixels import to_uint8
+from tests.media.photo.samples import HAS_AVIF, XMP, camera, coded, exif, icc, noise, put, scene
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "PNG16", "GREY16", "XMP"])
+def test_orientation_is_applied_as_pillow_does_and_reset(tmp_path: Path, kind: str, orientation: int) -> None:
+    picture = scene(24, 40)
+    if kind == "PNG16":
+        path = tmp_path / "a.png"
+        write_photo(Photo(picture.astype(np.uint16) * 257, metadata=Metadata(exif=exif(orientation)[6:])), path)
+    elif kind == "GREY16":
+        deep = picture[..., 0].astype(np.uint16) * 257
+        path = put(tmp_path, "a.tif", coded(deep, "TIFF", exif=exif(orientation)))
+    elif kind == "XMP":
+        path = put(tmp_path, "a.jpg", coded(picture, "JPEG", xmp=XMP % orientation))
+    else:
+        path = put(tmp_path, f"a.{kind.lower()}", coded(picture, kind, exif=exif(orientation)))
+    # From memory: opened by its path, Pillow maps an uncompressed 16-bit TIFF and garbles it when it is on its side.
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        wanted = ImageOps.exif_transpose(image)
+        expected = np.asarray(wanted if kind == "GREY16" else wanted.convert("RGB"))
+    photo = read_photo(path)
+    seen = photo.pixels[..., 0] if kind == "GREY16" else to_uint8(photo.pixels)
+    assert np.array_equal(seen, expected)
+    info = probe_photo(path)
+    assert (info.height, info.width) == photo.pixels.shape[:2]
+    for suffix in (".jpg", ".png", ".tif", ".webp"):
+        out = tmp_path / f"out{suffix}"
+        write_photo(photo, out)
+        with Image.open(out) as image:
+            image.load()
+            assert image.getexif().get(0x0112, 1) == 1
+            assert image.size == photo.pixels.shape[1::-1]
+        if kind != "XMP":
+            assert camera(out) == ("Maker", 0.004, "N"), suffix
+
+
+def test_16_bit_colour_tiff_with_an_orientation_keeps_its_bits(tmp_path: Path) -> None:
+    pixels = noise(6, 9, 3, np.uint16)
+    write_photo(Photo(pixels), tmp_path / "a.tif")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    entry = data.find(struct.pack("<HHI", 284, 3, 1))  # planar configuration is the default: put orientation there
+    order = [struct.unpack_from("<H", data, 10 + 12 * n)[0] for n in range(struct.unpack_from("<H", data, 8)[0])]
+    before = 10 + 12 * order.index(277)
+    data[entry : entry + 12] = data[before : before + 12]
+    data[before : before + 12] = struct.pack("<HHIHH", 274, 3, 1, 6, 0)
+    strips = 10 + 12 * order.index(278)
+    rows = data[strips : strips + 12]
+    data[strips : strips + 12], data[entry : entry + 12] = data[entry : entry + 12], rows
+    fixed = sorted(bytes(data[10 + 12 * n : 22 + 12 * n]) for n in range(len(order)))
+    fixed.sort(key=lambda e: struct.unpack_from("<H", e)[0])
+    data[10 : 10 + 12 * len(order)] = b"".join(fixed)
+    photo = read_photo(put(tmp_path, "b.tif", bytes(data)))
+    assert np.array_equal(photo.pixels, np.rot90(pixels, 3)) and photo.notes == ()
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "WEBP", "PNG16"])
+def test_metadata_survives_from_and_to_every_format_that_holds_it(tmp_path: Path, source: str) -> None:
+    picture = scene()
+    if source == "PNG16":
+        deep = Photo(picture.astype(np.uint16) * 257, metadata=Metadata(exif()[6:], icc(), XMP % 1, (300, 200)))
+        path = tmp_path / "a.png"
+        write_photo(deep, path)
+    else:
+        options: dict[str, Any] = {"exif": exif(), "icc_profile": icc()}
+        if source == "PNG":
+            options["pnginfo"] = PngImagePlugin.PngInfo()
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", (XMP % 1).decode())
+        elif source == "TIFF":
+            options["exif"] = Image.Exif()
+            options["exif"].load(exif())
+            options["exif"][700] = XMP % 1
+        else:
+            options["xmp"] = XMP % 1
+        if source != "WEBP":
+            options["dpi"] = (300, 200)
+        path = put(tmp_path, f"a.{source.lower()}", coded(picture, source, **options))
+    photo = read_photo(path)
+    assert photo.metadata.xmp == XMP % 1 and photo.metadata.icc_profile == icc()
+    for suffix in [".jpg", ".png", ".tif", ".webp", *([".avif"] if HAS_AVIF else [])]:
+        out = tmp_path / f"out{suffix}"
+        notes = write_photo(photo, out)
+        assert not [n for n in notes if "16-bit" not in n]
+        assert camera(out) == ("Maker", 0.004, "N"), suffix
+        back = read_photo(out).metadata
+        assert back.icc_profile == icc() and back.xmp == XMP % 1, suffix
+        if source != "WEBP" and suffix in (".jpg", ".png", ".tif"):
+            assert back.dpi == pytest.approx((300, 200), abs=0.1), suffix
+    notes = write_photo(photo, tmp_path / "out.bmp")
+    assert any("metadata dropped" in n for n in notes)
+
+
+def test_dpi_is_turned_with_the_picture(tmp_path: Path) -> None:
+    data = coded(scene(), "JPEG", exif=exif(6), dpi=(300, 200))
+    assert read_photo(put(tmp_path, "a.jpg", data)).metadata.dpi == (200, 300)
+
+
+def test_the_embedded_thumbnail_is_not_carried(tmp_path: Path) -> None:
+    block = Image.Exif()
+    block[0x010F] = "Maker"
+    raw = block.tobytes()
+    at = len(raw) - 6
+    count = struct.unpack_from("<H", raw, 14)[0] if raw[6:8] == b"II" else struct.unpack_from(">H", raw, 14)[0]
+    order = "<" if raw[6:8] == b"II" else ">"
+    linked = bytearray(raw + struct.pack(order + "HHHII", 1, 0x0201, 4, 1, 0) + bytes(4))
+    struct.pack_into(order + "I", linked, 16 + 12 * count, at)
+    photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=bytes(linked))))
+    again = Image.Exif()
+    again.load(b"Exif\0\0" + (photo.metadata.exif or b""))
+    assert again[0x010F] == "Maker" and not again.get_ifd(1)
+
+
+def test_grey_and_colour_profiles_never_change_places(tmp_path: Path) -> None:
+    for grey in (True, False):
+        for space in ("RGB", "GRAY"):
+            for suffix in (".png", ".jpg", ".tif", ".webp"):
+                photo = Photo(scene(), grey=grey, metadata=Metadata(icc_profile=icc(space)))
+                out = tmp_path / f"a{suffix}"
+                notes = write_photo(photo, out, overwrite=True)
+                held = "GRAY" if grey and suffix != ".webp" else "RGB"
+                assert (read_photo(out).metadata.icc_profile is not None) == (space == held)
+                assert any("profile dropped" in n for n in notes) == (space != held)
+
+
+def test_png_text_and_colour_chunks_survive_in_png(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    info.add_text("Title", "Regen")
+    info.add_itxt("Author", "Zoë", "en", "")
+    path = put(tmp_path, "a.png", coded(scene(), "PNG", pnginfo=info))
+    write_photo(read_photo(path), tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as image:
+        image.load()
+        assert image.info["gamma"] == 1.0 and image.text == {"Title": "Regen", "Author": "Zoë"}  # type: ignore[attr-defined]
+
+
+def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> None:
+    block = Image.Exif()
+    block[0x010E] = "x" * 70_000
+    photo = Photo(scene(), metadata=Metadata(exif=block.tobytes()[6:], xmp=b"<x/>" * 20_000, comment=b"c" * 70_000))
+    notes = write_photo(photo, tmp_path / "a.jpg")
+    assert len([n for n in notes if "too long for JPEG" in n]) == 3
+    read_photo(tmp_path / "a.jpg")
+
+
+def test_damaged_exif_is_dropped_with_a_note(tmp_path: Path) -> None:
+    photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")))
+    assert photo.metadata.exif is None and any("EXIF" in n for n in photo.notes)
