@@ -73,7 +73,7 @@ class Card:
         limits: what they cannot do.
         hashes: perceptual hashes of the clean pictures they were trained on (`data.fingerprint`), so that a test
             picture that was trained on is noticed; empty in files from before they were kept.
-        change: what they do to the real photos they were fine-tuned on (names in `reference_free.FIGURES`).
+        change: what they do to the real photos they were fine-tuned on (names in `metrics.no_reference.FIGURES`).
     """
 
     name: str = "unnamed"

@@ -13,7 +13,7 @@ PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
     {"config", "errors", "system"},
     {"frames", "media", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
-    {"data", "checkpoint", "vgg"},
+    {"data", "checkpoints"},
     {"restorer"},
     {"evaluation", "batch", "clips"},
     {"training"},
@@ -23,8 +23,7 @@ FREE = {
     "config": {"errors"},
     "frames": {"media"},
     "system": {"errors"},
-    "data": {"checkpoint"},
-    "vgg": {"checkpoint"},
+    "data": {"checkpoints"},
 }
 """What a module may import from its own row."""
 

@@ -19,8 +19,8 @@ from derain_cli.cli.console import Reporter
 from derain_cli.config import ContrastMode
 
 if TYPE_CHECKING:
-    from derain_cli.evaluation.reference_free import Figures
     from derain_cli.evaluation.scores import Evaluation
+    from derain_cli.metrics.no_reference import Figures
     from derain_cli.training.run import RunPlan, RunResult
     from derain_cli.training.trainer import StepReport
 

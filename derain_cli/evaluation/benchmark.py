@@ -24,10 +24,10 @@ from derain_cli.data.registry import DatasetView, Pair, looks_swapped, open_data
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.evaluation.peers import find_peer, is_peer
 from derain_cli.evaluation.published import published_for
-from derain_cli.evaluation.reference_free import FIGURES
 from derain_cli.evaluation.scores import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
+from derain_cli.metrics.no_reference import FIGURES
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
 from derain_cli.restorer import Restorer, pick_device
 from derain_cli.system.provenance import commit, machine, versions

@@ -33,9 +33,9 @@ from torch import Tensor
 from derain_cli.data.datasets import read_pair
 from derain_cli.data.registry import Pair, PairGroup
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.evaluation.reference_free import Figures, figures
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
+from derain_cli.metrics.no_reference import Figures, figures
 
 __all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "Scores", "evaluate", "examine"]
 

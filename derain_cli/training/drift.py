@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from derain_cli.config import ContrastConfig
 from derain_cli.errors import InputError, TrainingError
-from derain_cli.evaluation.reference_free import Figures, figures
 from derain_cli.media.photo import read_rgb
+from derain_cli.metrics.no_reference import Figures, figures
 from derain_cli.training.pictures import GRID_SIDE, centre, grid
 
 __all__ = ["CROPS", "RealWatch", "excess"]

@@ -58,9 +58,9 @@ from derain_cli.errors import (
     resource_error_from,
 )
 from derain_cli.evaluation.peers import as_peer
-from derain_cli.evaluation.reference_free import Figures
 from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
+from derain_cli.metrics.no_reference import Figures
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.rain.profiles import PROFILES, add_rain

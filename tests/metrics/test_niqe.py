@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import convolve
 from scipy.special import gamma
 
-from derain_cli.evaluation.niqe import BLOCK, _half, _model, niqe
+from derain_cli.metrics.niqe import BLOCK, _half, _model, niqe
 from tests.standins import clean_picture, rainy_picture
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from derain_cli.errors import InputError
-from derain_cli.evaluation.niqe import niqe
-from derain_cli.evaluation.reference_free import FIGURES, Figures, figures
+from derain_cli.metrics.niqe import niqe
+from derain_cli.metrics.no_reference import FIGURES, Figures, figures
 
 
 def tensor(picture):

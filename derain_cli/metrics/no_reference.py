@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain_cli.errors import InputError
-from derain_cli.evaluation.niqe import niqe
+from derain_cli.metrics.niqe import niqe
 
 __all__ = ["FIGURES", "Figures", "figures"]
 
