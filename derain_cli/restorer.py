@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain_cli.checkpoint import DEFAULT_MODEL, Card, find_weights, load_weights, network
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
+from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli.checkpoint import find_weights, load_weights, network
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.model.semi_drdnet import macs_per_pixel

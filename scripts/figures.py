@@ -35,7 +35,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from derain_cli.checkpoint import find_weights, load_weights, network
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.vgg import load_features
+from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.data.datasets import read_pair
 from derain_cli.data.registry import find_pairs, list_photos
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
@@ -46,7 +48,6 @@ from derain_cli.metrics import score
 from derain_cli.model import SemiDRDNet
 from derain_cli.model.blocks import RainResidualBlock
 from derain_cli.rain import add_rain
-from derain_cli.vgg import load_features
 
 Picture = NDArray[np.uint8]
 INK, FAINT, BLUE, RED = "#222222", "#888888", "#3b6fb6", "#c8553d"

@@ -11,7 +11,8 @@ import torch
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
-from derain_cli.checkpoint import Card, save_weights
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.config import ModelConfig
 from derain_cli.errors import UsageError
 from derain_cli.losses.features import VGGFeatures

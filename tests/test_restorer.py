@@ -11,8 +11,10 @@ from PIL import Image
 from torch import nn
 
 from derain_cli import restorer as module
-from derain_cli.checkpoint import Card, find_weights, load_weights, save_weights
-from derain_cli.checkpoint import network as load_network
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.weight_file import load_weights, save_weights
+from derain_cli.checkpoints.weight_file import network as load_network
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold

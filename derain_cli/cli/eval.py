@@ -80,7 +80,7 @@ def evaluate(
     restore = options.restore_options(device, precision, tile, strength)
     if csv is not None and csv.exists() and not overwrite:
         raise DestinationError("there is a file already", path=csv, hint="--overwrite replaces it")
-    from derain_cli.checkpoint import DEFAULT_MODEL
+    from derain_cli.checkpoints.find import DEFAULT_MODEL
     from derain_cli.evaluation.benchmark import BenchmarkOptions
     from derain_cli.evaluation.report import Report
 

@@ -106,7 +106,7 @@ def _devices() -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     try:
-        from derain_cli.checkpoint import DEFAULT_MODEL, installed_models
+        from derain_cli.checkpoints.find import DEFAULT_MODEL, installed_models
     except Exception:
         return {"installed": None}
     installed = installed_models()

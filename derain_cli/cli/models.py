@@ -13,7 +13,7 @@ from derain_cli.cli.console import print_data, print_error, print_json
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
 
 if TYPE_CHECKING:
-    from derain_cli.checkpoint import Weights
+    from derain_cli.checkpoints.weight_file import Weights
     from derain_cli.model import SemiDRDNet
 
 __all__ = ["app"]
@@ -62,7 +62,8 @@ def show(name: Name, json: options.Json = False, debug: options.Debug = False) -
 @app.command("verify")
 def verify(names: Names = None, json: options.Json = False, debug: options.Debug = False) -> int:
     """Check SHA-256, shapes and values; ends with 5 if any is damaged."""
-    from derain_cli.checkpoint import find_weights, load_weights
+    from derain_cli.checkpoints.find import find_weights
+    from derain_cli.checkpoints.weight_file import load_weights
 
     failed = 0
     for name in names or _installed():
@@ -88,7 +89,7 @@ def verify(names: Names = None, json: options.Json = False, debug: options.Debug
 @app.command("path")
 def path(name: Name, json: options.Json = False, debug: options.Debug = False) -> int:
     """Where the weights of a model lie."""
-    from derain_cli.checkpoint import find_weights
+    from derain_cli.checkpoints.find import find_weights
 
     place = find_weights(name)
     if not place.is_file():
@@ -122,7 +123,9 @@ def average(
     """
     from dataclasses import replace
 
-    from derain_cli.checkpoint import average_weights, find_weights, load_weights, save_weights
+    from derain_cli.checkpoints.average import average_weights
+    from derain_cli.checkpoints.find import find_weights
+    from derain_cli.checkpoints.weight_file import load_weights, save_weights
 
     shares = share or [1 / len(names)] * len(names)
     made, card = average_weights([load_weights(find_weights(name)) for name in names], shares)
@@ -150,7 +153,7 @@ def _measured(model: SemiDRDNet, places: list[str]) -> dict[str, Any]:
 
 
 def _installed() -> list[str]:
-    from derain_cli.checkpoint import installed_models
+    from derain_cli.checkpoints.find import installed_models
 
     names = list(installed_models())
     if not names:
@@ -160,7 +163,8 @@ def _installed() -> list[str]:
 
 def _load(names: list[str]) -> tuple[list[Weights], int]:
     """The sound ones, and the exit code; what is wrong with the others is told."""
-    from derain_cli.checkpoint import find_weights, load_weights
+    from derain_cli.checkpoints.find import find_weights
+    from derain_cli.checkpoints.weight_file import load_weights
 
     loaded, code = [], 0
     for name in names:

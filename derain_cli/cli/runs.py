@@ -112,7 +112,8 @@ class RunFlags:
             UsageError: an unknown recipe, setting or data set.
             WeightsError: the weights to start from are unusable.
         """
-        from derain_cli.checkpoint import find_weights, load_weights
+        from derain_cli.checkpoints.find import find_weights
+        from derain_cli.checkpoints.weight_file import load_weights
         from derain_cli.config import (
             TrainConfig,
             apply_overrides,

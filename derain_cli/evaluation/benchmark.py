@@ -16,7 +16,8 @@ from typing import Protocol as Interface
 
 import torch
 
-from derain_cli.checkpoint import find_weights, load_weights, network
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.data.fingerprint import KnownPictures, overlap
 from derain_cli.data.pairing import read_pair

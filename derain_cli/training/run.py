@@ -33,17 +33,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli.checkpoint import (
-    Card,
-    Weights,
-    find_weights,
-    latest_checkpoint,
-    load_weights,
-    network,
-    save_checkpoint,
-    save_state,
-    save_weights,
-)
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.run_state import latest_checkpoint, save_checkpoint
+from derain_cli.checkpoints.vgg import load_features
+from derain_cli.checkpoints.weight_file import Weights, load_weights, network, save_state, save_weights
 from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
 from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches, check_sources, find_real
 from derain_cli.data.fingerprint import hash_files
@@ -72,7 +66,6 @@ from derain_cli.training.objectives import Objective, autocast_wanted
 from derain_cli.training.pictures import grid
 from derain_cli.training.semi_supervised import SemiSupervised
 from derain_cli.training.trainer import StepReport, Trainer
-from derain_cli.vgg import load_features
 
 __all__ = ["Listener", "RunPlan", "RunResult", "SilentListener", "train"]
 

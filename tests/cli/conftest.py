@@ -13,7 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from derain_cli.checkpoint import Card, save_weights
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.cli import main
 from derain_cli.config import ModelConfig
 from derain_cli.media.photo import write_rgb

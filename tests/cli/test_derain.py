@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 import derain_cli.batch
-from derain_cli.checkpoint import Card, save_weights
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.media.photo import encode, read_photo, read_rgb, write_photo
 from derain_cli.restorer import Restorer

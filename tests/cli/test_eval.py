@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derain_cli.checkpoint import Card, load_weights, network, save_weights
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import load_weights, network, save_weights
 from derain_cli.data.fingerprint import hash_files
 from derain_cli.media.photo import read_rgb, write_rgb
 from tests.cli.conftest import Derain, Ended, snapshot, unchanging

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torchvision.models import VGG16_Weights
 
-from derain_cli.checkpoint import load_weights
+from derain_cli.checkpoints.weight_file import load_weights
 from derain_cli.cli.finetune_real import FinetuneFlags
 from derain_cli.cli.runs import RunFlags
 from derain_cli.media.photo import write_rgb

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from derain_cli import __version__, checkpoint
-from derain_cli.checkpoint import Card, load_weights, save_weights
+from derain_cli import __version__
+from derain_cli.checkpoints import find
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ModelConfig
 from tests.cli.conftest import Derain, unchanging
 from tests.conftest import make_network
@@ -21,7 +23,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of installed weights: `one` and `two`."""
     folder = tmp_path / "installed"
     folder.mkdir()
-    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [folder])
+    monkeypatch.setattr(find, "_weight_folders", lambda: [folder])
     scores = {"SetA": {"y": {"input": [25.5, 0.8], "output": [38.25, 0.97]}, "pictures": 3}}
     card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores=scores)
     save_weights(folder / "one.safetensors", unchanging(), card)
@@ -88,7 +90,7 @@ def test_list(derain: Derain, installed: Path, argv: list[str]) -> None:
 def checkpoint_macs(path: Path) -> float:
     from derain_cli.model.semi_drdnet import macs_per_pixel
 
-    return macs_per_pixel(checkpoint.load_weights(path).config)
+    return macs_per_pixel(load_weights(path).config)
 
 
 def test_show(derain: Derain, installed: Path, weights: Path) -> None:
@@ -127,7 +129,7 @@ def test_verify(derain: Derain, installed: Path, weights: Path) -> None:
 
 
 def test_no_models_at_all_is_4(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_weight_folders", list)
+    monkeypatch.setattr(find, "_weight_folders", list)
     for command in ("list", "verify"):
         ended = derain("models", command)
         assert ended.code == 4

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from derain_cli.checkpoint import save_state
+from derain_cli.checkpoints.weight_file import save_state
 from derain_cli.config import ContrastConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import UsageError

@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from derain_cli import checkpoint
-from derain_cli.checkpoint import latest_checkpoint, load_weights, save_weights
+from derain_cli.checkpoints import run_state
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.run_state import latest_checkpoint
+from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ContrastConfig, DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
 from derain_cli.data.registry import Pair, PairGroup, find_pairs
 from derain_cli.errors import DestinationError, NothingToDoError, ResourceError, TrainingError, UsageError, WeightsError
@@ -306,7 +308,7 @@ def test_without_any_checkpoint_it_starts_from_its_beginning(plan, unbroken):
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(plan, unbroken, monkeypatch):
-    real = checkpoint.atomic_bytes
+    real = run_state.atomic_bytes
 
     def full(path, *args, **kwargs):
         if "step-000000004" in str(path):
@@ -314,7 +316,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(plan, unbroken, monke
         real(path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "atomic_bytes", full)
+        patch.setattr(run_state, "atomic_bytes", full)
         with pytest.raises(ResourceError) as caught:
             train(plan)
     assert caught.value.exit_code == 6
@@ -474,9 +476,7 @@ def test_a_device_that_is_not_there(plan):
 def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network):
     model = network(TINY, seed=7)
     for name, seed in (("a", 7), ("b", 8)):
-        save_weights(
-            tmp_path / f"{name}.safetensors", network(TINY, seed=seed), checkpoint.Card(name=name, date="2026-01-02")
-        )
+        save_weights(tmp_path / f"{name}.safetensors", network(TINY, seed=seed), Card(name=name, date="2026-01-02"))
     started = dataclasses.replace(plan, start=str(tmp_path / "a.safetensors"))
     train(change(started, optim={"steps": 1, "lr": 1e-9, "ema": 0.0}), Recorder())
     tensors = final(plan.out)[0]
@@ -496,7 +496,7 @@ def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network)
 def test_the_starting_weights_are_the_first_candidate_for_the_best(plan, tmp_path, network, rate):
     """Whatever the run does, its best is never below its start."""
     start = tmp_path / "start.safetensors"
-    save_weights(start, network(TINY, seed=7), checkpoint.Card(name="start", steps=12))
+    save_weights(start, network(TINY, seed=7), Card(name="start", steps=12))
     mine = change(dataclasses.replace(plan, start=str(start)), optim={"lr": rate, "ema": 0.0})
     listener = Recorder(interrupt_at=2)
     train(mine, listener)
@@ -517,7 +517,7 @@ def test_fresh_weights_are_no_candidate(unbroken):
 
 
 def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tmp_path, network):
-    save_weights(tmp_path / "w.safetensors", network(ModelConfig(width=5, blocks=1)), checkpoint.Card())
+    save_weights(tmp_path / "w.safetensors", network(ModelConfig(width=5, blocks=1)), Card())
     with pytest.raises(WeightsError, match=r"model\.width"):
         train(dataclasses.replace(plan, start=str(tmp_path / "w.safetensors")))
     with pytest.raises(WeightsError):
@@ -529,7 +529,7 @@ def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, networ
     """It begins at the score of its start; the card counts the steps of both and keeps the terms of the first."""
     start = tmp_path / "w.safetensors"
     kept = {"trained_on": ("old pairs", "for research use"), "licence": "research", "limits": "no haze"}
-    save_weights(start, network(TINY, seed=7), checkpoint.Card(steps=9, patches=100, **kept))
+    save_weights(start, network(TINY, seed=7), Card(steps=9, patches=100, **kept))
     same = change(dataclasses.replace(plan, start=str(start)), optim={"steps": 1, "lr": 1e-9})
     deeper = change(dataclasses.replace(same, out=tmp_path / "deeper"), model={"blocks": 2, "detail_blocks": 3})
     listeners = Recorder(), Recorder()
@@ -789,7 +789,7 @@ def test_a_ready_made_network_is_trained_kept_and_resumed_to_the_same_bits(plan,
 
 
 def test_a_ready_made_network_does_not_take_weights_or_another_s_checkpoint(plan, tmp_path, network):
-    save_weights(tmp_path / "w.safetensors", network(TINY), checkpoint.Card())
+    save_weights(tmp_path / "w.safetensors", network(TINY), Card())
     with pytest.raises(UsageError, match="ready-made"):
         train(dataclasses.replace(plan, start=str(tmp_path / "w.safetensors")), model=attached())
     assert not plan.out.exists()

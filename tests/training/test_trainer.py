@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from derain_cli.checkpoint import load_checkpoint, save_checkpoint
+from derain_cli.checkpoints.run_state import load_checkpoint, save_checkpoint
 from derain_cli.config import LoopConfig, ModelConfig, OptimConfig, TrainConfig, from_mapping, load_recipe
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derain_cli.checkpoint import load_weights
+from derain_cli.checkpoints.weight_file import load_weights
 from derain_cli.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig
 from derain_cli.data import fingerprint
 from derain_cli.data.datasets import TrainingPatches, check_sources

@@ -1,10 +1,9 @@
-"""Weight files and checkpoints: what goes in comes out, and what is damaged is refused, never believed."""
+"""Weight files: what goes in comes out, and what is damaged is refused, never believed."""
 
 from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 import pickle
@@ -16,18 +15,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from derain_cli import checkpoint
-from derain_cli.checkpoint import (
-    Card,
-    find_weights,
-    installed_models,
-    latest_checkpoint,
-    load_checkpoint,
-    load_weights,
-    network,
-    save_checkpoint,
-    save_weights,
-)
+from derain_cli.checkpoints import weight_file
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.run_state import load_checkpoint
+from derain_cli.checkpoints.weight_file import load_weights, network, save_weights
 from derain_cli.config import ModelConfig, TrainConfig, to_mapping
 from derain_cli.errors import DerainError, DestinationError, ResourceError, WeightsError
 from derain_cli.model import build
@@ -76,9 +67,6 @@ def refused(path: Path, words: str = "") -> WeightsError:
     assert str(caught.value).isprintable()
     assert words in str(caught.value)
     return caught.value
-
-
-# --- weight files -----------------------------------------------------------------------------------------------
 
 
 def test_what_goes_in_comes_out(good, tiny):
@@ -252,8 +240,8 @@ def test_a_folder_and_a_missing_file_and_a_fifo(tmp_path):
 
 def forged(tensors, meta) -> bytes:
     """A file with a right checksum, whatever is in it."""
-    _, table, data = checkpoint._parse(safetensors.torch.save(tensors, metadata={"derain": ""}))
-    sha = checkpoint._digest(meta, table, data)
+    _, table, data = weight_file._parse(safetensors.torch.save(tensors, metadata={"derain": ""}))
+    sha = weight_file._digest(meta, table, data)
     return safetensors.torch.save(tensors, metadata={"derain": json.dumps({**meta, "sha256": sha})})
 
 
@@ -325,11 +313,11 @@ def test_parts_of_the_metadata_left_out(tiny, tmp_path, key):
 def test_tables_that_lie_are_refused(tiny, tmp_path):
     """Offsets that overlap or a shape that does not fit, with the right checksum over them."""
     plain = safetensors.torch.save(dict(tiny.state_dict()), metadata={"derain": ""})
-    _, table, data = checkpoint._parse(plain)
+    _, table, data = weight_file._parse(plain)
     for change in ({"data_offsets": [0, 16]}, {"shape": [1 << 40]}, {"dtype": "F16"}, {"shape": [-1]}):
         lied = {k: dict(v) for k, v in table.items()}
         lied["rrn.body.bias"] |= change
-        sha = checkpoint._digest(proper_meta(), lied, data)
+        sha = weight_file._digest(proper_meta(), lied, data)
         meta = {"derain": json.dumps({**proper_meta(), "sha256": sha})}
         header = json.dumps({"__metadata__": meta, **lied}).encode()
         refused(written(tmp_path, struct.pack("<Q", len(header)) + header + bytes(data)), "not a usable weights file")
@@ -371,193 +359,6 @@ def test_full_disk_while_writing_weights(tiny, tmp_path, monkeypatch):
 
 def full_disk(*_args, **_kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-# --- which there are --------------------------------------------------------------------------------------------
-
-
-def test_installed_models_are_found_by_name(tmp_path, monkeypatch):
-    first, second = tmp_path / "wheel", tmp_path / "checkout"
-    for folder, names in ((first, "ab"), (second, "bc")):
-        folder.mkdir()
-        for name in names:
-            (folder / f"{name}.safetensors").touch()
-        (folder / "notes.txt").touch()
-    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [first, second])
-    assert installed_models() == {
-        "a": first / "a.safetensors",
-        "b": first / "b.safetensors",
-        "c": second / "c.safetensors",
-    }
-    assert find_weights("c") == second / "c.safetensors"
-
-
-def test_a_path_is_taken_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_weight_folders", list)
-    monkeypatch.chdir(tmp_path)
-    Path("plain").touch()
-    for name in ("plain", "missing.safetensors", "runs/x", str(tmp_path / "x.pt")):
-        assert find_weights(name) == Path(name)
-
-
-def test_an_unknown_name_lists_the_known_ones(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "_weight_folders", lambda: [tmp_path])
-    (tmp_path / "fast.safetensors").touch()
-    with pytest.raises(WeightsError, match="fast") as caught:
-        find_weights("fsat")
-    assert caught.value.exit_code == 5
-
-
-def test_everything_that_ships_is_whole():
-    for path in installed_models().values():
-        weights = load_weights(path)
-        assert weights.card.name == path.stem
-
-
-# --- training checkpoints ---------------------------------------------------------------------------------------
-
-
-def tensors(value: float) -> dict[str, torch.Tensor]:
-    return {"a": torch.full((3, 2), value), "n": torch.tensor(5), "empty": torch.zeros(0)}
-
-
-def steps(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
-
-
-def test_a_checkpoint_comes_back(tmp_path):
-    folder = tmp_path / "deep" / "checkpoints"
-    place = save_checkpoint(folder, 12, tensors(1 / 3), {"step": 12, "best": None, "loss": 0.1 + 0.2})
-    assert place == folder / "step-000000012"
-    for loaded, state in (load_checkpoint(place), latest_checkpoint(folder)[:2]):
-        assert state == {"step": 12, "best": None, "loss": 0.1 + 0.2}
-        assert all(torch.equal(loaded[key], value) for key, value in tensors(1 / 3).items())
-
-
-def test_tensors_that_share_memory_or_are_strided_are_saved(tmp_path):
-    base = torch.arange(12.0).view(3, 4)
-    place = save_checkpoint(tmp_path, 1, {"one": base, "same": base, "part": base[1], "turned": base.t()}, {})
-    loaded, _ = load_checkpoint(place)
-    assert torch.equal(loaded["same"], base)
-    assert torch.equal(loaded["part"], base[1])
-    assert torch.equal(loaded["turned"], base.t())
-
-
-def test_the_two_newest_are_kept(tmp_path):
-    for step in (5, 10, 100, 20):
-        save_checkpoint(tmp_path, step, tensors(step), {"step": step})
-    assert steps(tmp_path) == ["step-000000020", "step-000000100"]
-    save_checkpoint(tmp_path, 200, tensors(1), {}, keep=1)
-    assert steps(tmp_path) == ["step-000000200"]
-
-
-def test_nothing_but_checkpoints_is_dropped(tmp_path):
-    (tmp_path / "step-notes").mkdir()
-    (tmp_path / "step-1").mkdir()
-    for step in range(4):
-        save_checkpoint(tmp_path, step, tensors(step), {})
-    assert {"step-notes", "step-1"} <= set(steps(tmp_path))
-
-
-def test_manifest_is_written_last(tmp_path, monkeypatch):
-    order = []
-    real = checkpoint.atomic_bytes
-
-    def spy(path, *args, **kwargs):
-        if path.name == "manifest.json":
-            sums = json.loads(args[0])["sha256"]
-            assert {n: hashlib.sha256((path.parent / n).read_bytes()).hexdigest() for n in sums} == sums
-        order.append(path.name)
-        real(path, *args, **kwargs)
-
-    monkeypatch.setattr(checkpoint, "atomic_bytes", spy)
-    save_checkpoint(tmp_path, 1, tensors(1), {})
-    assert order == ["state.safetensors", "state.json", "manifest.json"]
-
-
-def test_a_folder_without_manifest_does_not_count(tmp_path):
-    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
-    place = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
-    (place / "manifest.json").unlink()
-    found = latest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1] == {"step": 1}
-    assert found[2] == []
-    with pytest.raises(WeightsError):
-        load_checkpoint(place)
-
-
-@pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
-@pytest.mark.parametrize("kind", [OSError(errno.ENOSPC, "full"), ResourceError("no space left on the disk")])
-def test_full_disk_while_saving_leaves_the_one_before(tmp_path, monkeypatch, file, kind):
-    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
-    real = checkpoint.atomic_bytes
-
-    def failing(path, *args, **kwargs):
-        if path.name == file:
-            raise kind
-        real(path, *args, **kwargs)
-
-    monkeypatch.setattr(checkpoint, "atomic_bytes", failing)
-    with pytest.raises(ResourceError) as caught:
-        save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
-    assert caught.value.exit_code == 6
-    assert steps(tmp_path) == ["step-000000001"]
-    found = latest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1] == {"step": 1}
-
-
-def test_other_trouble_while_saving_is_not_called_a_full_disk(tmp_path, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise DestinationError("cannot write here", path=tmp_path)
-
-    monkeypatch.setattr(checkpoint, "atomic_bytes", refuse)
-    with pytest.raises(DestinationError):
-        save_checkpoint(tmp_path, 2, tensors(2), {})
-
-
-@pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "nonsense"])
-def test_a_damaged_newest_is_passed_over_and_told(tmp_path, file, damage):
-    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
-    place = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
-    path = place / file
-    blob = bytearray(path.read_bytes())
-    if damage == "flip":
-        blob[len(blob) // 2] ^= 1
-    path.write_bytes({"flip": blob, "cut": blob[: len(blob) // 2], "empty": b"", "nonsense": b"[]"}.get(damage, blob))
-    if damage == "gone":
-        path.unlink()
-    found = latest_checkpoint(tmp_path)
-    assert found is not None
-    loaded, state, passed_over = found
-    assert state == {"step": 1}
-    assert torch.equal(loaded["a"], tensors(1)["a"])
-    if (file, damage) != ("manifest.json", "gone"):  # then it was never complete
-        assert len(passed_over) == 1
-        assert "step-000000002" in str(passed_over[0])
-        assert str(passed_over[0]).isprintable()
-
-
-def test_all_damaged_is_an_error_and_none_is_none(tmp_path):
-    assert latest_checkpoint(tmp_path) is None
-    assert latest_checkpoint(tmp_path / "missing") is None
-    place = save_checkpoint(tmp_path, 2, tensors(2), {})
-    (place / "state.json").write_text("x")
-    with pytest.raises(WeightsError) as caught:
-        latest_checkpoint(tmp_path)
-    assert caught.value.exit_code == 5
-
-
-def test_saving_the_same_step_again_replaces_it(tmp_path):
-    save_checkpoint(tmp_path, 2, tensors(1), {"step": 2, "n": 1})
-    save_checkpoint(tmp_path, 2, tensors(2), {"step": 2, "n": 2})
-    found = latest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1]["n"] == 2
-    assert torch.equal(found[0]["a"], tensors(2)["a"])
 
 
 def test_every_error_of_the_module_has_an_exit_code(tmp_path):

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torchvision.models import VGG16_Weights
 
+from derain_cli.checkpoints.vgg import load_features
 from derain_cli.errors import ResourceError, WeightsError
-from derain_cli.vgg import load_features
 
 
 @pytest.fixture

@@ -1,0 +1,177 @@
+"""Weight files: one safetensors file each, written whole or not at all, checked before use, never executed.
+
+Its metadata hold the network's `ModelConfig`, a `Card`, and a SHA-256 over both, the tensor table and the tensor data;
+safetensors itself would accept a flipped bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from derain_cli.checkpoints.card import Card, from_mapping_card
+from derain_cli.config import ModelConfig, from_mapping, to_mapping
+from derain_cli.errors import UsageError, WeightsError
+from derain_cli.model import SemiDRDNet, build
+from derain_cli.system.files import atomic_bytes
+
+__all__ = ["Weights", "load_weights", "network", "on_cpu", "save_state", "save_weights"]
+
+_META_KEY = "derain"
+_FORMAT = 1
+_MAX_HEADER = 4 << 20
+_MAX_TENSORS = 20_000
+_DTYPES = {"F32", "F16", "BF16", "I64"}
+_HINT = "`derain models` lists the installed ones"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checked weight file: where it lay, its network, its tensors, its card and the SHA-256 in it."""
+
+    path: Path
+    config: ModelConfig
+    tensors: Mapping[str, Tensor]
+    card: Card
+    sha256: str
+
+
+def _digest(meta: Mapping[str, Any], table: Mapping[str, Any], data: bytes | memoryview) -> str:
+    text = json.dumps([meta, table], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = hashlib.sha256(text.encode())
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
+    """Metadata, tensor table and data section of a safetensors file; ValueError when they make no sense."""
+    if len(blob) < 8:
+        raise ValueError("too short")
+    (length,) = struct.unpack("<Q", blob[:8])
+    if length > min(_MAX_HEADER, len(blob) - 8):
+        raise ValueError("header longer than the file")
+    header = json.loads(blob[8 : 8 + length])
+    if not isinstance(header, dict) or len(header) > _MAX_TENSORS:
+        raise ValueError("no tensor table")
+    meta = header.pop("__metadata__", {})
+    if not isinstance(meta, dict):
+        raise ValueError("no metadata")
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
+            raise ValueError(f"tensor {name} has an unknown kind")
+    return meta, header, memoryview(blob)[8 + length :]
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: safetensors takes no tensors that share memory, as those of a repeated block do."""
+    return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+
+
+def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool = True) -> str:
+    """Write `model` with its card as one weight file, atomically; returns the SHA-256 in it.
+
+    Raises:
+        ResourceError: the disk is full.
+        DestinationError: the file exists and `overwrite` is off.
+    """
+    tensors = on_cpu(model.state_dict())
+    meta = {"format": _FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
+    plain = safetensors.torch.save(tensors, metadata={_META_KEY: ""})
+    _, table, data = _parse(plain)
+    sha256 = _digest(meta, table, data)
+    blob = safetensors.torch.save(tensors, metadata={_META_KEY: json.dumps({**meta, "sha256": sha256})})
+    atomic_bytes(path, blob, overwrite=overwrite)
+    return sha256
+
+
+def save_state(path: Path, module: nn.Module) -> None:
+    """Write the tensors of any module as a plain safetensors file, atomically, for `module.load_state_dict`.
+
+    Nothing in it says which network they are of: files that `load_weights` takes are written by `save_weights`.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    atomic_bytes(path, safetensors.torch.save(on_cpu(module.state_dict())), overwrite=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise WeightsError("not a usable weights file: not a regular file", path=path, hint=_HINT)
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights: {error.strerror or error}", path=path, hint=_HINT) from error
+
+
+def load_weights(path: Path) -> Weights:
+    """Read and check a weight file. Nothing in it is executed.
+
+    Raises:
+        WeightsError: missing, not a weight file, damaged (checksum), of another network, or with non-finite values.
+    """
+
+    def refuse(reason: str, cause: BaseException | None = None) -> WeightsError:
+        error = WeightsError(reason, path=path, hint=_HINT)
+        error.__cause__ = cause
+        return error
+
+    blob = _read(path)
+    try:
+        meta, table, data = _parse(blob)
+        ours = json.loads(meta.get(_META_KEY, ""))
+        stated = ours.pop("sha256")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise refuse("not a usable weights file", error) from error
+    # The spelling counts too: 1e-05 and 1E-05 are one bit apart and mean the same.
+    if _digest(ours, table, data) != stated or json.dumps({**ours, "sha256": stated}) != meta[_META_KEY]:
+        raise refuse("checksum mismatch, the weights file is damaged")
+    if ours.get("format") != _FORMAT:
+        raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {_FORMAT}")
+    try:
+        config = from_mapping(ModelConfig, ours["config"])
+        card = from_mapping_card(ours["card"])
+        tensors = safetensors.torch.load(blob)
+    except (SafetensorError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise refuse(f"not a usable weights file: {error}", error) from error
+    problem = _mismatch(config, tensors)
+    if problem:
+        raise refuse(problem)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise refuse(f"non-finite values in {name}")
+    return Weights(path, config, tensors, card, stated)
+
+
+def _mismatch(config: ModelConfig, tensors: Mapping[str, Tensor]) -> str | None:
+    """What first tells `tensors` apart from the network of `config`; None when they fit."""
+    with torch.device("meta"):
+        expected = build(config).state_dict()
+    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    if missing:
+        return f"weights of another network: {missing[0]} is missing ({len(missing)} in all)"
+    if extra:
+        return f"weights of another network: {extra[0]} is unknown ({len(extra)} in all)"
+    for name, tensor in expected.items():
+        if tensor.shape != tensors[name].shape:
+            return f"weights of another network: {name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
+    return None
+
+
+def network(weights: Weights) -> SemiDRDNet:
+    """The trained network, fp32, in evaluation mode."""
+    model = build(weights.config)
+    model.load_state_dict(dict(weights.tensors))
+    return model.eval()
