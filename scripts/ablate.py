@@ -46,7 +46,7 @@ from torch import nn
 
 from derain_cli.cli.runs import RunFlags
 from derain_cli.config import ModelConfig, differing_keys, to_mapping
-from derain_cli.data.registry import list_photos
+from derain_cli.datasets.pairs import list_photos
 from derain_cli.errors import DerainError, NothingToDoError, TrainingError, UsageError
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import Picture, examine

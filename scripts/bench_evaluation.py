@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from derain_cli.data.registry import PairGroup, find_pairs
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import PairGroup
 from derain_cli.evaluation.scores import evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import add_rain

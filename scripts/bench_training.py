@@ -23,7 +23,8 @@ from bench_inference import matrix_rate
 from derain_cli.config import TrainConfig, apply_overrides, from_mapping, load_recipe
 from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
 from derain_cli.data.loaders import BatchStream
-from derain_cli.data.registry import PairSet, find_pairs
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import PairSet
 from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.restorer import pick_device
 from derain_cli.training.objectives import autocast_wanted

@@ -38,8 +38,8 @@ from torch import Tensor
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.vgg import load_features
 from derain_cli.checkpoints.weight_file import load_weights, network
-from derain_cli.data.datasets import read_pair
-from derain_cli.data.registry import find_pairs, list_photos
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import list_photos, read_pair
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
 from derain_cli.losses.features import VGGFeatures
 from derain_cli.losses.style import POSITIVE_TRANSFORMS

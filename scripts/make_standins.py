@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from derain_cli.data.records import DATASETS, find_record
+from derain_cli.datasets.catalogue import DATASETS, find_record
 from tests.standins import make_standin
 
 

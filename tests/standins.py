@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.data.pairing import Layout
-from derain_cli.data.records import DatasetRecord
+from derain_cli.datasets.catalogue import DatasetRecord
+from derain_cli.datasets.layouts import Layout
 from derain_cli.rain.profiles import add_rain
 
 __all__ = ["clean_picture", "make_layout", "make_standin", "rainy_picture"]

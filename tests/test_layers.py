@@ -12,8 +12,8 @@ import derain_cli
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
     {"config", "errors", "system"},
-    {"frames", "media", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
-    {"data", "checkpoints"},
+    {"media", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
+    {"data", "frames", "datasets", "checkpoints"},
     {"restorer"},
     {"evaluation", "batch", "clips"},
     {"training"},
@@ -21,9 +21,10 @@ ROWS = [
 ]
 FREE = {
     "config": {"errors"},
-    "frames": {"media"},
+    "frames": {"datasets"},
     "system": {"errors"},
-    "data": {"checkpoints"},
+    "data": {"datasets", "frames"},
+    "datasets": {"checkpoints"},
 }
 """What a module may import from its own row."""
 

@@ -100,7 +100,7 @@ def evaluate(
     page = None if report is None else Report(report, overwrite=overwrite)
     reporter = Reporter(json=json, quiet=quiet, debug=debug)
     if download:
-        from derain_cli.data.download import download_dataset
+        from derain_cli.datasets.download import download_dataset
 
         for name in dataset:
             if not Path(name).is_dir():

@@ -144,7 +144,7 @@ def average(
 
 def _measured(model: SemiDRDNet, places: list[str]) -> dict[str, Any]:
     """Scores for a card."""
-    from derain_cli.data.registry import open_dataset
+    from derain_cli.datasets.opening import open_dataset
     from derain_cli.evaluation.scores import evaluate
     from derain_cli.restorer import Restorer
 

@@ -122,7 +122,7 @@ class RunFlags:
             parse_overrides,
             to_mapping,
         )
-        from derain_cli.data.registry import find_record
+        from derain_cli.datasets.catalogue import find_record
         from derain_cli.training.run import RunPlan
 
         def folders(names: list[str] | None) -> tuple[Path | str, ...]:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
 from derain_cli.data.augment import crop_box, flip, orient
-from derain_cli.data.pairing import Pair, PairGroup, PairSet, list_photos, read_clean, read_pair
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos, read_clean, read_pair
 from derain_cli.errors import DerainError, InputError, NothingToDoError, TrainingError, UsageError
 from derain_cli.media.photo import probe_photo, read_rgb
 from derain_cli.rain.profiles import add_rain

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli import __version__
-from derain_cli.data.registry import pair_key
 from derain_cli.data.threads import in_order
+from derain_cli.datasets.layouts import pair_key
 from derain_cli.errors import (
     DerainError,
     DestinationError,

@@ -19,9 +19,10 @@ import torch
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
-from derain_cli.data.fingerprint import KnownPictures, overlap
-from derain_cli.data.pairing import read_pair
-from derain_cli.data.registry import DatasetView, Pair, looks_swapped, open_dataset
+from derain_cli.datasets.fingerprint import KnownPictures, overlap
+from derain_cli.datasets.opening import DatasetView, open_dataset
+from derain_cli.datasets.pairs import Pair, read_pair
+from derain_cli.datasets.sides import looks_swapped
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.evaluation.peers import find_peer, is_peer
 from derain_cli.evaluation.published import published_for

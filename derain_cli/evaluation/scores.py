@@ -30,8 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain_cli.data.datasets import read_pair
-from derain_cli.data.registry import Pair, PairGroup
+from derain_cli.datasets.pairs import Pair, PairGroup, read_pair
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from derain_cli.datasets.fingerprint import bits_apart
+
 __all__ = [
     "DESCRIPTOR",
     "WORKING_SIDE",
     "Measured",
-    "bits_apart",
     "count_for_test",
     "divided",
     "measured_frames",
@@ -352,13 +353,6 @@ def steadied(values: Sequence[float], shots: Sequence[int], reach: int = 2) -> l
 
 
 # --- the choice -------------------------------------------------------------------------------------------------
-
-_BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
-
-
-def bits_apart(hashes: NDArray[np.uint8], one: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """In how many bits each of `hashes` (N, B) differs from `one` (B,): (N,)."""
-    return np.asarray(_BITS[hashes ^ one].sum(axis=1, dtype=np.int64))
 
 
 def near_duplicates(hashes: NDArray[np.uint8], distance: int) -> list[int | None]:

@@ -40,9 +40,11 @@ from derain_cli.checkpoints.vgg import load_features
 from derain_cli.checkpoints.weight_file import Weights, load_weights, network, save_state, save_weights
 from derain_cli.config import RestoreOptions, TrainConfig, apply_overrides, differing_keys, to_mapping
 from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches, check_sources, find_real
-from derain_cli.data.fingerprint import hash_files
 from derain_cli.data.loaders import BatchStream
-from derain_cli.data.registry import PairGroup, PairSet, find_pairs, list_photos, open_dataset
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.fingerprint import hash_files
+from derain_cli.datasets.opening import open_dataset
+from derain_cli.datasets.pairs import PairGroup, PairSet, list_photos
 from derain_cli.errors import (
     DestinationError,
     NothingToDoError,

@@ -14,7 +14,7 @@ import pytest
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import load_weights, network, save_weights
-from derain_cli.data.fingerprint import hash_files
+from derain_cli.datasets.fingerprint import hash_files
 from derain_cli.media.photo import read_rgb, write_rgb
 from tests.cli.conftest import Derain, Ended, snapshot, unchanging
 from tests.conftest import make_pairs, make_picture
@@ -173,7 +173,7 @@ def test_named_sets_are_fetched_when_asked_for_and_folders_never(
         asked.append((name, data_root))
         return make_pairs(Path("data/Rain200L/test"), count=2)
 
-    monkeypatch.setattr("derain_cli.data.download.download_dataset", fetch)
+    monkeypatch.setattr("derain_cli.datasets.download.download_dataset", fetch)
     arguments = ("eval", "--dataset", "Rain200L", "--dataset", folder, "--data-root", "data", "-m", "input")
     assert derain(*arguments).code == 4
     assert asked == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derain_cli.data import synthesis
-from derain_cli.data.registry import find_pairs
+from derain_cli.datasets.finding import find_pairs
 from derain_cli.system.signals import Interrupted
 from tests.cli.conftest import photo, snapshot
 

@@ -11,16 +11,9 @@ import pytest
 import torch
 
 from derain_cli.config import DataConfig
-from derain_cli.data.datasets import (
-    MAX_BAD_SHARE,
-    PictureCache,
-    Sources,
-    TrainingPatches,
-    check_sources,
-    find_real,
-    read_pair,
-)
-from derain_cli.data.registry import Pair, PairGroup, PairSet, find_pairs, list_photos
+from derain_cli.data.datasets import MAX_BAD_SHARE, PictureCache, Sources, TrainingPatches, check_sources, find_real
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos, read_pair
 from derain_cli.errors import InputError, NothingToDoError, TrainingError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from derain_cli.config import DataConfig
 from derain_cli.data.datasets import Item, TrainingPatches, check_sources
 from derain_cli.data.loaders import Batch, BatchStream, auto_workers
-from derain_cli.data.registry import find_pairs
+from derain_cli.datasets.finding import find_pairs
 from derain_cli.errors import DerainError, InputError, TrainingError
 
 BATCH, STEPS = 3, 6

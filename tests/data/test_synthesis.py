@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derain_cli.data.registry import find_pairs
 from derain_cli.data.synthesis import (
     FORMATS,
     MANIFEST,
@@ -22,6 +21,7 @@ from derain_cli.data.synthesis import (
     plan_synthesis,
     synthesize,
 )
+from derain_cli.datasets.finding import find_pairs
 from derain_cli.errors import DestinationError, InputError, NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import PROFILES

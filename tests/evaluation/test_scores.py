@@ -17,7 +17,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from derain_cli.config import ModelConfig, RestoreOptions
-from derain_cli.data.registry import Pair, PairGroup, find_pairs
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import Pair, PairGroup
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
 from derain_cli.evaluation import scores
 from derain_cli.evaluation.scores import Evaluation, evaluate, examine

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from derain_cli.datasets.fingerprint import bits_apart
 from derain_cli.frames import select
 from derain_cli.frames.select import (
-    bits_apart,
     count_for_test,
     divided,
     measured_frames,

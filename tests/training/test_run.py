@@ -22,7 +22,8 @@ from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.run_state import latest_checkpoint
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ContrastConfig, DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
-from derain_cli.data.registry import Pair, PairGroup, find_pairs
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.pairs import Pair, PairGroup
 from derain_cli.errors import DestinationError, NothingToDoError, ResourceError, TrainingError, UsageError, WeightsError
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate

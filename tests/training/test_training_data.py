@@ -11,12 +11,14 @@ import pytest
 
 from derain_cli.checkpoints.weight_file import load_weights
 from derain_cli.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig
-from derain_cli.data import fingerprint
 from derain_cli.data.datasets import TrainingPatches, check_sources
-from derain_cli.data.fingerprint import hash_files, overlap
-from derain_cli.data.pairing import Layout, Pair, find_pairs
-from derain_cli.data.records import DATASETS
-from derain_cli.data.registry import list_photos, open_dataset
+from derain_cli.datasets import fingerprint
+from derain_cli.datasets.catalogue import DATASETS
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.fingerprint import hash_files, overlap
+from derain_cli.datasets.layouts import Layout
+from derain_cli.datasets.opening import open_dataset
+from derain_cli.datasets.pairs import Pair, list_photos
 from derain_cli.errors import NothingToDoError, TrainingError, UsageError
 from derain_cli.media.photo import write_rgb
 from derain_cli.training.run import RunPlan, SilentListener, _prepare, train

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.data.registry import DATASETS, LAYOUTS, Pair, PairGroup, PairSet, find_pairs, list_photos
-from derain_cli.data.registry import resolve_dataset as resolve
+from derain_cli.datasets.catalogue import DATASETS
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.layouts import LAYOUTS
+from derain_cli.datasets.opening import resolve_dataset as resolve
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError, UsageError
 
 

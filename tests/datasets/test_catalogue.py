@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from derain_cli.data.pairing import read_pair
-from derain_cli.data.records import DATASETS, find_record
-from derain_cli.data.registry import open_dataset, resolve_dataset
+from derain_cli.datasets.catalogue import DATASETS, find_record
+from derain_cli.datasets.opening import open_dataset, resolve_dataset
+from derain_cli.datasets.pairs import read_pair
 from derain_cli.errors import NothingToDoError, UsageError
 from tests.standins import make_standin
 

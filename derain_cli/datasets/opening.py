@@ -8,46 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from derain_cli.data.pairing import (
-    LAYOUTS,
-    Found,
-    Halves,
-    Layout,
-    NoPartnersError,
-    Pair,
-    PairGroup,
-    PairSet,
-    find_pairs,
-    folder_name,
-    list_photos,
-    looks_swapped,
-    pair_key,
-)
-from derain_cli.data.records import DATASETS, DatasetRecord, HubCopy, Licence, Split, find_record
+from derain_cli.datasets.catalogue import DatasetRecord, Split, find_record
+from derain_cli.datasets.finding import NoPartnersError, find_pairs
+from derain_cli.datasets.layouts import Found
+from derain_cli.datasets.pairs import Pair, PairGroup, folder_name, list_photos
 from derain_cli.errors import InputError, NothingToDoError
 
-__all__ = [
-    "DATASETS",
-    "LAYOUTS",
-    "DatasetRecord",
-    "DatasetView",
-    "Halves",
-    "HubCopy",
-    "Layout",
-    "Licence",
-    "Pair",
-    "PairGroup",
-    "PairSet",
-    "Split",
-    "find_pairs",
-    "find_record",
-    "list_photos",
-    "looks_swapped",
-    "open_dataset",
-    "pair_key",
-    "resolve_dataset",
-    "root_of_datasets",
-]
+__all__ = ["DatasetView", "open_dataset", "resolve_dataset", "root_of_datasets"]
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),

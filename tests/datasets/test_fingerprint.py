@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derain_cli.data import fingerprint
-from derain_cli.data.fingerprint import MAX_DISTANCE, KnownPictures, hash_files, overlap, picture_hash
-from derain_cli.data.pairing import Layout, Pair
+from derain_cli.datasets import fingerprint
+from derain_cli.datasets.fingerprint import MAX_DISTANCE, KnownPictures, hash_files, overlap, picture_hash
+from derain_cli.datasets.layouts import Layout
+from derain_cli.datasets.pairs import Pair
 from derain_cli.media.photo import write_rgb
 from tests.standins import clean_picture, make_layout
 

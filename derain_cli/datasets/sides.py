@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TWINS", "likeness", "looks_rainier"]
+from derain_cli.datasets.pairs import Pair, Picture, read_pair
+from derain_cli.errors import InputError
 
-Picture = NDArray[np.uint8]
+__all__ = ["TWINS", "likeness", "looks_rainier", "looks_swapped", "rainier_vote"]
 
 TWINS = 0.12
 """Least `likeness` of three quarters of the pairs in a folder that are taken to show the same scenes. Measured: the
@@ -73,3 +76,32 @@ def likeness(one: Picture, other: Picture) -> float:
     width = first.shape[1]
     moved = [float(np.mean(np.roll(first, width * step // 5, axis=1) * second)) for step in (1, 2, 3, 4)]
     return (float(np.mean(first * second)) - sum(moved) / len(moved)) / energy
+
+
+def _sample(pairs: Sequence[Pair], most: int) -> Iterator[tuple[Picture, Picture]]:
+    """Up to `most` pairs, evenly spread; unreadable ones are left out."""
+    for index in sorted({len(pairs) * i // most for i in range(most)}) if pairs else ():
+        with contextlib.suppress(InputError):
+            yield read_pair(pairs[index])
+
+
+def rainier_vote(pairs: Sequence[Pair], most: int = 12) -> float | None:
+    """How much the rainy pictures look rainier than the clean ones; None when they do not show the same scenes."""
+    seen = [(likeness(rainy, clean), looks_rainier(rainy, clean)) for rainy, clean in _sample(pairs, most)]
+    if not seen or float(np.quantile([alike for alike, _ in seen], 0.25)) < TWINS:
+        return None
+    return float(np.median([vote for _, vote in seen]))
+
+
+def looks_swapped(pairs: Sequence[Pair], most: int = 24) -> bool:
+    """Whether the rainy and the clean pictures are probably the wrong way round.
+
+    Args:
+        pairs: of one group.
+        most: how many pairs are looked at, evenly spread over the group; unreadable ones do not count.
+
+    Returns:
+        True when the median of them and more than six in ten speak for it; False without any readable pair.
+    """
+    votes = [looks_rainier(rainy, clean) for rainy, clean in _sample(pairs, most)]
+    return bool(votes) and float(np.median(votes)) < 0 and sum(vote < 0 for vote in votes) > 0.6 * len(votes)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from derain_cli.data.evidence import TWINS, likeness, looks_rainier
+from derain_cli.datasets.sides import TWINS, likeness, looks_rainier
 from tests.standins import clean_picture, rainy_picture
 
 

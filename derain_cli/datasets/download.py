@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from derain_cli.data.records import DATASETS, DatasetRecord, HubCopy, find_record
-from derain_cli.data.registry import root_of_datasets
+from derain_cli.datasets.catalogue import DATASETS, DatasetRecord, HubCopy, find_record
+from derain_cli.datasets.opening import root_of_datasets
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, ResourceError, resource_error_from
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.system.files import atomic_text

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from derain_cli.data.pairing import Layout
+from derain_cli.datasets.layouts import Layout
 from derain_cli.errors import UsageError
 
 __all__ = ["DATASETS", "DatasetRecord", "HubCopy", "Licence", "Split", "find_record"]

@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from derain_cli.data.pairing import (
-    Layout,
-    Pair,
-    find_pairs,
-    list_photos,
-    looks_swapped,
-    read_clean,
-    read_pair,
-    read_rainy,
-)
-from derain_cli.data.registry import open_dataset
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.layouts import Layout
+from derain_cli.datasets.opening import open_dataset
+from derain_cli.datasets.pairs import Pair, list_photos, read_clean, read_pair, read_rainy
+from derain_cli.datasets.sides import looks_swapped
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.media.photo import read_rgb, write_rgb
 from tests.standins import clean_picture, make_layout, rainy_picture

@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.data.pairing import Pair, read_clean
+from derain_cli.datasets.pairs import Pair, read_clean
 from derain_cli.errors import InputError
-from derain_cli.frames.select import bits_apart
 from derain_cli.media.photo import read_rgb
 
-__all__ = ["MAX_DISTANCE", "MOST_HASHES", "KnownPictures", "hash_files", "overlap", "picture_hash"]
+__all__ = ["MAX_DISTANCE", "MOST_HASHES", "KnownPictures", "bits_apart", "hash_files", "overlap", "picture_hash"]
 
 MAX_DISTANCE = 6
 """Bits of 64 in which two hashes of the same picture may differ.
@@ -35,6 +34,7 @@ MOST_HASHES = 50_000
 """Hashes of a training set at most, evenly spread over it: 0.8 MB on the card."""
 
 _SIDE, _LOW = 32, 8
+_BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
 
 
 def picture_hash(picture: NDArray[np.uint8]) -> str:
@@ -115,3 +115,8 @@ def overlap(
             if known.holds(_clean(item)):
                 found.append(item)
     return tuple(found)
+
+
+def bits_apart(hashes: NDArray[np.uint8], one: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """In how many bits each of `hashes` (N, B) differs from `one` (B,): (N,)."""
+    return np.asarray(_BITS[hashes ^ one].sum(axis=1, dtype=np.int64))

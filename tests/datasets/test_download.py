@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.data import download
-from derain_cli.data.download import MAX_RATIO, download_dataset, unpack
-from derain_cli.data.records import DATASETS
-from derain_cli.data.registry import open_dataset
+from derain_cli.datasets import download
+from derain_cli.datasets.catalogue import DATASETS
+from derain_cli.datasets.download import MAX_RATIO, download_dataset, unpack
+from derain_cli.datasets.opening import open_dataset
 from derain_cli.errors import DestinationError, NothingToDoError, ResourceError, UsageError
 from tests.standins import make_standin
 
@@ -198,7 +198,7 @@ def test_offline_mode_is_heeded(rain13k, tmp_path):
     """In a process of its own, since the client reads the variable when it is imported."""
     code = (
         "import sys; from pathlib import Path; from derain_cli.errors import DerainError\n"
-        "from derain_cli.data.download import download_dataset\n"
+        "from derain_cli.datasets.download import download_dataset\n"
         "try: download_dataset('Test100', Path(sys.argv[1]))\n"
         "except DerainError as error: print(error.exit_code, error)"
     )

@@ -1,0 +1,135 @@
+"""A rainy picture and the same picture without rain, and lists of such pairs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.errors import InputError
+from derain_cli.media.photo import READABLE_SUFFIXES, read_rgb
+
+__all__ = [
+    "SPLIT_NAMES",
+    "Halves",
+    "Pair",
+    "PairGroup",
+    "PairSet",
+    "Picture",
+    "Reader",
+    "folder_name",
+    "is_picture",
+    "list_photos",
+    "read_clean",
+    "read_pair",
+    "read_rainy",
+]
+
+Picture = NDArray[np.uint8]
+Reader = Callable[[Path], Picture]
+Halves = Literal["", "clean|rainy", "rainy|clean"]
+"""What the left and the right half of one file show; empty where rainy and clean picture are files of their own."""
+
+SPLIT_NAMES = {"train", "training", "train_set", "test", "testing", "test_set", "val", "valid", "validation"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A rainy picture and the same picture without rain.
+
+    Attributes:
+        rainy: file of the rainy picture.
+        clean: file of the clean picture; the same file where both lie side by side in one picture.
+        halves: which half is which in a side-by-side picture. `read_pair` takes care of it.
+    """
+
+    rainy: Path
+    clean: Path
+    halves: Halves = ""
+
+    @property
+    def name(self) -> str:
+        return self.rainy.stem
+
+
+@dataclass(frozen=True)
+class PairGroup:
+    """The pairs of one folder; `name` is the folder's (with its parent's for `train` and the like): scores are kept
+    apart by it."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """All pairs found below a folder, what could not be paired (path and reason), and notes on what was guessed."""
+
+    groups: tuple[PairGroup, ...]
+    rejected: tuple[InputError, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(pair for group in self.groups for pair in group.pairs)
+
+
+def _half(picture: Picture, right: bool, path: Path) -> Picture:
+    width = picture.shape[1]
+    if width % 2:
+        raise InputError(f"a side-by-side picture of odd width ({width}) has no two halves", path=path)
+    return picture[:, width // 2 :] if right else picture[:, : width // 2]
+
+
+def read_rainy(pair: Pair, read: Reader = read_rgb) -> Picture:
+    """The rainy picture alone, uint8 HxWx3; errors as for `read_pair`."""
+    picture = read(pair.rainy)
+    return _half(picture, pair.halves == "clean|rainy", pair.rainy) if pair.halves else picture
+
+
+def read_clean(pair: Pair, read: Reader = read_rgb) -> Picture:
+    """The clean picture alone, uint8 HxWx3; errors as for `read_pair`."""
+    picture = read(pair.clean)
+    return _half(picture, pair.halves == "rainy|clean", pair.clean) if pair.halves else picture
+
+
+def read_pair(pair: Pair, read: Reader = read_rgb) -> tuple[Picture, Picture]:
+    """Rainy and clean picture, uint8 HxWx3; the halves of a side-by-side picture are views of it.
+
+    Raises:
+        InputError: one is unreadable, their sizes differ, or a side-by-side picture has an odd width; nothing is
+            ever resized.
+    """
+    if pair.halves:
+        whole = read(pair.rainy)
+        left, right = _half(whole, False, pair.rainy), _half(whole, True, pair.rainy)
+        return (left, right) if pair.halves == "rainy|clean" else (right, left)
+    rainy, clean = read(pair.rainy), read(pair.clean)
+    if rainy.shape != clean.shape:
+        sizes = f"{rainy.shape[1]}x{rainy.shape[0]}, its clean partner {clean.shape[1]}x{clean.shape[0]}"
+        raise InputError(f"sizes differ: {sizes}", path=pair.rainy)
+    return rainy, clean
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Readable pictures by suffix, in the folder and below, sorted; hidden ones are left out."""
+    found = []
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [Path(where, f) for f in files if is_picture(f)]
+    return sorted(found)
+
+
+def is_picture(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in READABLE_SUFFIXES
+
+
+def folder_name(place: Path) -> str:
+    """What pictures of a folder go by: its name, after its parent's where it is `train`, `test` or the like."""
+    place = place.resolve()
+    return f"{place.parent.name}/{place.name}" if place.name.lower() in SPLIT_NAMES else place.name
