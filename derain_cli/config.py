@@ -326,7 +326,7 @@ class VideoOptions:
         preset: speed of the encoder, in its own words; None is a medium one.
         start, end: the part to take, seconds from the beginning; `end` None is the end of the clip.
         preview: make a clip of so many seconds with before and after side by side instead; None restores the clip.
-        temporal: how frames are steadied with their neighbours (`derain_cli.frames.steady`).
+        temporal: how frames are steadied with their neighbours (`derain_cli.jobs.clips.temporal_filter`).
         keep_partial: what is ready when the work is stopped is written as NAME_partial.
         segment: frames per segment, which is what a killed job loses at most.
     """

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from derain_cli.batch import BatchOptions, Outcome, restore_photos
+from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.photos.run import BatchOptions, Outcome, restore_photos
 from derain_cli.media.photo import read_photo, write_photo, write_rgb
 from derain_cli.restorer import Restorer
-from derain_cli.worklist import Item
 
 
 def make_photo(path: Path, seed: int, height: int, width: int) -> None:

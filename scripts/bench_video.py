@@ -15,13 +15,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from derain_cli.clips.engine import Engine
-from derain_cli.clips.outcome import ClipOutcome
-from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.outcome import ClipOutcome
+from derain_cli.jobs.clips.run import restore_clips
+from derain_cli.jobs.outputs import Item
 from derain_cli.media.clip.encoding import choose_encoding
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.worklist import Item
 
 
 def make(path: Path, frames: int, width: int, height: int) -> None:

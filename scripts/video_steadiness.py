@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.frames.steady import consistent, fetched, flow_between, steadied
+from derain_cli.jobs.clips.temporal_filter import consistent, fetched, flow_between, steadied
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import write_rgb
 from derain_cli.rain import MovingRain, Shower

@@ -12,18 +12,17 @@ import derain_cli
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
     {"config", "errors", "system"},
-    {"media", "worklist", "jobs", "model", "losses", "rain", "metrics", "tiling"},
-    {"data", "frames", "datasets", "checkpoints"},
+    {"media", "model", "losses", "rain", "metrics", "tiling"},
+    {"data", "datasets", "checkpoints"},
     {"restorer"},
-    {"evaluation", "batch", "clips"},
+    {"evaluation", "jobs"},
     {"training"},
     {"cli"},
 ]
 FREE = {
     "config": {"errors"},
-    "frames": {"datasets"},
     "system": {"errors"},
-    "data": {"datasets", "frames"},
+    "data": {"datasets"},
     "datasets": {"checkpoints"},
 }
 """What a module may import from its own row."""

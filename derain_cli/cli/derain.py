@@ -14,8 +14,8 @@ from derain_cli.cli.items import ItemTally
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:
-    from derain_cli.batch import Outcome
-    from derain_cli.worklist import Item, WorkList
+    from derain_cli.jobs.outputs import Item, WorkList
+    from derain_cli.jobs.photos.run import Outcome
 
 __all__ = ["derain"]
 
@@ -59,8 +59,8 @@ def derain(
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
     restore = options.restore_options(device, precision, tile, strength)
+    from derain_cli.jobs.outputs import COMPARE, LAYERS, Rules, plan
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
-    from derain_cli.worklist import COMPARE, LAYERS, Rules, plan
 
     rules = Rules(
         readable=READABLE_SUFFIXES,
@@ -84,7 +84,7 @@ def derain(
         if dry_run:
             tally.planned(work, rules)
         elif work.items:
-            from derain_cli.batch import BatchOptions, restore_photos
+            from derain_cli.jobs.photos.run import BatchOptions, restore_photos
 
             restorer = tally.load(model, restore)
             batch = BatchOptions(

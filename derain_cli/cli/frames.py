@@ -12,9 +12,9 @@ from derain_cli.cli.console import Reporter, Tally, print_data
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:
-    from derain_cli.data.frame_set.choice import Choice, Chosen
-    from derain_cli.data.frame_set.plan import FrameSetPlan
-    from derain_cli.data.frame_set.study import Outcome
+    from derain_cli.jobs.frame_set.choice import Choice, Chosen
+    from derain_cli.jobs.frame_set.plan import FrameSetPlan
+    from derain_cli.jobs.frame_set.study import Outcome
 
 __all__ = ["frames"]
 
@@ -93,11 +93,11 @@ def frames(
     was stopped goes on where it was.
     """
     from derain_cli.config import FramesOptions
-    from derain_cli.data.frame_set.choice import choose
-    from derain_cli.data.frame_set.layout import read_rejected
-    from derain_cli.data.frame_set.plan import plan_frame_set
-    from derain_cli.data.frame_set.study import study_sources
-    from derain_cli.data.frame_set.writing import write_frame_set
+    from derain_cli.jobs.frame_set.choice import choose
+    from derain_cli.jobs.frame_set.layout import read_rejected
+    from derain_cli.jobs.frame_set.plan import plan_frame_set
+    from derain_cli.jobs.frame_set.study import study_sources
+    from derain_cli.jobs.frame_set.writing import write_frame_set
 
     wanted = FramesOptions(
         total=total, test=test, per_clip=per_clip, every=every, min_rain=min_rain, similar=similar, jobs=jobs

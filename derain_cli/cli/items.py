@@ -11,8 +11,8 @@ from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
     from derain_cli.config import RestoreOptions
+    from derain_cli.jobs.outputs import Item, Rules, WorkList
     from derain_cli.restorer import Restorer
-    from derain_cli.worklist import Item, Rules, WorkList
 
 __all__ = ["ItemTally"]
 

@@ -12,7 +12,7 @@ from derain_cli.cli.console import Reporter, Tally, print_data
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:
-    from derain_cli.data.synthesis import PhotoTask, SynthOutcome, SynthPlan
+    from derain_cli.jobs.synth.plan import PhotoTask, SynthOutcome, SynthPlan
 
 __all__ = ["synth"]
 
@@ -84,7 +84,7 @@ def synth(
     profiles DIR/light/rain and so on. Pairs that are there are skipped, so a run that was stopped goes on where it
     was. DIR/synth.json says what they were made with.
     """
-    from derain_cli.data.synthesis import SynthOptions, plan_synthesis, synthesize
+    from derain_cli.jobs.synth.plan import SynthOptions, plan_synthesis, synthesize
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS
 
     wanted = SynthOptions(

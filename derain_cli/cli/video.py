@@ -16,8 +16,8 @@ from derain_cli.config import VideoOptions
 from derain_cli.errors import InputError, UsageError, printable
 
 if TYPE_CHECKING:
-    from derain_cli.clips.outcome import ClipOutcome, Pace
-    from derain_cli.worklist import WorkList
+    from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
+    from derain_cli.jobs.outputs import WorkList
 
 __all__ = ["seconds_from", "video"]
 
@@ -114,9 +114,9 @@ def video(
         temporal=temporal,
         keep_partial=keep_partial,
     )
+    from derain_cli.jobs.outputs import Rules, plan
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
-    from derain_cli.worklist import Rules, plan
 
     rules = Rules(
         readable=READABLE_CLIPS,
@@ -139,9 +139,9 @@ def video(
         if dry_run:
             tally.planned(work, rules)
             return tally.exit_code
-        from derain_cli.clips.engine import Engine
-        from derain_cli.clips.parts import forget_work
-        from derain_cli.clips.restore import restore_clips
+        from derain_cli.jobs.clips.frame_restorer import Engine
+        from derain_cli.jobs.clips.parts import forget_work
+        from derain_cli.jobs.clips.run import restore_clips
 
         for item in work.done:
             forget_work(item.target)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import derain_cli.batch
+import derain_cli.jobs.photos.run
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.errors import InputError, ResourceError
@@ -161,8 +161,8 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
             with lock:
                 held[0] -= 1
 
-    monkeypatch.setattr(derain_cli.batch, "read_photo", reading)
-    monkeypatch.setattr(derain_cli.batch, "write_photo", writing)
+    monkeypatch.setattr(derain_cli.jobs.photos.run, "read_photo", reading)
+    monkeypatch.setattr(derain_cli.jobs.photos.run, "write_photo", writing)
     for number in range(10 if side > 100 else 40):
         photo(f"in/{number}.png", seed=number, height=side, width=side)
     assert derain("in", "-j", str(jobs)).code == 0
@@ -190,8 +190,8 @@ def test_what_was_read_is_not_kept_while_the_result_is_written(derain: Derain, m
         gone.append(kept[-1]() is None)
         return write(*args, **options)
 
-    monkeypatch.setattr(derain_cli.batch, "read_photo", reading)
-    monkeypatch.setattr(derain_cli.batch, "write_photo", writing)
+    monkeypatch.setattr(derain_cli.jobs.photos.run, "read_photo", reading)
+    monkeypatch.setattr(derain_cli.jobs.photos.run, "write_photo", writing)
     photo("a.png")
     assert derain("a.png").code == 0
     assert gone == [True]
@@ -703,8 +703,8 @@ def test_json_is_one_object_a_line(derain: Derain) -> None:
 
 
 def test_outcomes_cannot_be_changed() -> None:
-    from derain_cli.worklist import Item
+    from derain_cli.jobs.outputs import Item
 
-    outcome = derain_cli.batch.Outcome(Item("a", "b"))
+    outcome = derain_cli.jobs.photos.run.Outcome(Item("a", "b"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         outcome.fatal = True  # type: ignore[misc]

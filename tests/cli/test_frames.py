@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from derain_cli.data.datasets import find_real
-from derain_cli.data.frame_set import writing
-from derain_cli.data.frame_set.layout import WORK
 from derain_cli.datasets.fingerprint import picture_hash
+from derain_cli.jobs.frame_set import writing
+from derain_cli.jobs.frame_set.layout import WORK
 from derain_cli.media.photo import read_rgb, write_rgb
 from tests.cli.conftest import Derain, snapshot
 from tests.cli.test_process import start

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derain_cli.data import synthesis
 from derain_cli.datasets.finding import find_pairs
+from derain_cli.jobs.synth import plan as synthesis
 from derain_cli.system.signals import Interrupted
 from tests.cli.conftest import photo, snapshot
 

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli import __version__
-from derain_cli.data.threads import in_order
 from derain_cli.datasets.layouts import pair_key
 from derain_cli.errors import (
     DerainError,
@@ -32,11 +31,12 @@ from derain_cli.errors import (
     UsageError,
     resource_error_from,
 )
+from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.outputs import Item, Rules, WorkList, plan
 from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, Metadata, Photo, read_photo, write_photo
 from derain_cli.media.pixels import to_uint8
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.system.files import atomic_text, make_folder
-from derain_cli.worklist import Item, Rules, WorkList, plan
 
 __all__ = [
     "FORMATS",

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from derain_cli import __version__
-from derain_cli.clips.ahead import ahead
-from derain_cli.clips.engine import Engine
-from derain_cli.clips.outcome import ClipOutcome, Pace
-from derain_cli.clips.parts import OpenSegment, Parts, work_folder
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
-from derain_cli.frames.steady import REACH, steadied
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
+from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
+from derain_cli.jobs.clips.temporal_filter import REACH, steadied
+from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.prefetch import ahead
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo, Orientation
@@ -37,7 +38,6 @@ from derain_cli.media.montage import compare
 from derain_cli.media.pixels import Pixels
 from derain_cli.system.files import atomic_file, make_folder
 from derain_cli.system.locks import locked
-from derain_cli.worklist import Item
 
 __all__ = ["partial_path", "restore_clips"]
 

@@ -14,13 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from derain_cli.clips.outcome import ClipOutcome
-from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError, InputError, ResourceError
+from derain_cli.jobs.clips.outcome import ClipOutcome
+from derain_cli.jobs.clips.run import restore_clips
+from derain_cli.jobs.outputs import Item
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.worklist import Item
-from tests.clips.conftest import IDENTITY, QUICK, each, failing_after, good, leftovers, mean_difference, restore
+from tests.jobs.clips.conftest import IDENTITY, QUICK, each, failing_after, good, leftovers, mean_difference, restore
 from tests.sample_clips import packets_of, times_of, write_clip, write_without_duration
 
 QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
@@ -391,7 +391,7 @@ def test_without_a_declared_duration_all_is_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("derain_cli.clips.restore.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("derain_cli.jobs.clips.run.shutil.disk_usage", lambda path: usage)
     engine, done = failing_after(-1)
     outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", engine)
     assert isinstance(outcome.error, ResourceError) and outcome.fatal
@@ -402,7 +402,7 @@ def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypat
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("derain_cli.clips.parts.SegmentWriter.close", full)
+    monkeypatch.setattr("derain_cli.jobs.clips.parts.SegmentWriter.close", full)
     told: list[ClipOutcome] = []
     source = write_clip(tmp_path / "a.mp4")
     items = [Item(str(source), str(tmp_path / name)) for name in ("b.mp4", "c.mp4")]

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.jobs.admission import Room, Share
+from derain_cli.jobs.outputs import COMPARE, LAYERS, Companion, Item, companion_path
 from derain_cli.media.montage import compare
 from derain_cli.media.photo import DEFAULT_MAX_PIXELS, EncodeOptions, Photo, probe_photo, read_photo, write_photo
 from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.system.files import make_folder
 from derain_cli.system.memory import free_memory
-from derain_cli.worklist import COMPARE, LAYERS, Companion, Item, companion_path
 
 __all__ = ["BatchOptions", "Outcome", "restore_photos"]
 

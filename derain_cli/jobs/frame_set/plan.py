@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from derain_cli.data.frame_set.layout import WORK
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
+from derain_cli.jobs.frame_set.layout import WORK
+from derain_cli.jobs.outputs import Rules, plan
 from derain_cli.media.clip.container import READABLE_CLIPS
 from derain_cli.media.photo import READABLE_SUFFIXES
-from derain_cli.worklist import Rules, plan
 
 __all__ = ["FrameSetPlan", "Source", "plan_frame_set"]
 
@@ -57,7 +57,7 @@ def plan_frame_set(
         out: the folder of the data set.
         photos: the same of photos.
         recursive: look into sub-folders.
-        include, exclude: patterns of names as in `worklist.Rules`.
+        include, exclude: patterns of names as in `jobs.items.Rules`.
 
     Raises:
         UsageError: the output has no name.

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from derain_cli.datasets.fingerprint import bits_apart
-from derain_cli.frames import select
-from derain_cli.frames.select import (
+from derain_cli.jobs.frame_set import sampling as select
+from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
     divided,
     measured_frames,

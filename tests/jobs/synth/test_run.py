@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derain_cli.data.synthesis import (
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.errors import DestinationError, InputError, NothingToDoError, UsageError
+from derain_cli.jobs.synth.plan import (
     FORMATS,
     MANIFEST,
     SynthOptions,
@@ -21,8 +23,6 @@ from derain_cli.data.synthesis import (
     plan_synthesis,
     synthesize,
 )
-from derain_cli.datasets.finding import find_pairs
-from derain_cli.errors import DestinationError, InputError, NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import PROFILES
 
@@ -438,5 +438,5 @@ def test_names_that_are_no_text(photos, tmp_path):
 
 
 def test_no_torch_is_needed():
-    code = "import sys, derain_cli.data.synthesis; sys.exit('torch' in sys.modules)"
+    code = "import sys, derain_cli.jobs.synth.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

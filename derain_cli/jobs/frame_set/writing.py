@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.config import FramesOptions
-from derain_cli.data.frame_set.choice import Choice, Chosen
-from derain_cli.data.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
-from derain_cli.data.frame_set.plan import FrameSetPlan
-from derain_cli.data.frame_set.study import Outcome, Stopped, failure
-from derain_cli.data.threads import in_order
 from derain_cli.errors import DestinationError, InputError
+from derain_cli.jobs.frame_set.choice import Choice, Chosen
+from derain_cli.jobs.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
+from derain_cli.jobs.frame_set.plan import FrameSetPlan
+from derain_cli.jobs.frame_set.study import Outcome, Stopped, failure
+from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
 from derain_cli.media.photo import read_rgb, write_rgb

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from derain_cli.config import FramesOptions
-from derain_cli.data.frame_set.layout import REJECT, TEST, TRAIN
-from derain_cli.data.frame_set.study import Study
 from derain_cli.errors import NothingToDoError
-from derain_cli.frames.select import (
+from derain_cli.jobs.frame_set.layout import REJECT, TEST, TRAIN
+from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
     divided,
     near_duplicates,
@@ -21,6 +20,7 @@ from derain_cli.frames.select import (
     steadied,
     taken,
 )
+from derain_cli.jobs.frame_set.study import Study
 
 __all__ = ["Choice", "Chosen", "choose"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.clips.ahead import ahead
+from derain_cli.jobs.prefetch import ahead
 
 
 def test_items_made_ahead_are_the_same_and_few(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Segments of a clip that is worked on: they lie in a hidden folder beside the output until the last one is done.
 
 A run that finds segments of the very same job keeps them, and makes the frames that come next exactly as an unbroken
-run would, since a result hangs on no more than the frames next to it (`frames.steady.REACH`).
+run would, since a result hangs on no more than the frames next to it (`temporal_filter.REACH`).
 """
 
 from __future__ import annotations

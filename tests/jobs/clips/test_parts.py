@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from derain_cli.clips.engine import Engine
-from derain_cli.clips.outcome import ClipOutcome, Pace
-from derain_cli.clips.parts import forget_work, work_folder
-from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
+from derain_cli.jobs.clips.parts import forget_work, work_folder
+from derain_cli.jobs.clips.run import restore_clips
+from derain_cli.jobs.outputs import Item
 from derain_cli.system.locks import locked
-from derain_cli.worklist import Item
-from tests.clips.conftest import QUICK, each, failing_after, good, leftovers, restore
+from tests.jobs.clips.conftest import QUICK, each, failing_after, good, leftovers, restore
 from tests.sample_clips import times_of, write_clip
 
 
@@ -166,10 +166,10 @@ def test_work_of_an_output_that_is_there_is_forgotten(tmp_path: Path) -> None:
 
 _KILLED = """
 import sys, time
-from derain_cli.clips.engine import Engine
-from derain_cli.clips.restore import restore_clips
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.run import restore_clips
 from derain_cli.config import VideoOptions
-from derain_cli.worklist import Item
+from derain_cli.jobs.outputs import Item
 
 def slow(pictures):
     time.sleep(0.02)

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import derain_cli.batch
-from derain_cli.batch import BatchOptions, Outcome, restore_photos
+import derain_cli.jobs.photos.run
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.errors import InputError
+from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.photos.run import BatchOptions, Outcome, restore_photos
 from derain_cli.media.photo import Photo, PhotoInfo, read_photo, write_photo
 from derain_cli.restorer import Restorer
-from derain_cli.worklist import Item
 from tests.conftest import make_network, make_picture
 
 Pixels = NDArray[Any]
@@ -95,11 +95,11 @@ class Copying:
 @contextmanager
 def standing_for_files(files: Ledger, budget: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(derain_cli.batch, "probe_photo", files.probe)
-        patch.setattr(derain_cli.batch, "read_photo", files.read)
-        patch.setattr(derain_cli.batch, "write_photo", files.write)
-        patch.setattr(derain_cli.batch, "make_folder", lambda folder: None)
-        patch.setattr(derain_cli.batch, "_PHOTO_BYTES", 12 * budget)
+        patch.setattr(derain_cli.jobs.photos.run, "probe_photo", files.probe)
+        patch.setattr(derain_cli.jobs.photos.run, "read_photo", files.read)
+        patch.setattr(derain_cli.jobs.photos.run, "write_photo", files.write)
+        patch.setattr(derain_cli.jobs.photos.run, "make_folder", lambda folder: None)
+        patch.setattr(derain_cli.jobs.photos.run, "_PHOTO_BYTES", 12 * budget)
         yield
 
 
@@ -159,13 +159,13 @@ def restored(items: Sequence[Item], restorer: Restorer, jobs: int, slow: float =
     """Outcomes of a run whose network is not asked before some photos are read."""
     told: list[Outcome] = []
     with pytest.MonkeyPatch.context() as patch:
-        reading = derain_cli.batch._Run._next_group
+        reading = derain_cli.jobs.photos.run._Run._next_group
 
         def late(self: Any) -> Any:
             time.sleep(slow)
             return reading(self)
 
-        patch.setattr(derain_cli.batch._Run, "_next_group", late)
+        patch.setattr(derain_cli.jobs.photos.run._Run, "_next_group", late)
         restore_photos(items, restorer, BatchOptions(jobs=jobs, **more), report=told.append)
     return told
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from derain_cli.clips.engine import Engine
-from derain_cli.clips.outcome import ClipOutcome
-from derain_cli.clips.restore import restore_clips
 from derain_cli.config import VideoOptions
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.outcome import ClipOutcome
+from derain_cli.jobs.clips.run import restore_clips
+from derain_cli.jobs.outputs import Item
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.worklist import Item
 
 IDENTITY = Engine(lambda pictures: pictures, "identity")
 QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}

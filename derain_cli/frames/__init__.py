@@ -1,1 +1,0 @@
-"""Frames compared with each other."""

@@ -1,0 +1,1 @@
+"""Photos through one restorer: reading, the network and writing overlap."""
