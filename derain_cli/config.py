@@ -24,7 +24,6 @@ __all__ = [
     "ContrastConfig",
     "ContrastMode",
     "DataConfig",
-    "FramesOptions",
     "LoopConfig",
     "ModelConfig",
     "OptimConfig",
@@ -358,38 +357,6 @@ class VideoOptions:
     def is_part(self) -> bool:
         """Whether a part of the clip is asked for."""
         return self.start > 0 or self.until is not None
-
-
-@dataclass(frozen=True)
-class FramesOptions:
-    """Which frames of clips make a data set of real rain, named as the flags.
-
-    Attributes:
-        total: pictures wanted, those of the test included.
-        test: pictures of the test, from clips that give none to the training.
-        per_clip: pictures of one clip at most; None sets no limit.
-        every: seconds between two frames that are looked at; 0 looks at all.
-        min_rain: least share of the picture that lies under streaks, percent.
-        similar: bits of 64 in which the perceptual hashes of two pictures may differ for one of them to be left out.
-        jobs: clips and photos worked on at once.
-    """
-
-    total: int = 2000
-    test: int = 200
-    per_clip: int | None = None
-    every: float = 0.2
-    min_rain: float = 1.0
-    similar: int = 6
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        _require(self.total >= 1, f"--total must be at least 1, not {self.total}")
-        _require(0 <= self.test < self.total, f"--test must be 0 or more and below --total, not {self.test}")
-        _require(self.per_clip is None or self.per_clip >= 1, f"--per-clip must be at least 1, not {self.per_clip}")
-        _require(0 <= self.every < math.inf, f"--every is a number of seconds, not {self.every}")
-        _require(0 <= self.min_rain <= 100, f"--min-rain must be 0 to 100, not {self.min_rain}")
-        _require(0 <= self.similar <= 64, f"--similar must be 0 to 64, not {self.similar}")
-        _require(self.jobs >= 1, f"--jobs must be at least 1, not {self.jobs}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

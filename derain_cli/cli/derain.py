@@ -14,8 +14,8 @@ from derain_cli.cli.items import ItemTally
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:
-    from derain_cli.jobs.outputs import Item, WorkList
-    from derain_cli.jobs.photos.run import Outcome
+    from derain_cli.jobs.items import Item, WorkList
+    from derain_cli.jobs.outcome import Outcome
 
 __all__ = ["derain"]
 
@@ -59,7 +59,8 @@ def derain(
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
     restore = options.restore_options(device, precision, tile, strength)
-    from derain_cli.jobs.outputs import COMPARE, LAYERS, Rules, plan
+    from derain_cli.jobs.items import COMPARE, LAYERS, Rules
+    from derain_cli.jobs.outputs import plan
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
 
     rules = Rules(
@@ -84,7 +85,8 @@ def derain(
         if dry_run:
             tally.planned(work, rules)
         elif work.items:
-            from derain_cli.jobs.photos.run import BatchOptions, restore_photos
+            from derain_cli.jobs.photos.options import BatchOptions
+            from derain_cli.jobs.photos.run import restore_photos
 
             restorer = tally.load(model, restore)
             batch = BatchOptions(

@@ -92,9 +92,9 @@ def frames(
     into reject.txt and run the same command again: others take their places. What was measured is kept, so a run that
     was stopped goes on where it was.
     """
-    from derain_cli.config import FramesOptions
     from derain_cli.jobs.frame_set.choice import choose
     from derain_cli.jobs.frame_set.layout import read_rejected
+    from derain_cli.jobs.frame_set.options import FramesOptions
     from derain_cli.jobs.frame_set.plan import plan_frame_set
     from derain_cli.jobs.frame_set.study import study_sources
     from derain_cli.jobs.frame_set.writing import write_frame_set

@@ -11,7 +11,7 @@ from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
     from derain_cli.config import RestoreOptions
-    from derain_cli.jobs.outputs import Item, Rules, WorkList
+    from derain_cli.jobs.items import Item, Rules, WorkList
     from derain_cli.restorer import Restorer
 
 __all__ = ["ItemTally"]

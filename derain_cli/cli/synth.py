@@ -12,7 +12,8 @@ from derain_cli.cli.console import Reporter, Tally, print_data
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:
-    from derain_cli.jobs.synth.plan import PhotoTask, SynthOutcome, SynthPlan
+    from derain_cli.jobs.synth.pairs import PhotoTask, SynthPlan
+    from derain_cli.jobs.synth.run import SynthOutcome
 
 __all__ = ["synth"]
 
@@ -84,7 +85,9 @@ def synth(
     profiles DIR/light/rain and so on. Pairs that are there are skipped, so a run that was stopped goes on where it
     was. DIR/synth.json says what they were made with.
     """
-    from derain_cli.jobs.synth.plan import SynthOptions, plan_synthesis, synthesize
+    from derain_cli.jobs.synth.options import SynthOptions
+    from derain_cli.jobs.synth.plan import plan_synthesis
+    from derain_cli.jobs.synth.run import synthesize
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS
 
     wanted = SynthOptions(

@@ -17,7 +17,7 @@ from derain_cli.errors import InputError, UsageError, printable
 
 if TYPE_CHECKING:
     from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-    from derain_cli.jobs.outputs import WorkList
+    from derain_cli.jobs.items import WorkList
 
 __all__ = ["seconds_from", "video"]
 
@@ -114,7 +114,8 @@ def video(
         temporal=temporal,
         keep_partial=keep_partial,
     )
-    from derain_cli.jobs.outputs import Rules, plan
+    from derain_cli.jobs.items import Rules
+    from derain_cli.jobs.outputs import plan
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 

@@ -6,118 +6,34 @@ is refused as a whole; what concerns one input only is kept beside the list, so 
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
 # `./` at the front, which `Path` drops, have a meaning.
-# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH119, PTH120, PTH122, PTH206
+# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122, PTH206
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from derain_cli.errors import DerainError, DestinationError, InputError, NothingToDoError, UsageError, printable
+from derain_cli.errors import DerainError, DestinationError, InputError, UsageError, printable
+from derain_cli.jobs.inputs import (
+    Found,
+    Identity,
+    PassedOver,
+    any_matches,
+    bytewise,
+    has_magic,
+    identity_of,
+    is_folder,
+    is_pattern,
+    matches,
+)
+from derain_cli.jobs.items import COMPARE, DEFAULT_SUFFIX, LAYERS, Item, Rules, WorkList, listed, separators
 
-__all__ = ["COMPARE", "DEFAULT_SUFFIX", "LAYERS", "Companion", "Item", "Rules", "WorkList", "companion_path", "plan"]
+__all__ = ["plan"]
 
-DEFAULT_SUFFIX = "_derained"
-"""What is put behind the name of an input when its output lies beside it."""
-
-Companion = tuple[str, str | None]
-"""A further picture written beside an output: what is put behind the output's name, and its suffix (None: the same)."""
-
-COMPARE: Companion = ("_compare", None)
-LAYERS: tuple[Companion, ...] = (("_rain", ".png"), ("_detail", ".png"))
 
 _NAME_MAX = 255
-_Identity = tuple[int, int]
-
-
-def companion_path(target: str, companion: Companion) -> str:
-    """Where a further picture of the output `target` lies."""
-    tag, suffix = companion
-    stem, own = os.path.splitext(target)
-    return f"{stem}{tag}{suffix or own}"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What is taken, and what outputs are called.
-
-    Attributes:
-        readable: suffixes (lower case, with dot) taken in folders and by globs; files named outright are always taken.
-        writable: suffixes an output may have.
-        fallback: suffix of the output where the input's own cannot be written.
-        output: as given with `-o`: a file, a folder, or None for results beside the inputs.
-        suffix: put behind names; None is `DEFAULT_SUFFIX` beside the inputs and nothing inside an output folder.
-        format: suffix of all outputs, without dot; None keeps the input's.
-        recursive: look into sub-folders.
-        follow_symlinks: follow symbolic links found in folders (those named outright are followed always).
-        include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
-        exclude: patterns, none of which may match; a sub-folder that matches is not entered.
-        overwrite: outputs that exist are replaced, not passed over.
-        companions: further pictures written with each output.
-
-    Raises:
-        UsageError: a suffix or format that cannot be used.
-    """
-
-    readable: frozenset[str]
-    writable: frozenset[str]
-    fallback: str = ".png"
-    output: str | None = None
-    suffix: str | None = None
-    format: str | None = None
-    recursive: bool = False
-    follow_symlinks: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    overwrite: bool = False
-    companions: tuple[Companion, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.suffix is not None and any(c in self.suffix for c in _separators() + "\0"):
-            raise UsageError(f"a suffix is part of a file name: {self.suffix!r} cannot be used")
-        if self.output == "":
-            raise UsageError("the output has no name")
-        if self.format is not None and f".{self.format.lower().lstrip('.')}" not in self.writable:
-            raise UsageError(f"cannot write {self.format!r}", hint=f"one of {_names(self.writable)}")
-
-    def companions_of(self, target: str) -> tuple[str, ...]:
-        """Paths of the further pictures of the output `target`, in the order of `companions`."""
-        return tuple(companion_path(target, companion) for companion in self.companions)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One input and its output; `note` is a remark on the choice of the output."""
-
-    source: str
-    target: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class WorkList:
-    """A settled plan.
-
-    Attributes:
-        items: what is to be done, in order.
-        done: inputs whose output is there already.
-        failed: what cannot be done, each with its path.
-        notes: path and remark on what was passed over.
-        hint: how more inputs could be found, for a list that is empty.
-    """
-
-    items: tuple[Item, ...]
-    done: tuple[Item, ...] = ()
-    failed: tuple[DerainError, ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
-    hint: str | None = None
-
-    def nothing_found(self, what: str = "images") -> NothingToDoError:
-        """The error for a list without anything to do."""
-        return NothingToDoError(f"no {what} found", hint=self.hint)
 
 
 def plan(paths: Sequence[str], rules: Rules) -> WorkList:
@@ -132,47 +48,18 @@ def plan(paths: Sequence[str], rules: Rules) -> WorkList:
     return _Planner(paths, rules).plan()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An input: its output's folder, what is put behind the output's name, and who the input is on the disk."""
-
-    source: str
-    folder: str
-    tag: str
-    identity: _Identity | None
-
-
-@dataclass
-class _PassedOver:
-    """How many things in folders were left out, by reason."""
-
-    folders: int = 0
-    links: int = 0
-    outputs: int = 0
-    filtered: int = 0
-
-    def hint(self) -> str | None:
-        if self.folders:
-            return "-r looks into sub-folders"
-        if self.links:
-            return "--follow-symlinks follows the links found"
-        if self.filtered:
-            return "--include and --exclude left all out"
-        return "only earlier outputs are there" if self.outputs else None
-
-
 @dataclass
 class _Planner:
     paths: Sequence[str]
     rules: Rules
     failed: list[DerainError] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: _PassedOver = field(default_factory=_PassedOver)
+    passed_over: PassedOver = field(default_factory=PassedOver)
     _folders: dict[str, tuple[str, DerainError | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.output_file = self._output_is_file()
-        self.output_identity = _identity(self.rules.output) if self.rules.output and not self.output_file else None
+        self.output_identity = identity_of(self.rules.output) if self.rules.output and not self.output_file else None
 
         tags = ("", *(tag for tag, _ in (COMPARE, *LAYERS)))
         self.own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
@@ -205,11 +92,11 @@ class _Planner:
     def _output_is_file(self) -> bool:
         """Whether `-o` names one file; else it is a folder, there or to be made."""
         out = self.rules.output
-        if out is None or out.endswith(tuple(_separators())) or os.path.isdir(out):
+        if out is None or out.endswith(tuple(separators())) or os.path.isdir(out):
             return False
         suffix = os.path.splitext(out)[1]
         format_suffix = f".{self.rules.format.lower().lstrip('.')}" if self.rules.format else None
-        lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not _is_pattern(self.paths[0])
+        lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not is_pattern(self.paths[0])
         writable = suffix.lower() in self.rules.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:
@@ -219,7 +106,7 @@ class _Planner:
             raise UsageError(
                 f"cannot write files of type {suffix}",
                 path=out,
-                hint=f"one of {_names(self.rules.writable)}; or a folder: {printable(out)}{os.sep}",
+                hint=f"one of {listed(self.rules.writable)}; or a folder: {printable(out)}{os.sep}",
             )
         if os.path.lexists(out):
             hint = None if lone else "several inputs need a folder"
@@ -228,7 +115,7 @@ class _Planner:
             raise UsageError("one output file for several inputs", path=out, hint="-o FOLDER")
         return False
 
-    def _target(self, one: _Found) -> tuple[str, str]:
+    def _target(self, one: Found) -> tuple[str, str]:
         """The output's path, and a remark when its format is not the input's."""
         rules = self.rules
         if self.output_file and rules.output:
@@ -263,9 +150,9 @@ class _Planner:
 
     # --- what would destroy something ---------------------------------------------------------------------------
 
-    def _without_own_outputs(self, found: list[_Found]) -> list[_Found]:
+    def _without_own_outputs(self, found: list[Found]) -> list[Found]:
         """Leaves out files that an earlier run made of other inputs: `*.jpg` brings them in again."""
-        owned = {i for one in found if one.tag and (i := _identity(self._target(one)[0])) not in (None, one.identity)}
+        owned = {i for one in found if one.tag and (i := identity_of(self._target(one)[0])) not in (None, one.identity)}
         kept = []
         for one in found:
             if one.identity is not None and one.identity in owned:
@@ -276,8 +163,8 @@ class _Planner:
         return kept
 
     def _without_collisions(
-        self, found: list[_Found], targets: list[tuple[str, str]]
-    ) -> tuple[list[_Found], list[tuple[str, str]]]:
+        self, found: list[Found], targets: list[tuple[str, str]]
+    ) -> tuple[list[Found], list[tuple[str, str]]]:
         """Drops inputs that were named twice.
 
         Raises:
@@ -311,23 +198,23 @@ class _Planner:
         key = os.path.join(self._folder(folder)[0], name)
         return key.casefold() if sys.platform == "darwin" else os.path.normcase(key)
 
-    def _refuse_replacing_inputs(self, found: list[_Found], targets: list[tuple[str, str]]) -> None:
+    def _refuse_replacing_inputs(self, found: list[Found], targets: list[tuple[str, str]]) -> None:
         # By device and inode: sees through other spellings, links of both kinds and file systems without case.
         inputs = {one.identity: one.source for one in found if one.identity is not None}
         for one, (target, _) in zip(found, targets, strict=True):
             for path in (target, *self.rules.companions_of(target)):
-                identity = _identity(path)
+                identity = identity_of(path)
                 if identity is not None and identity in inputs:
                     which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
                     raise DestinationError(f"the output is {which}", path=path, hint="another -o, or --suffix")
 
     # --- the inputs ---------------------------------------------------------------------------------------------
 
-    def _find(self) -> Iterator[_Found]:
+    def _find(self) -> Iterator[Found]:
         for path in self.paths:
             if os.path.isdir(path):
                 yield from self._in_folder(path)
-            elif _is_pattern(path):
+            elif is_pattern(path):
                 yield from self._by_pattern(path)
             elif path and os.path.lexists(path):
                 name = os.path.basename(path)
@@ -336,7 +223,7 @@ class _Planner:
             else:
                 self.failed.append(InputError("no such file or folder", path=path or "''"))
 
-    def _found(self, source: str, below: str = "", beside: str | None = None) -> _Found:
+    def _found(self, source: str, below: str = "", beside: str | None = None) -> Found:
         """An input found `below` its folder; without `-o` its output lies in `beside`, or next to it."""
         rules = self.rules
         if rules.output is not None:
@@ -345,14 +232,14 @@ class _Planner:
             folder, tag = os.path.join(beside, below), ""  # the folder's own name carries the suffix
         else:
             folder, tag = os.path.dirname(source), self._suffix
-        return _Found(source, folder, tag, _identity(source))
+        return Found(source, folder, tag, identity_of(source))
 
     @property
     def _suffix(self) -> str:
         return DEFAULT_SUFFIX if self.rules.suffix is None else self.rules.suffix
 
-    def _in_folder(self, folder: str) -> Iterator[_Found]:
-        name = folder.rstrip(_separators()) or folder
+    def _in_folder(self, folder: str) -> Iterator[Found]:
+        name = folder.rstrip(separators()) or folder
         if os.path.basename(name) in ("", os.curdir, os.pardir):
             name = os.path.realpath(name)
         if self.rules.output is None and not self._suffix:
@@ -361,9 +248,9 @@ class _Planner:
         for below, file in self._walk(folder, depth, file_links=self.rules.follow_symlinks):
             yield self._found(os.path.join(folder, below, file), below, name + self._suffix)
 
-    def _by_pattern(self, pattern: str) -> Iterator[_Found]:
+    def _by_pattern(self, pattern: str) -> Iterator[Found]:
         parts = pattern.split(os.sep)
-        first = next(i for i, part in enumerate(parts) if _has_magic(part))
+        first = next(i for i, part in enumerate(parts) if has_magic(part))
         base, wanted = os.sep.join(parts[:first]), parts[first:]
         if first and not base:
             base = os.sep
@@ -371,7 +258,7 @@ class _Planner:
         matched = False
         for below, file in self._walk(base or os.curdir, depth, file_links=True, note_folders=False):
             below_parts = below.split(os.sep) if below else []
-            if _matches([*below_parts, file], wanted):
+            if matches([*below_parts, file], wanted):
                 matched = True
                 source = os.path.join(base, below, file)
                 yield self._found(source, below)
@@ -382,14 +269,14 @@ class _Planner:
         self, root: str, depth: int | None, *, file_links: bool, note_folders: bool = True
     ) -> Iterator[tuple[str, str]]:
         """Readable files below `root` as (folder below it, name), sorted, at most `depth` folders down."""
-        entered = {_identity(root)}
+        entered = {identity_of(root)}
         stack = [("", 0)]
         while stack:
             below, level = stack.pop()
             place = os.path.join(root, below) if below else root
             try:
                 with os.scandir(place) as listing:
-                    entries = sorted((e for e in listing if not e.name.startswith(".")), key=_bytewise)
+                    entries = sorted((e for e in listing if not e.name.startswith(".")), key=bytewise)
             except OSError as error:
                 self.failed.append(InputError(f"cannot be read: {error.strerror}", path=place))
                 continue
@@ -397,7 +284,7 @@ class _Planner:
             deeper = []
             for entry in entries:
                 inner = os.path.join(below, entry.name)
-                if not _is_folder(entry):
+                if not is_folder(entry):
                     if self._is_taken(entry, inner, stems, file_links=file_links):
                         yield below, entry.name
                 elif depth is not None and level >= depth:
@@ -418,13 +305,13 @@ class _Planner:
             return False
         return self._is_wanted(inner, entry.name)
 
-    def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[_Identity | None]) -> bool:
+    def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[Identity | None]) -> bool:
         if entry.is_symlink() and not self.rules.follow_symlinks:
             self.passed_over.links += 1
             return False
-        if _any_matches(inner, entry.name, self.rules.exclude):
+        if any_matches(inner, entry.name, self.rules.exclude):
             return False
-        identity = _identity(entry.path)
+        identity = identity_of(entry.path)
         if self._is_own_output(entry.name, stems) or (identity and identity == self.output_identity):
             self.passed_over.outputs += 1
             return False
@@ -445,40 +332,11 @@ class _Planner:
 
     def _is_wanted(self, path: str, name: str) -> bool:
         rules = self.rules
-        wanted = not rules.include or _any_matches(path, name, rules.include)
-        if wanted and not _any_matches(path, name, rules.exclude):
+        wanted = not rules.include or any_matches(path, name, rules.include)
+        if wanted and not any_matches(path, name, rules.exclude):
             return True
         self.passed_over.filtered += 1
         return False
-
-
-def _separators() -> str:
-    return os.sep + (os.altsep or "")
-
-
-def _names(suffixes: frozenset[str]) -> str:
-    return " ".join(sorted(suffixes))
-
-
-def _identity(path: str) -> _Identity | None:
-    """Who a file is on the disk, links followed; None where nothing is."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _bytewise(entry: os.DirEntry[str]) -> bytes:
-    # Names may hold bytes that are no text; the order must not hang on the locale either.
-    return os.fsencode(entry.name)
 
 
 def _folder_problem(folder: str) -> DerainError | None:
@@ -491,26 +349,3 @@ def _folder_problem(folder: str) -> DerainError | None:
     if not os.access(place, os.W_OK | os.X_OK):
         return DestinationError("the folder cannot be written to", path=place, hint="choose another -o")
     return None
-
-
-def _has_magic(part: str) -> bool:
-    return any(c in part for c in "*?[")
-
-
-def _is_pattern(path: str) -> bool:
-    """Whether a shell would have taken this for a pattern; a file of that very name comes first."""
-    return _has_magic(path) and not os.path.lexists(path)
-
-
-def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == "**":
-        return any(_matches(parts[i:], wanted[1:]) for i in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatch(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:])
-
-
-def _any_matches(path: str, name: str, patterns: Sequence[str]) -> bool:
-    """A pattern with a slash is for the path below the folder, one without for the name."""
-    slashed = path.replace(os.sep, "/")
-    return any(fnmatch.fnmatch(slashed if "/" in pattern else name, pattern) for pattern in patterns)

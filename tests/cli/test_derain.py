@@ -703,7 +703,7 @@ def test_json_is_one_object_a_line(derain: Derain) -> None:
 
 
 def test_outcomes_cannot_be_changed() -> None:
-    from derain_cli.jobs.outputs import Item
+    from derain_cli.jobs.items import Item
 
     outcome = derain_cli.jobs.photos.run.Outcome(Item("a", "b"))
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from derain_cli.datasets.finding import find_pairs
-from derain_cli.jobs.synth import plan as synthesis
+from derain_cli.jobs.synth import run as synth_run
+from derain_cli.media.photo import read_photo
 from derain_cli.system.signals import Interrupted
 from tests.cli.conftest import photo, snapshot
 
@@ -106,7 +107,7 @@ def test_a_full_disk_stops_the_run(derain, clean, monkeypatch):
     def full(*arguments, **settings):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(synthesis, "write_photo", full)
+    monkeypatch.setattr(synth_run, "write_photo", full)
     ended = derain("synth", clean, "-o", "out", "--json")
     assert ended.code == 6
     assert "no space left" in ended.errors[0]
@@ -117,7 +118,7 @@ def test_a_signal_ends_with_a_summary(derain, clean, monkeypatch):
     def stopped(*arguments, **settings):
         raise Interrupted(15)
 
-    monkeypatch.setattr(synthesis, "synthesize", stopped)
+    monkeypatch.setattr(synth_run, "synthesize", stopped)
     ended = derain("synth", clean, "-o", "out")
     assert ended.code == 143
     assert ended.err.splitlines()[-1] == "done: 0 ok, 0 skipped, 0 failed, 3 not tried"
@@ -127,7 +128,7 @@ def test_a_bug_is_told_as_one(derain, clean, monkeypatch):
     def broken(*arguments, **settings):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(synthesis, "add_rain", broken)
+    monkeypatch.setattr(synth_run, "add_rain", broken)
     ended = derain("synth", clean, "-o", "out")
     assert ended.code == 1
     assert "internal error: ZeroDivisionError" in ended.errors[0]
@@ -139,5 +140,5 @@ def test_sub_folders_and_variants(derain, clean):
     found = find_pairs(Path("out"))
     assert len(found.pairs) == 8
     assert found.rejected == ()
-    shapes = {np.asarray(synthesis.read_photo(pair.rainy).pixels).shape for pair in found.pairs}
+    shapes = {np.asarray(read_photo(pair.rainy).pixels).shape for pair in found.pairs}
     assert shapes == {(15, 20, 3)}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from derain_cli.errors import DestinationError, UsageError
-from derain_cli.jobs.outputs import COMPARE, LAYERS, Rules, WorkList, plan
+from derain_cli.jobs.items import COMPARE, LAYERS, Rules, WorkList
+from derain_cli.jobs.outputs import plan
 
 READABLE = frozenset({".jpg", ".png", ".gif"})
 WRITABLE = frozenset({".jpg", ".png", ".webp"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.items import Item
 
 __all__ = ["ClipOutcome", "Pace"]
 

@@ -26,12 +26,13 @@ from derain_cli.errors import DerainError, InputError, ResourceError, UsageError
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
+from derain_cli.jobs.clips.preview import even, side_by_side
 from derain_cli.jobs.clips.temporal_filter import REACH, steadied
-from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.items import Item
 from derain_cli.jobs.prefetch import ahead
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
-from derain_cli.media.clip.info import ClipInfo, Orientation
+from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.reader import ClipReader, Frame, open_clip
 from derain_cli.media.clip.segments import Segment
 from derain_cli.media.montage import compare
@@ -148,7 +149,7 @@ class _Job:
         with reader:
             info = reader.info
             self.outcome = replace(self.outcome, width=info.width, height=info.height)
-            encoded = _side_by_side(info) if self.options.preview else info
+            encoded = side_by_side(info) if self.options.preview else info
             encoding = self._encoding(encoded)
             self.notes += encoding.notes
             if info.interlaced:
@@ -300,7 +301,7 @@ class _Job:
                     if known and frame.pts <= known[-1]:
                         continue
                     if self.options.preview is not None:
-                        pixels = _even(compare(frame.pixels, pixels))
+                        pixels = even(compare(frame.pixels, pixels))
                         yield replace(frame, alpha=None), pixels
                     else:
                         yield frame, pixels
@@ -348,27 +349,6 @@ def _verify(path: Path, frames: int, target: Path) -> None:
         raise ResourceError("the output cannot be read back", path=target, hint="check the disk") from error
     if found is not None and found != frames:
         raise ResourceError(f"the output has {found} of {frames} frames", path=target, hint="check the disk")
-
-
-def _side_by_side(info: ClipInfo) -> ClipInfo:
-    """What is to be said of a preview: upright, two pictures wide, without alpha."""
-    aspect = info.pixel_aspect
-    return replace(
-        info,
-        coded_width=(2 * info.width + 4) & ~1,
-        coded_height=max(2, info.height & ~1),
-        orientation=Orientation(),
-        matrix=None,
-        pixel_aspect=1 / aspect if aspect and info.orientation.transposed else aspect,
-        has_alpha=False,
-        interlaced=False,
-        field_order=0,
-    )
-
-
-def _even(pixels: Pixels) -> Pixels:
-    height, width = pixels.shape[:2]
-    return pixels[: max(2, height & ~1), : width & ~1]
 
 
 def _step(info: ClipInfo) -> int:

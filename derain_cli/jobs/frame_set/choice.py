@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from derain_cli.config import FramesOptions
 from derain_cli.errors import NothingToDoError
 from derain_cli.jobs.frame_set.layout import REJECT, TEST, TRAIN
+from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
     divided,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
 from derain_cli.jobs.frame_set.layout import WORK
-from derain_cli.jobs.outputs import Rules, plan
+from derain_cli.jobs.items import Rules
+from derain_cli.jobs.outputs import plan
 from derain_cli.media.clip.container import READABLE_CLIPS
 from derain_cli.media.photo import READABLE_SUFFIXES
 

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.config import FramesOptions
 from derain_cli.datasets.fingerprint import picture_hash
 from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, resource_error_from
 from derain_cli.jobs.frame_set.layout import WORK
+from derain_cli.jobs.frame_set.measure import Measured, measured_frames, measured_photo
+from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan, Source
-from derain_cli.jobs.frame_set.sampling import Measured, measured_frames, measured_photo
 from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import probe_photo, read_rgb

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.config import FramesOptions
 from derain_cli.errors import DestinationError, InputError
 from derain_cli.jobs.frame_set.choice import Choice, Chosen
 from derain_cli.jobs.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
+from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan
 from derain_cli.jobs.frame_set.study import Outcome, Stopped, failure
 from derain_cli.jobs.ordered import in_order

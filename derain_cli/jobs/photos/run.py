@@ -18,16 +18,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from derain_cli.errors import DerainError, ResourceError, resource_error_from
+from derain_cli.errors import ResourceError
 from derain_cli.jobs.admission import Room, Share
-from derain_cli.jobs.outputs import COMPARE, LAYERS, Companion, Item, companion_path
+from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
+from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
+from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.media.montage import compare
-from derain_cli.media.photo import DEFAULT_MAX_PIXELS, EncodeOptions, Photo, probe_photo, read_photo, write_photo
+from derain_cli.media.photo import Photo, probe_photo, read_photo, write_photo
 from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.system.files import make_folder
 from derain_cli.system.memory import free_memory
 
-__all__ = ["BatchOptions", "Outcome", "restore_photos"]
+__all__ = ["restore_photos"]
 
 Progress = Callable[[float], None]
 
@@ -40,51 +42,6 @@ _BYTES_PER_PIXEL_AT_MOST = 24
 _PHOTO_BYTES = 2**30
 """Photos that are read ahead or being written may take this much, or a quarter of the free memory if that is less; one
 alone may always. With an accelerator a quarter of the free memory: there coders, not the network, limit the speed."""
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How photos are read and written.
-
-    Attributes:
-        encode: how outputs are coded.
-        max_pixels: larger photos are refused.
-        overwrite: replace outputs that exist.
-        companions: further pictures to write, of `COMPARE` and `LAYERS`.
-        jobs: threads that read, and as many that write, while the network works; 0 does one thing at a time.
-        fail_fast: stop after the first failure.
-    """
-
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    overwrite: bool = False
-    companions: tuple[Companion, ...] = ()
-    jobs: int = 1
-    fail_fast: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item.
-
-    Attributes:
-        item: input and output.
-        error: why there is no output; None when all went well. What is no `DerainError` is a bug of ours.
-        fatal: whether the error would meet all other items too (a full disk, a lost device).
-        width, height: of the photo, pixels; 0 when it could not be read.
-        seconds: reading, restoring and writing, waiting left out.
-        companions: further pictures written.
-        notes: one-line remarks.
-    """
-
-    item: Item
-    error: Exception | None = None
-    fatal: bool = False
-    width: int = 0
-    height: int = 0
-    seconds: float = 0.0
-    companions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def restore_photos(
@@ -255,7 +212,7 @@ class _Run:
         except Exception as error:
             self.room.leave(index)
             self.progress(index + 1)
-            self.outcomes.append(_settled(_failure(item, error, size, fatal=_device_is_lost(error))))
+            self.outcomes.append(_settled(failure(item, error, size, fatal=device_is_lost(error))))
             return self.outcomes[-1]
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
@@ -301,7 +258,7 @@ class _Run:
             notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
         except Exception as error:
             full = isinstance(error, ResourceError) and not isinstance(error.__cause__, MemoryError)
-            return _failure(work.item, error, (height, width), fatal=full)
+            return failure(work.item, error, (height, width), fatal=full)
         seconds = work.seconds + time.perf_counter() - start
         return Outcome(
             work.item,
@@ -387,19 +344,3 @@ def _settled(outcome: Outcome) -> Future[Outcome | None]:
     future: Future[Outcome | None] = Future()
     future.set_result(outcome)
     return future
-
-
-def _failure(item: Item, error: Exception, size: tuple[int, ...], *, fatal: bool) -> Outcome:
-    known = error if isinstance(error, DerainError) else resource_error_from(error)
-    if known is None and fatal:
-        first = (str(error).strip().splitlines() or [""])[0]
-        known = ResourceError(f"the device failed: {first}", hint="--device cpu")
-    if known is not None and known is not error:
-        known.__cause__ = error
-    return Outcome(item, known or error, fatal, size[1], size[0])
-
-
-def _device_is_lost(error: Exception) -> bool:
-    """Whether an accelerator gave up; what ran out of memory is told by the restorer as a `ResourceError`."""
-    known = isinstance(error, DerainError)
-    return not known and (type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error))

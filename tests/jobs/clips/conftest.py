@@ -12,7 +12,7 @@ from derain_cli.config import VideoOptions
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome
 from derain_cli.jobs.clips.run import restore_clips
-from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.items import Item
 from derain_cli.media.clip.reader import open_clip
 
 IDENTITY = Engine(lambda pictures: pictures, "identity")

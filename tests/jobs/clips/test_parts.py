@@ -19,7 +19,7 @@ from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import forget_work, work_folder
 from derain_cli.jobs.clips.run import restore_clips
-from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.items import Item
 from derain_cli.system.locks import locked
 from tests.jobs.clips.conftest import QUICK, each, failing_after, good, leftovers, restore
 from tests.sample_clips import times_of, write_clip

@@ -18,7 +18,7 @@ from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError, InputError, ResourceError
 from derain_cli.jobs.clips.outcome import ClipOutcome
 from derain_cli.jobs.clips.run import restore_clips
-from derain_cli.jobs.outputs import Item
+from derain_cli.jobs.items import Item
 from derain_cli.media.clip.reader import open_clip
 from tests.jobs.clips.conftest import IDENTITY, QUICK, each, failing_after, good, leftovers, mean_difference, restore
 from tests.sample_clips import packets_of, times_of, write_clip, write_without_duration

@@ -9,85 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from derain_cli.datasets.fingerprint import bits_apart
-from derain_cli.jobs.frame_set import sampling as select
+from derain_cli.jobs.frame_set.measure import measured_photo
 from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
     divided,
-    measured_frames,
-    measured_photo,
     near_duplicates,
     reason_against,
     spread,
     steadied,
-    streaks,
     taken,
 )
 from tests.scenes import Scene, scene
-
-
-def rain_of(frames: list[NDArray[np.uint8]]) -> list[float]:
-    return [m.rain for m, _ in measured_frames(((i / 25, f) for i, f in enumerate(frames)), 0.0)]
-
-
-@pytest.mark.parametrize("speed", [0.0, 3.0])
-def test_rain_scores_above_the_same_scene_without_it(speed: float) -> None:
-    dry = rain_of(scene(Scene(speed=speed), 6))
-    wet = rain_of(scene(Scene(speed=speed, rain=60), 6))
-    assert len(dry) == len(wet) == 4
-    assert max(dry) < 0.5
-    assert min(wet) > 1.5
-
-
-def test_more_rain_scores_higher() -> None:
-    few, many = (np.median(rain_of(scene(Scene(rain=count), 6))) for count in (15, 60))
-    assert 0 < few < many
-
-
-@pytest.mark.parametrize("what", ["flicker", "block", "pixels"])
-def test_other_things_that_come_and_go_are_no_rain(what: str) -> None:
-    frames, rng = scene(Scene(), 6), np.random.default_rng(0)
-    for number, frame in enumerate(frames):
-        if what == "flicker":
-            frame[:] = np.clip(frame * (1 + 0.03 * (-1) ** number), 0, 255)
-        elif number % 2 and what == "block":
-            frame[20:50, 30:36] = 255
-        elif number % 2:
-            frame[rng.integers(0, 120, 30), rng.integers(0, 160, 30)] = 255
-    assert max(rain_of(frames)) < 0.5
-
-
-def test_dark_streaks_are_no_rain() -> None:
-    wet = scene(Scene(rain=60), 6)
-    assert max(rain_of([255 - frame for frame in wet])) == 0
-
-
-def test_lines_answer_and_dots_do_not() -> None:
-    line, dot, bank = (np.zeros((61, 61), np.float32) for _ in range(3))
-    line[20:41, 30] = 40
-    dot[30, 30] = 40
-    bank[:, 30:] = 40
-    assert streaks(line).max() > 60
-    assert streaks(dot).max() < streaks(line).max() / 6
-    assert streaks(line.T).max() == pytest.approx(streaks(line).max(), rel=1e-4)
-    assert streaks(np.full_like(bank, 40)).max() == pytest.approx(0, abs=1e-3)
-
-
-def test_shots_end_at_cuts_and_nothing_is_measured_across_them() -> None:
-    one, two = scene(Scene(seed=1), 5), scene(Scene(seed=2, brightness=60), 5)
-    found = [m for m, _ in measured_frames(((i / 25, f) for i, f in enumerate(one + two)), 0.0)]
-    assert [(m.index, m.shot) for m in found] == [(1, 0), (2, 0), (3, 0), (6, 1), (7, 1), (8, 1)]
-
-
-def test_repeated_frames_are_passed_over() -> None:
-    frames = scene(Scene(rain=60), 5)
-    twice = [frame for frame in frames for _ in range(2)]
-    assert rain_of(twice) == rain_of(frames)
-
-
-def test_frames_are_as_far_apart_as_asked_for() -> None:
-    frames = scene(Scene(), 12)
-    times = [m.seconds for m, _ in measured_frames(((i / 10, f) for i, f in enumerate(frames)), 0.3)]
-    assert np.diff(times).min() >= 0.3 - 1e-3
 
 
 def test_what_is_dark_bright_flat_or_blurred_is_refused() -> None:
@@ -163,10 +95,3 @@ def test_the_test_has_whole_groups_of_about_its_size() -> None:
     for sizes in ({"a": 1, "b": 1}, {"a": 900, "b": 1, "c": 1}, {str(n): n for n in range(1, 30)}):
         testing = divided(sizes, 100, 10)
         assert 0 < len(testing) < len(sizes)
-
-
-def test_a_photo_has_no_rain_score() -> None:
-    one = measured_photo(scene(Scene(), 1)[0])
-    assert np.isnan(one.rain)
-    assert one.look.shape == (select.DESCRIPTOR,)
-    assert 0.6 < one.sharpness < 1

@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from derain_cli.datasets.finding import find_pairs
-from derain_cli.errors import DestinationError, InputError, NothingToDoError, UsageError
-from derain_cli.jobs.synth.plan import (
-    FORMATS,
-    MANIFEST,
-    SynthOptions,
-    SynthOutcome,
-    SynthPlan,
-    plan_synthesis,
-    synthesize,
-)
+from derain_cli.errors import DestinationError, InputError
+from derain_cli.jobs.synth.options import FORMATS, SynthOptions
+from derain_cli.jobs.synth.plan import plan_synthesis
+from derain_cli.jobs.synth.run import synthesize
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain.profiles import PROFILES
-
-
-@pytest.fixture
-def photos(tmp_path, picture):
-    """A folder of three photos and one in a sub-folder."""
-    for number, name in enumerate(("a.png", "b.png", "rainbow.png", "sub/a.png")):
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_rgb(path, picture(40 + number, 60, seed=number))
-    return tmp_path / "photos"
-
-
-def make(folder, out, recursive=False, **settings) -> tuple[SynthPlan, list[SynthOutcome]]:
-    options = SynthOptions(**settings)
-    todo = plan_synthesis([str(folder)], out, options, recursive=recursive)
-    outcomes: list[SynthOutcome] = []
-    synthesize(todo, options, report=outcomes.append)
-    return todo, outcomes
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def pictures(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in content(folder).items() if name != MANIFEST}
-
-
-def manifest(out: Path) -> dict:
-    return json.loads((out / MANIFEST).read_text())
-
-
-# --- what is made -----------------------------------------------------------------------------------------------
+from tests.jobs.synth.making import content, make, manifest, pictures
 
 
 def test_one_profile_lies_straight_in_the_folder(photos, tmp_path):
@@ -152,9 +112,6 @@ def test_larger_photos_are_made_smaller_first(photos, tmp_path):
     assert pictures(tmp_path / "same") == pictures(tmp_path / "free")
 
 
-# --- the same again ---------------------------------------------------------------------------------------------
-
-
 def test_neither_order_nor_threads_nor_folder_names_matter(photos, tmp_path):
     profiles = ("light", "real")
     make(photos, tmp_path / "one", profiles=profiles, variants=2, recursive=True)
@@ -207,123 +164,6 @@ def test_a_run_with_nothing_to_do_changes_nothing(photos, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == times
 
 
-# --- the manifest -----------------------------------------------------------------------------------------------
-
-
-def test_the_manifest_says_what_was_made_of_what(photos, tmp_path):
-    make(photos, tmp_path / "out", seed=7, profiles=("heavy",), recursive=True)
-    says = manifest(tmp_path / "out")
-    assert says["complete"] is True
-    assert says["rain"] == {"profile": "heavy", "seed": 7, "target": "streak-free", "max_side": None}
-    assert says["sources"] == {
-        "a": "../photos/a.png",
-        "b": "../photos/b.png",
-        "rainbow": "../photos/rainbow.png",
-        "sub__a": "../photos/sub/a.png",
-    }
-    assert says["version"]
-
-
-def test_the_manifest_is_there_before_the_pairs_and_says_when_some_are_missing(photos, tmp_path):
-    out = tmp_path / "out"
-    (photos / "b.png").write_bytes(b"junk")
-    seen = []
-    options = SynthOptions()
-    todo = plan_synthesis([str(photos)], out, options)
-    assert not synthesize(todo, options, report=lambda outcome: seen.append(manifest(out)["complete"]))
-    assert seen == [False] * 3
-    assert manifest(out)["complete"] is False
-    assert list(manifest(out)["sources"]) == ["a", "rainbow"]
-
-
-@pytest.mark.parametrize("changed", [{"seed": 1}, {"target": "clean"}, {"max_side": 20}, {"profiles": ("light",)}])
-def test_pairs_of_other_rain_replace_these_or_stay_out(photos, tmp_path, changed):
-    out = tmp_path / "out"
-    make(photos, out)
-    before = content(out)
-    with pytest.raises(DestinationError, match=next(iter(changed)).rstrip("s").replace("_", " ")):
-        make(photos, out, **changed)
-    assert content(out) == before
-    make(photos, out, overwrite=True, **changed)
-    make(photos, tmp_path / "fresh", **changed)
-    assert content(out) == content(tmp_path / "fresh")
-
-
-@pytest.mark.parametrize("changed", [{"format": "webp"}, {"variants": 2}, {"profiles": ("real", "light")}])
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_pairs_of_another_layout_stay_out(photos, tmp_path, changed, overwrite):
-    make(photos, tmp_path / "out")
-    before = content(tmp_path / "out")
-    with pytest.raises(DestinationError):
-        make(photos, tmp_path / "out", overwrite=overwrite, **changed)
-    assert content(tmp_path / "out") == before
-
-
-def test_pairs_of_somebody_else_are_not_mixed_with_ours(photos, tmp_path, pairs):
-    out = pairs(tmp_path / "out", count=1)
-    with pytest.raises(DestinationError, match="did not make"):
-        make(photos, out)
-    with pytest.raises(DestinationError, match="did not make"):
-        make(photos, out, profiles=("light", "heavy"), overwrite=True)  # nobody would find the folders beside rain/
-    make(photos, out, overwrite=True)
-
-
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"sources": [], "layout": {}, "rain": {}}', "[" * 100_000])
-def test_a_damaged_manifest(photos, tmp_path, text):
-    make(photos, tmp_path / "out")
-    (tmp_path / "out" / MANIFEST).write_text(text)
-    with pytest.raises(DestinationError, match="manifest"):
-        make(photos, tmp_path / "out")
-    make(photos, tmp_path / "out", overwrite=True)
-    assert manifest(tmp_path / "out")["complete"] is True
-
-
-def test_one_name_from_another_folder_is_told(photos, tmp_path, picture):
-    make(photos, tmp_path / "out")
-    (tmp_path / "more").mkdir()
-    write_rgb(tmp_path / "more/a.png", picture(20, 20))
-    todo, _ = make(tmp_path / "more", tmp_path / "out")
-    assert todo.items == ()
-    assert "photos/a.png" in todo.notes[0][1]
-
-
-# --- what is refused --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("a.png", "a.jpg"),
-        ("a.png", "A.png"),
-        ("bow.png", "rainbow.png"),
-        ("1.png", "norain-1.png"),
-        ("4.png", "4x2.png"),
-    ],
-    ids="-".join,
-)
-def test_photos_whose_pairs_would_be_taken_for_one(tmp_path, picture, names):
-    (tmp_path / "photos").mkdir()
-    for name in names:
-        write_rgb(tmp_path / "photos" / name, picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair") as caught:
-        make(tmp_path / "photos", tmp_path / "out")
-    assert all(name in str(caught.value) for name in names)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_photo_that_would_be_taken_for_one_of_an_earlier_run(photos, tmp_path, picture):
-    make(photos, tmp_path / "out")
-    write_rgb(tmp_path / "bow.png", picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair"):
-        make(tmp_path / "bow.png", tmp_path / "out")
-
-
-def test_a_folder_in_a_name_makes_no_pair_of_two_photos(photos, tmp_path, picture):
-    write_rgb(photos / "sub__a.png", picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair"):
-        make(photos, tmp_path / "out", recursive=True)
-
-
 def test_photos_that_cannot_be_read_do_not_stop_the_others(photos, tmp_path):
     (photos / "0.png").write_bytes(b"")
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:400])
@@ -342,26 +182,6 @@ def test_photos_that_cannot_be_read_do_not_stop_the_others(photos, tmp_path):
     ]
 
 
-def test_the_output_inside_the_input_is_no_input(photos):
-    make(photos, photos / "out", recursive=True)
-    before = content(photos)
-    todo, _ = make(photos, photos / "out", recursive=True)
-    assert todo.items == ()
-    assert len(todo.done) == 4
-    assert content(photos) == before
-
-
-@pytest.mark.parametrize("given", ["photos", "out/norain", "out/rain", "out/norain/a.png", "link"])
-def test_inputs_that_are_the_output(photos, tmp_path, monkeypatch, given):
-    monkeypatch.chdir(tmp_path)
-    make("photos", "out")
-    Path("link").symlink_to(photos)
-    before = content(tmp_path)
-    with pytest.raises(DestinationError):
-        make(given, "photos" if given in ("photos", "link") else "out", overwrite=True)
-    assert content(tmp_path) == before
-
-
 def test_a_link_in_the_output_is_not_written_through(photos, tmp_path):
     make(photos, tmp_path / "out")
     target = tmp_path / "out/rain/a.png"
@@ -371,38 +191,6 @@ def test_a_link_in_the_output_is_not_written_through(photos, tmp_path):
     with pytest.raises(DestinationError, match="link"):
         make(photos, tmp_path / "out", overwrite=True)
     assert (photos / "a.png").read_bytes() == before
-
-
-def test_nothing_to_do(photos, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingToDoError, match="no photos"):
-        make(tmp_path / "empty", tmp_path / "out")
-    with pytest.raises(NothingToDoError, match="no such"):
-        make(tmp_path / "missing", tmp_path / "out")
-    (tmp_path / "file").touch()
-    with pytest.raises(DestinationError, match="file"):
-        make(photos, tmp_path / "file")
-    with pytest.raises(DestinationError, match="folder"):
-        make(photos, tmp_path / "file" / "below")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"profiles": ("snow",)},
-        {"profiles": ()},
-        {"profiles": ("light", "light")},
-        {"variants": 0},
-        {"jobs": 0},
-        {"max_side": 0},
-        {"format": "gif"},
-        {"target": "dry"},
-    ],
-)
-def test_options_that_make_no_sense(wrong):
-    with pytest.raises(UsageError):
-        SynthOptions(**wrong)
 
 
 def test_what_is_under_way_when_a_run_is_stopped_is_whole_and_told(photos, tmp_path):

@@ -1,0 +1,129 @@
+"""What is to be done: inputs with their outputs, and the rules by which they were found."""
+
+# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
+# `./` at the front, which `Path` drops, have a meaning.
+# ruff: noqa: PTH122
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from derain_cli.errors import DerainError, NothingToDoError, UsageError
+
+__all__ = [
+    "COMPARE",
+    "DEFAULT_SUFFIX",
+    "LAYERS",
+    "Companion",
+    "Item",
+    "Rules",
+    "WorkList",
+    "companion_path",
+    "listed",
+    "separators",
+]
+
+DEFAULT_SUFFIX = "_derained"
+"""What is put behind the name of an input when its output lies beside it."""
+
+Companion = tuple[str, str | None]
+"""A further picture written beside an output: what is put behind the output's name, and its suffix (None: the same)."""
+
+COMPARE: Companion = ("_compare", None)
+LAYERS: tuple[Companion, ...] = (("_rain", ".png"), ("_detail", ".png"))
+
+
+def companion_path(target: str, companion: Companion) -> str:
+    """Where a further picture of the output `target` lies."""
+    tag, suffix = companion
+    stem, own = os.path.splitext(target)
+    return f"{stem}{tag}{suffix or own}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is taken, and what outputs are called.
+
+    Attributes:
+        readable: suffixes (lower case, with dot) taken in folders and by globs; files named outright are always taken.
+        writable: suffixes an output may have.
+        fallback: suffix of the output where the input's own cannot be written.
+        output: as given with `-o`: a file, a folder, or None for results beside the inputs.
+        suffix: put behind names; None is `DEFAULT_SUFFIX` beside the inputs and nothing inside an output folder.
+        format: suffix of all outputs, without dot; None keeps the input's.
+        recursive: look into sub-folders.
+        follow_symlinks: follow symbolic links found in folders (those named outright are followed always).
+        include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
+        exclude: patterns, none of which may match; a sub-folder that matches is not entered.
+        overwrite: outputs that exist are replaced, not passed over.
+        companions: further pictures written with each output.
+
+    Raises:
+        UsageError: a suffix or format that cannot be used.
+    """
+
+    readable: frozenset[str]
+    writable: frozenset[str]
+    fallback: str = ".png"
+    output: str | None = None
+    suffix: str | None = None
+    format: str | None = None
+    recursive: bool = False
+    follow_symlinks: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    overwrite: bool = False
+    companions: tuple[Companion, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.suffix is not None and any(c in self.suffix for c in separators() + "\0"):
+            raise UsageError(f"a suffix is part of a file name: {self.suffix!r} cannot be used")
+        if self.output == "":
+            raise UsageError("the output has no name")
+        if self.format is not None and f".{self.format.lower().lstrip('.')}" not in self.writable:
+            raise UsageError(f"cannot write {self.format!r}", hint=f"one of {listed(self.writable)}")
+
+    def companions_of(self, target: str) -> tuple[str, ...]:
+        """Paths of the further pictures of the output `target`, in the order of `companions`."""
+        return tuple(companion_path(target, companion) for companion in self.companions)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input and its output; `note` is a remark on the choice of the output."""
+
+    source: str
+    target: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class WorkList:
+    """A settled plan.
+
+    Attributes:
+        items: what is to be done, in order.
+        done: inputs whose output is there already.
+        failed: what cannot be done, each with its path.
+        notes: path and remark on what was passed over.
+        hint: how more inputs could be found, for a list that is empty.
+    """
+
+    items: tuple[Item, ...]
+    done: tuple[Item, ...] = ()
+    failed: tuple[DerainError, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    hint: str | None = None
+
+    def nothing_found(self, what: str = "images") -> NothingToDoError:
+        """The error for a list without anything to do."""
+        return NothingToDoError(f"no {what} found", hint=self.hint)
+
+
+def separators() -> str:
+    return os.sep + (os.altsep or "")
+
+
+def listed(suffixes: frozenset[str]) -> str:
+    return " ".join(sorted(suffixes))

@@ -1,0 +1,85 @@
+"""What pairs are made, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from derain_cli.errors import UsageError
+from derain_cli.media.photo import DEFAULT_MAX_PIXELS
+from derain_cli.rain.profiles import PROFILES
+
+__all__ = ["FORMATS", "SynthOptions"]
+
+FORMATS: Mapping[str, bool] = {"png": True, "webp": True, "tiff": True, "jpg": False}
+"""Formats of the pairs, and whether the pixels come back from them as they were."""
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """What pairs are made, and how.
+
+    Attributes:
+        profiles: kinds of rain, of `PROFILES`. One lies straight in the output folder, several in a folder each.
+        variants: pairs for each photo and profile.
+        seed: start of all random choices.
+        target: the clean partner for the profile `real`: the photo with the same veil, exposure and noise
+            (`streak-free`), or the photo itself (`clean`).
+        format: of `FORMATS`.
+        max_side: photos with a longer side, in pixels, are made smaller first; None keeps all sizes.
+        max_pixels: larger photos are refused.
+        jobs: photos worked on at once.
+        overwrite: make pairs again that are there.
+
+    Raises:
+        UsageError: an unknown name, or a number out of range.
+    """
+
+    profiles: tuple[str, ...] = ("real",)
+    variants: int = 1
+    seed: int = 0
+    target: Literal["streak-free", "clean"] = "streak-free"
+    format: str = "png"
+    max_side: int | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    jobs: int = 1
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.profiles:
+            _require_known(name, PROFILES, "rain profile")
+        if not self.profiles:
+            raise UsageError("no rain profile", hint=f"there are {', '.join(PROFILES)}")
+        if len(set(self.profiles)) < len(self.profiles):
+            raise UsageError("a rain profile is named twice", hint="--variants makes more than one of each photo")
+        _require_known(self.target, ("streak-free", "clean"), "target")
+        _require_known(self.format, FORMATS, "format of pairs")
+        if self.max_side is not None and self.max_side < 1:
+            raise UsageError(f"a longest side of {self.max_side} pixels is not possible")
+        if self.variants < 1 or self.jobs < 1:
+            raise UsageError("variants and jobs are counted from 1")
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the pixels come back as they were made."""
+        return FORMATS[self.format]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether each profile has a folder of its own."""
+        return len(self.profiles) > 1
+
+    def folder(self, out: Path, profile: str) -> Path:
+        """Where the pairs of a profile lie."""
+        return out / profile if self.has_groups else out
+
+    def stems(self, name: str) -> tuple[str, ...]:
+        """Names, without suffix, of all pairs of a photo in one profile; numbered where there are several."""
+        return (name,) if self.variants == 1 else tuple(f"{name}-{number + 1}" for number in range(self.variants))
+
+
+def _require_known(name: str, known: Mapping[str, Any] | Sequence[str], what: str) -> None:
+    if name not in known:
+        raise UsageError(f"unknown {what} {name!r}", hint=f"there are {', '.join(known)}")

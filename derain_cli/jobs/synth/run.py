@@ -1,0 +1,174 @@
+"""Pairs are made: photos are read, rained on, and written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from derain_cli.errors import DerainError, ResourceError, resource_error_from
+from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.synth.manifest import write_manifest
+from derain_cli.jobs.synth.options import SynthOptions
+from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
+from derain_cli.media.photo import Metadata, Photo, read_photo, write_photo
+from derain_cli.media.pixels import to_uint8
+from derain_cli.rain.profiles import add_rain
+from derain_cli.system.files import make_folder
+
+__all__ = ["SynthOutcome", "synthesize"]
+
+
+@dataclass(frozen=True)
+class SynthOutcome:
+    """What became of one photo.
+
+    Attributes:
+        task: the photo.
+        error: why pairs are missing; None when all went well. What is no `DerainError` is a bug of ours.
+        fatal: whether the error would meet all other photos too (a full disk).
+        width, height: of its pairs, pixels; 0 when it could not be read.
+        notes: one-line remarks.
+    """
+
+    task: PhotoTask
+    error: Exception | None = None
+    fatal: bool = False
+    width: int = 0
+    height: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def synthesize(
+    todo: SynthPlan,
+    options: SynthOptions,
+    *,
+    report: Callable[[SynthOutcome], None],
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """Make the pairs of a plan, and the manifest. A failure concerns its own photo, unless it is fatal.
+
+    Files are written by helper threads only, so what a signal handler raises in the calling thread never
+    hits a half-written pair: what is being written is finished and told, the rest is dropped.
+
+    Args:
+        todo: a settled plan.
+        options: those the plan was made with.
+        report: called once for each photo that was tried, in order, in this thread.
+        progress: called with the number of photos done.
+
+    Returns:
+        Whether all pairs of the plan are there now.
+
+    Raises:
+        DestinationError: the output folder or the manifest cannot be made.
+        ResourceError: the disk is full when the manifest is written.
+    """
+    return _Run(todo, options, report, progress or (lambda done: None)).run()
+
+
+class _Stop(Exception):
+    """No further photo is to be tried."""
+
+
+@dataclass
+class _Run:
+    todo: SynthPlan
+    options: SynthOptions
+    report: Callable[[SynthOutcome], None]
+    progress: Callable[[int], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    failed: set[str] = field(default_factory=set)
+
+    def run(self) -> bool:
+        if self.todo.items:
+            for folder in self._folders():
+                make_folder(folder)
+            # Before the first pair: whoever kills the run must not be able to mix seeds afterwards.
+            write_manifest(self.todo, self.options, complete=False)
+            try:
+                self._make_all()
+            except _Stop:
+                return False  # the disk is full: the manifest says already that pairs are missing
+        complete = not self.failed and not self.todo.failed
+        write_manifest(self.todo, self.options, complete=complete, without=self.failed)
+        return complete
+
+    def _folders(self) -> Iterator[Path]:
+        yield self.todo.out
+        for profile in self.options.profiles:
+            yield from pair_folders(self.options.folder(self.todo.out, profile))
+
+    def _make_all(self) -> None:
+        in_order(self._make, self.todo.items, self._tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
+
+    def _tell(self, outcome: SynthOutcome, done: int) -> None:
+        if outcome.error is not None:
+            self.failed.add(outcome.task.name)
+        self.report(outcome)
+        self.progress(done)
+        if outcome.fatal:
+            raise _Stop
+
+    def _make(self, task: PhotoTask) -> SynthOutcome | None:
+        """All pairs of a photo; None when the run was stopped before the last."""
+        # In a thread.
+        size = (0, 0)
+        try:
+            photo = read_photo(task.source, max_pixels=self.options.max_pixels)
+            base, notes = self._prepared(photo)
+            size = base.pixels.shape[1], base.pixels.shape[0]
+            for pair in task.pairs:
+                if self.stop.is_set():
+                    return None
+                self._make_pair(task, pair, base)
+            return SynthOutcome(task, width=size[0], height=size[1], notes=notes)
+        except Exception as error:
+            known = error if isinstance(error, DerainError) else resource_error_from(error, task.source)
+            if known is not None and known is not error:
+                known.__cause__ = error
+            full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
+            return SynthOutcome(task, known or error, full, *size)
+
+    def _prepared(self, photo: Photo) -> tuple[Photo, tuple[str, ...]]:
+        """The photo as it is rained on: 8 bits, no alpha, as large as wanted. Its colour profile stays."""
+        notes = list(photo.notes)
+        if photo.pixels.dtype != np.uint8:
+            notes.append("16-bit reduced to 8-bit")
+        if photo.alpha is not None:
+            notes.append("alpha dropped")
+        pixels = _within(to_uint8(photo.pixels), self.options.max_side)
+        # A profile of grey pixels says nothing about colours, and pairs are in colour: rain is not grey.
+        icc = None if photo.grey else photo.metadata.icc_profile
+        return Photo(pixels, metadata=Metadata(icc_profile=icc, lossless=True)), tuple(notes)
+
+    def _make_pair(self, task: PhotoTask, pair: PairTask, base: Photo) -> None:
+        rng = _generator(self.options.seed, task.relative, pair)
+        picture = base.pixels.astype(np.float32) / np.float32(255)
+        sample = add_rain(picture, pair.profile, rng, target=self.options.target)
+        for path, coded in ((pair.clean, sample.clean), (pair.rainy, sample.rainy)):
+            pixels = np.rint(coded * np.float32(255)).astype(np.uint8)
+            write_photo(Photo(pixels, metadata=base.metadata), path, overwrite=True)
+
+
+def _generator(seed: int, relative: str, pair: PairTask) -> np.random.Generator:
+    """The randomness of one pair. Fields are parted by a byte that no path holds."""
+    fields = [str(seed).encode(), os.fsencode(relative), pair.profile.encode(), str(pair.variant).encode()]
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(b"\0".join(fields)).digest()))
+
+
+def _within(pixels: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
+    """The picture with its longer side at most `max_side`."""
+    height, width = pixels.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return pixels
+    scale = max_side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
