@@ -12,12 +12,12 @@ __version__ = "0.1.0"
 __all__ = ["Restorer", "__version__"]
 
 if TYPE_CHECKING:
-    from derain_cli.restorer import Restorer
+    from derain_cli.engine.restorer import Restorer
 
 
 def __getattr__(name: str) -> object:
     if name == "Restorer":
-        from derain_cli.restorer import Restorer
+        from derain_cli.engine.restorer import Restorer
 
         return Restorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

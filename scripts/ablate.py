@@ -47,6 +47,8 @@ from torch import nn
 from derain_cli.cli.runs import RunFlags
 from derain_cli.config import ModelConfig, differing_keys, to_mapping
 from derain_cli.datasets.pairs import list_photos
+from derain_cli.engine.device import pick_device
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import DerainError, NothingToDoError, TrainingError, UsageError
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import Picture, examine
@@ -54,7 +56,6 @@ from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork
 from derain_cli.model.semi_drdnet import macs_per_pixel
-from derain_cli.restorer import Restorer, pick_device
 from derain_cli.system.files import atomic_bytes
 from derain_cli.training.run import RunPlan, SilentListener, train
 from derain_cli.training.trainer import StepReport

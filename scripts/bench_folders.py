@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.jobs.photos.run import restore_photos
 from derain_cli.media.photo import read_photo, write_photo, write_rgb
-from derain_cli.restorer import Restorer
 
 
 def make_photo(path: Path, seed: int, height: int, width: int) -> None:

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.engine.device import pick_device, pick_precision
+from derain_cli.engine.restorer import Restorer
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.rain.profiles import add_rain
-from derain_cli.restorer import Restorer, pick_device, pick_precision
 
 PARTS = ("rates", "fast", "paper", "eager", "agreement")
 Picture = NDArray[np.uint8]

@@ -25,8 +25,8 @@ from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
 from derain_cli.data.loaders import BatchStream
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import PairSet
+from derain_cli.engine.device import pick_device
 from derain_cli.model.semi_drdnet import macs_per_pixel
-from derain_cli.restorer import pick_device
 from derain_cli.training.objectives import autocast_wanted
 from derain_cli.training.trainer import Trainer
 

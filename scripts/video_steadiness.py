@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.clips.temporal_filter import consistent, fetched, flow_between, steadied
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import write_rgb
 from derain_cli.rain import MovingRain, Shower
-from derain_cli.restorer import Restorer
 
 Frames = list[NDArray[np.uint8]]
 MODES = ("off", "median", "flow")

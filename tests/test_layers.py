@@ -12,9 +12,9 @@ import derain_cli
 PACKAGE = Path(derain_cli.__file__).parent
 ROWS = [
     {"config", "errors", "system"},
-    {"media", "model", "losses", "rain", "metrics", "tiling"},
+    {"media", "model", "losses", "rain", "metrics"},
     {"data", "datasets", "checkpoints"},
-    {"restorer"},
+    {"engine"},
     {"evaluation", "jobs"},
     {"training"},
     {"cli"},

@@ -76,7 +76,7 @@ def _devices() -> dict[str, Any]:
     try:
         import torch
 
-        from derain_cli.restorer import pick_device, pick_precision
+        from derain_cli.engine.device import pick_device, pick_precision
     except Exception as error:
         return {"torch": f"cannot be imported: {str(error).strip().splitlines()[0] if str(error) else error!r}"}
     device = pick_device("auto")

@@ -11,8 +11,8 @@ from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
     from derain_cli.config import RestoreOptions
+    from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Rules, WorkList
-    from derain_cli.restorer import Restorer
 
 __all__ = ["ItemTally"]
 
@@ -65,7 +65,7 @@ class ItemTally(Tally):
             WeightsError: the weights are missing or damaged.
             ResourceError: the device is not there.
         """
-        from derain_cli.restorer import Restorer
+        from derain_cli.engine.restorer import Restorer
 
         restorer = Restorer.from_pretrained(
             model, device=options.device, precision=options.precision, tile=options.tile, strength=options.strength

@@ -145,8 +145,8 @@ def average(
 def _measured(model: SemiDRDNet, places: list[str]) -> dict[str, Any]:
     """Scores for a card."""
     from derain_cli.datasets.opening import open_dataset
+    from derain_cli.engine.restorer import Restorer
     from derain_cli.evaluation.scores import evaluate
-    from derain_cli.restorer import Restorer
 
     groups = [group for place in places for group in open_dataset(place, "val").groups]
     return evaluate(Restorer(model), groups).as_dict()

@@ -23,6 +23,8 @@ from derain_cli.datasets.fingerprint import KnownPictures, overlap
 from derain_cli.datasets.opening import DatasetView, open_dataset
 from derain_cli.datasets.pairs import Pair, read_pair
 from derain_cli.datasets.sides import looks_swapped
+from derain_cli.engine.device import pick_device
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.evaluation.peers import find_peer, is_peer
 from derain_cli.evaluation.published import published_for
@@ -31,7 +33,6 @@ from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
 from derain_cli.metrics.no_reference import FIGURES
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
-from derain_cli.restorer import Restorer, pick_device
 from derain_cli.system.provenance import commit, machine, versions
 
 __all__ = [

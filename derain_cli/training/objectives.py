@@ -10,9 +10,9 @@ from torch import Tensor
 
 from derain_cli.config import OptimConfig
 from derain_cli.data.loaders import Batch
+from derain_cli.engine.device import pick_precision
 from derain_cli.losses.pixel import PIXEL_LOSSES
 from derain_cli.model import Derainer
-from derain_cli.restorer import pick_precision
 
 __all__ = ["Losses", "Objective", "Outputs", "Supervised", "autocast_wanted", "run_network"]
 

@@ -45,6 +45,8 @@ from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.fingerprint import hash_files
 from derain_cli.datasets.opening import open_dataset
 from derain_cli.datasets.pairs import PairGroup, PairSet, list_photos
+from derain_cli.engine.device import pick_device
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import (
     DestinationError,
     NothingToDoError,
@@ -60,7 +62,6 @@ from derain_cli.metrics.no_reference import Figures
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.rain.profiles import PROFILES, add_rain
-from derain_cli.restorer import Restorer, pick_device
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.provenance import program_version, today
 from derain_cli.training.drift import RealWatch, excess

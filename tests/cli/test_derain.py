@@ -21,9 +21,9 @@ from PIL import Image
 import derain_cli.jobs.photos.run
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.media.photo import encode, read_photo, read_rgb, write_photo
-from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, noise, photo, snapshot
 
 

@@ -63,7 +63,7 @@ def test_info_survives_what_is_missing(derain: Derain, monkeypatch: pytest.Monke
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    monkeypatch.setitem(sys.modules, "derain_cli.restorer", None)
+    monkeypatch.setitem(sys.modules, "derain_cli.engine.device", None)
     ended = derain("info", "--json")
     assert ended.code == 0
     report = json.loads(ended.out)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from derain_cli.cli.video import seconds_from
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import UsageError
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.restorer import Restorer
 from tests.cli.conftest import Derain, snapshot
 from tests.sample_clips import times_of, write_clip, write_sound
 

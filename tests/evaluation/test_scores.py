@@ -19,13 +19,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import Pair, PairGroup
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
 from derain_cli.evaluation import scores
 from derain_cli.evaluation.scores import Evaluation, evaluate, examine
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score, score_levels
 from derain_cli.model import build
-from derain_cli.restorer import Restorer
 
 
 @pytest.fixture(scope="module")

@@ -24,13 +24,13 @@ from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ContrastConfig, DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig, to_mapping
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import Pair, PairGroup
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import DestinationError, NothingToDoError, ResourceError, TrainingError, UsageError, WeightsError
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.model import attach_drn
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.restorer import Restorer
 from derain_cli.training import run
 from derain_cli.training.run import RunPlan, SilentListener, _hold_back, _prepare, train
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from derain_cli.media.pixels import Pixels
 
 if TYPE_CHECKING:
-    from derain_cli.restorer import Restorer
+    from derain_cli.engine.restorer import Restorer
 
 __all__ = ["Engine"]
 

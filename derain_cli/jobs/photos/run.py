@@ -18,6 +18,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from derain_cli.engine.restorer import PictureLayers, Restorer
 from derain_cli.errors import ResourceError
 from derain_cli.jobs.admission import Room, Share
 from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
@@ -25,7 +26,6 @@ from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.media.montage import compare
 from derain_cli.media.photo import Photo, probe_photo, read_photo, write_photo
-from derain_cli.restorer import PictureLayers, Restorer
 from derain_cli.system.files import make_folder
 from derain_cli.system.memory import free_memory
 

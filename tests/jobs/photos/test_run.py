@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 import derain_cli.jobs.photos.run
 from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.jobs.photos.run import restore_photos
 from derain_cli.media.photo import Photo, PhotoInfo, read_photo, write_photo
-from derain_cli.restorer import Restorer
 from tests.conftest import make_network, make_picture
 
 Pixels = NDArray[Any]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
+from derain_cli.engine.tiling import Box, Tile, plan_tiles, sample_crops
 
 
 @st.composite

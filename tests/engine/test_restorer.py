@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from derain_cli import restorer as module
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.checkpoints.weight_file import network as load_network
 from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.engine import restorer as module
+from derain_cli.engine.device import pick_device
+from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
 from derain_cli.model.semi_drdnet import receptive_radius
 from derain_cli.rain.profiles import add_rain
-from derain_cli.restorer import Restorer, pick_device, pick_precision
 from tests.conftest import make_network, make_picture
 
 TINY = ModelConfig(width=4, blocks=1)
@@ -375,7 +376,7 @@ def test_same_input_same_output(network, picture):
 def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, monkeypatch):
     model, pixels = busy(network, config), picture(500, 700)
     whole = make(model, tile=0)(pixels)
-    monkeypatch.setattr(module, "_free_memory", lambda device: free)
+    monkeypatch.setattr(module, "free_device_memory", lambda device: free)
     restorer = make(model, tile="auto")
     most = max(restorer._pixels_at_once(), (module._SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
     net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
@@ -387,7 +388,7 @@ def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, 
 
 @pytest.mark.parametrize("free", [None, 2**34])
 def test_a_picture_that_fits_is_taken_whole(free, network, picture, monkeypatch):
-    monkeypatch.setattr(module, "_free_memory", lambda device: free)
+    monkeypatch.setattr(module, "free_device_memory", lambda device: free)
     restorer = make(busy(network, TINY), tile="auto")
     net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
     restorer(picture(1100, 1200))
@@ -399,14 +400,14 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
     restorers = [make(network(ModelConfig(blocks=1)), tile="auto"), make(network(ModelConfig(blocks=1)), tile="auto")]
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
-        monkeypatch.setattr(module, "_free_memory", lambda device, free=free: free)
+        monkeypatch.setattr(module, "free_device_memory", lambda device, free=free: free)
         sides.append(restorer._tile_side(10_000, 10_000, 0))
     assert sides[0] == sides[1] < 4000
 
 
 def test_the_arrays_of_a_large_picture_leave_less_for_its_tiles(network, monkeypatch):
     """What tiles and arrays take together does not grow with the picture, until tiles would become too small."""
-    monkeypatch.setattr(module, "_free_memory", lambda device: 2**40)
+    monkeypatch.setattr(module, "free_device_memory", lambda device: 2**40)
     restorer = make(network(ModelConfig(blocks=1)), tile="auto")
     bound = module._AUTO_BYTES
     whole, half, little, none = (restorer._pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound))
@@ -704,39 +705,6 @@ def test_a_device_that_is_not_there(asked, monkeypatch):
     assert caught.value.hint
     with pytest.raises(ResourceError):
         Restorer(zero_network(), RestoreOptions(device=asked))
-
-
-def test_mps_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ResourceError, match="mps"):
-        pick_device("mps")
-
-
-def test_a_second_gpu_where_there_is_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert pick_device("cuda:0") == torch.device("cuda:0")
-    with pytest.raises(ResourceError, match="1 CUDA"):
-        pick_device("cuda:1")
-
-
-def test_auto_takes_the_best_there_is(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("auto").type == "cuda"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert pick_device("auto").type == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [({"avx2"}, torch.float32), ({"avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16)],
-)
-def test_auto_precision_of_a_cpu_is_bf16_only_with_instructions_for_it(monkeypatch, flags, expected):
-    monkeypatch.setattr(module, "_cpu_flags", lambda: frozenset(flags))
-    cpu = torch.device("cpu")
-    assert pick_precision("auto", cpu) == expected
-    assert pick_precision("fp32", cpu) == torch.float32
-    assert pick_precision("fp16", cpu) == torch.float16
 
 
 def test_from_pretrained(tmp_path, network, picture):

@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -20,17 +19,17 @@ from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
+from derain_cli.engine.device import free_device_memory, is_out_of_memory, pick_device, pick_precision
+from derain_cli.engine.tiling import Box, Tile, plan_tiles, sample_crops
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import Layers, receptive_radius
-from derain_cli.system.memory import free_memory
-from derain_cli.tiling import Box, Tile, plan_tiles, sample_crops
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_HALO", "PictureLayers", "Restorer", "pick_device", "pick_precision"]
+__all__ = ["MAX_HALO", "PictureLayers", "Restorer"]
 
 Array = NDArray[Any]
 P = TypeVar("P", bound="Array | Image")
@@ -93,67 +92,6 @@ class PictureLayers:
     derained: Array
     rain: Array
     detail: Array
-
-
-def pick_device(asked: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-
-    Raises:
-        ResourceError: the asked-for device is not there.
-    """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(asked)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise ResourceError(f"no device {asked}: {found} CUDA devices found", hint="--device auto or cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ResourceError("no device mps on this machine", hint="--device auto or cpu")
-    return device
-
-
-def _cpu_has_bf16() -> bool:
-    # Emulated bf16 is slower than fp32: matrix (AMX) or AVX-512 instructions for it are wanted.
-    return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> frozenset[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return frozenset()
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return frozenset(line.split())
-
-
-def pick_precision(asked: str, device: torch.device) -> torch.dtype:
-    """The dtype the network computes in; `auto` is bf16 where the hardware has it, else fp32.
-
-    fp16 is never chosen by itself: networks of this kind overflow in it.
-    """
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if asked != "auto":
-        return named[asked]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
-
-
-def _free_memory(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        # What torch holds without using it can be had as well.
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free_memory()
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text.lower()
 
 
 def _check(image: Array) -> None:
@@ -365,7 +303,7 @@ class Restorer:
         features = self.config.width / self.config.unshuffle**2
         # Maps alive at a time: measured on the CPU, where layers write over their input; about twice elsewhere.
         per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
-        free = _free_memory(self.device)
+        free = free_device_memory(self.device)
         budget = _AUTO_BYTES if free is None else free // 2
         if on_cpu:
             # The larger the picture, the less is left for its tiles: they need not be large.
@@ -382,7 +320,7 @@ class Restorer:
         try:
             return [derained for (derained,) in self._pass(images, None, 1)]
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         self._empty_cache()
         half = len(images) // 2
@@ -431,7 +369,7 @@ class Restorer:
             try:
                 return self._net.measure_gates(self._to_device([image[box.slices] for box in boxes]))
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if side <= _SMALLEST_TILE and count == 1:
                     raise ResourceError(_NO_MEMORY, hint="close other programs") from error
@@ -453,7 +391,7 @@ class Restorer:
         try:
             results = self._tile(image, tile, gates, len(out))
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             side = max(tile.write.height, tile.write.width)
             if side <= _SMALLEST_TILE:

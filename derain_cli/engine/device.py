@@ -1,0 +1,77 @@
+"""Where the network computes, in which precision, and how much memory there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from derain_cli.errors import ResourceError
+from derain_cli.system.memory import free_memory
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        ResourceError: the asked-for device is not there.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(asked)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ResourceError(f"no device {asked}: {found} CUDA devices found", hint="--device auto or cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("no device mps on this machine", hint="--device auto or cpu")
+    return device
+
+
+def _cpu_has_bf16() -> bool:
+    # Emulated bf16 is slower than fp32: matrix (AMX) or AVX-512 instructions for it are wanted.
+    return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return frozenset()
+    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(line.split())
+
+
+def pick_precision(asked: str, device: torch.device) -> torch.dtype:
+    """The dtype the network computes in; `auto` is bf16 where the hardware has it, else fp32.
+
+    fp16 is never chosen by itself: networks of this kind overflow in it.
+    """
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if asked != "auto":
+        return named[asked]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+
+
+def free_device_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch holds without using it can be had as well.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_memory()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "out of memory" in text.lower()
