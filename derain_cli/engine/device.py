@@ -13,7 +13,9 @@ from derain_cli.system.memory import free_memory
 if TYPE_CHECKING:
     pass
 
-__all__ = ["free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
+__all__ = ["NO_MEMORY", "free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
+
+NO_MEMORY = "out of memory even with the smallest tiles"
 
 
 def pick_device(asked: str) -> torch.device:

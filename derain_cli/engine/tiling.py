@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Box", "Tile", "plan_tiles", "sample_crops"]
+__all__ = ["SMALLEST_TILE", "Box", "Tile", "plan_tiles", "sample_crops"]
+
+SMALLEST_TILE = 128
+"""Side in pixels down to which tiles are halved when memory runs out."""
 
 
 class Box(NamedTuple):

@@ -15,9 +15,10 @@ from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.checkpoints.weight_file import network as load_network
 from derain_cli.config import ModelConfig, RestoreOptions
-from derain_cli.engine import restorer as module
+from derain_cli.engine import gates, torch_backend
 from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
+from derain_cli.engine.tiling import SMALLEST_TILE
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
 from derain_cli.model.semi_drdnet import receptive_radius
@@ -272,8 +273,8 @@ def test_tiles_share_gates_and_equal_the_whole_where_the_sample_is_the_picture(u
 @pytest.fixture
 def sampled_gates(monkeypatch):
     """Pictures of more than 60,000 pixels count as large: their gates are measured on crops of 64 pixels."""
-    monkeypatch.setattr(module, "_GATE_SIDE", 64)
-    monkeypatch.setattr(module, "_GATE_PIXELS", 60_000)
+    monkeypatch.setattr(gates, "_GATE_SIDE", 64)
+    monkeypatch.setattr(gates, "_GATE_PIXELS", 60_000)
 
 
 @pytest.mark.usefixtures("sampled_gates")
@@ -281,7 +282,7 @@ def test_gates_of_a_sample_are_near_those_of_the_picture(network, picture):
     model = busy(network, ModelConfig(width=6, blocks=2))
     pixels = picture(400, 420)
     restorer = make(model, tile=0)
-    sampled = restorer._picture_gates(pixels)
+    sampled = gates.picture_gates(restorer._backend, pixels)
     true = fold(model).measure_gates(as_tensor(pixels))
     assert sampled is not None
     assert true is not None
@@ -293,7 +294,7 @@ def test_gates_of_a_sample_are_near_those_of_the_picture(network, picture):
 @pytest.mark.usefixtures("sampled_gates")
 def test_a_large_picture_has_the_same_gates_however_it_is_tiled(network, picture, monkeypatch):
     """The sample lies in the black part: it does not give the exact gates, yet no tile shows, nor does a batch."""
-    monkeypatch.setattr(module, "_GATE_CROPS", 1)
+    monkeypatch.setattr(gates, "_GATE_CROPS", 1)
     model = gated(network, ModelConfig(width=6, blocks=2), seed=2)
     pixels = picture(260, 300)
     pixels[:, 110:190] = 0
@@ -376,10 +377,10 @@ def test_same_input_same_output(network, picture):
 def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, monkeypatch):
     model, pixels = busy(network, config), picture(500, 700)
     whole = make(model, tile=0)(pixels)
-    monkeypatch.setattr(module, "free_device_memory", lambda device: free)
+    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: free)
     restorer = make(model, tile="auto")
-    most = max(restorer._pixels_at_once(), (module._SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
-    net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
+    most = max(restorer._backend.pixels_at_once(), (SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
+    net = restorer._backend.net = Faulty(restorer._backend.net, 10**9, MemoryError())
     monkeypatch.setattr(net, "measure_gates", net.net.measure_gates)
     assert np.abs(restorer(pixels).astype(int) - whole).max() <= 1
     assert len(net.seen) > 1
@@ -388,9 +389,9 @@ def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, 
 
 @pytest.mark.parametrize("free", [None, 2**34])
 def test_a_picture_that_fits_is_taken_whole(free, network, picture, monkeypatch):
-    monkeypatch.setattr(module, "free_device_memory", lambda device: free)
+    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: free)
     restorer = make(busy(network, TINY), tile="auto")
-    net = restorer._net = Faulty(restorer._net, 10**9, MemoryError())
+    net = restorer._backend.net = Faulty(restorer._backend.net, 10**9, MemoryError())
     restorer(picture(1100, 1200))
     assert [pixels for pixels, _ in net.seen] == [1100 * 1200]
 
@@ -400,17 +401,19 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
     restorers = [make(network(ModelConfig(blocks=1)), tile="auto"), make(network(ModelConfig(blocks=1)), tile="auto")]
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
-        monkeypatch.setattr(module, "free_device_memory", lambda device, free=free: free)
+        monkeypatch.setattr(torch_backend, "free_device_memory", lambda device, free=free: free)
         sides.append(restorer._tile_side(10_000, 10_000, 0))
     assert sides[0] == sides[1] < 4000
 
 
 def test_the_arrays_of_a_large_picture_leave_less_for_its_tiles(network, monkeypatch):
     """What tiles and arrays take together does not grow with the picture, until tiles would become too small."""
-    monkeypatch.setattr(module, "free_device_memory", lambda device: 2**40)
+    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: 2**40)
     restorer = make(network(ModelConfig(blocks=1)), tile="auto")
-    bound = module._AUTO_BYTES
-    whole, half, little, none = (restorer._pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound))
+    bound = torch_backend.AUTO_BYTES
+    whole, half, little, none = (
+        restorer._backend.pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound)
+    )
     assert half == pytest.approx(whole / 2, rel=1e-6)
     assert little == none == pytest.approx(whole / 4, rel=1e-6)
 
@@ -462,8 +465,8 @@ OUT_OF_MEMORY = [
 def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config, tile, network, picture):
     model, pixels = busy(network, config), picture(300, 420)
     restorer = make(model, tile=tile)
-    net = Faulty(restorer._net, (140 + 2 * restorer.halo) ** 2, error)
-    restorer._net = net
+    net = Faulty(restorer._backend.net, (140 + 2 * restorer.halo) ** 2, error)
+    restorer._backend.net = net
     found = restorer(pixels)
     assert np.abs(found.astype(int) - make(model, tile=0)(pixels)).max() <= 1
     assert any(not fitted for _, fitted in net.seen)
@@ -472,10 +475,10 @@ def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config
 
 def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
     """The sample of a large picture is larger than a tile; where tiles fit, the picture is done."""
-    monkeypatch.setattr(module, "_GATE_SIDE", 128)
+    monkeypatch.setattr(gates, "_GATE_SIDE", 128)
     model, pixels = busy(network, ModelConfig(width=6, blocks=1)), picture(500, 520)
     restorer = make(model, tile=128)
-    restorer._net = Faulty(restorer._net, (132 + 2 * restorer.halo) ** 2, OUT_OF_MEMORY[0])
+    restorer._backend.net = Faulty(restorer._backend.net, (132 + 2 * restorer.halo) ** 2, OUT_OF_MEMORY[0])
     assert np.abs(restorer(pixels).astype(int) - make(model, tile=0)(pixels)).max() <= 2
     assert any("gates measured on" in note for note in restorer.notes)
 
@@ -484,17 +487,17 @@ def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
 @pytest.mark.parametrize("tile", [0, 256])
 def test_out_of_memory_with_the_smallest_tiles_is_a_resource_error(config, tile, network, picture):
     restorer = make(busy(network, config), tile=tile)
-    restorer._net = Faulty(restorer._net, 1000, OUT_OF_MEMORY[1])
+    restorer._backend.net = Faulty(restorer._backend.net, 1000, OUT_OF_MEMORY[1])
     with pytest.raises(ResourceError) as caught:
         restorer(picture(300, 300))
     assert caught.value.exit_code == 6
-    restorer._net = restorer._exact  # and the next picture is fine
+    restorer._backend.net = restorer._backend.exact  # and the next picture is fine
     restorer(picture(300, 300))
 
 
 def test_other_errors_of_the_network_are_not_taken_for_memory(network, picture):
     restorer = make(busy(network))
-    restorer._net = Faulty(restorer._net, 1, RuntimeError("expected scalar type Float"))
+    restorer._backend.net = Faulty(restorer._backend.net, 1, RuntimeError("expected scalar type Float"))
     with pytest.raises(RuntimeError, match="expected scalar type"):
         restorer(picture(20, 20))
 
@@ -524,18 +527,18 @@ class Overflowing(nn.Module):
 def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, picture):
     model, pixels = busy(network, config), picture(130, 140)
     restorer = make(model, tile=64, precision="bf16")
-    net = restorer._net
-    restorer._net = Overflowing(net, value, every=2)
+    net = restorer._backend.net
+    restorer._backend.net = Overflowing(net, value, every=2)
     found = restorer(pixels)
     redone = [note for note in restorer.notes if "redone in float32" in note]
-    assert len(redone) == restorer._net.calls // 2 > 0
+    assert len(redone) == restorer._backend.net.calls // 2 > 0
     assert np.abs(found.astype(int) - make(model, tile=64)(pixels)).max() <= 8  # bf16 has 8 bits
-    restorer._net = Overflowing(net, value)
+    restorer._backend.net = Overflowing(net, value)
     exact = restorer(pixels)
     expected = make(model, tile=64)(pixels)
     assert np.abs(exact.astype(int) - expected).max() <= (1 if config.se else 0)  # gates were measured in bf16
     whole = Restorer(model, RestoreOptions(device="cpu", precision="bf16"))
-    whole._net = Overflowing(whole._net, value)
+    whole._backend.net = Overflowing(whole._backend.net, value)
     batch = as_tensor(pixels)
     assert torch.equal(whole.restore(batch), make(model).restore(batch))
 
@@ -554,8 +557,8 @@ def test_half_precision_is_near_and_remembers_the_exact_network(network, picture
     model, pixels = busy(network, TINY), picture(60, 70)
     found = make(model, precision="bf16")(pixels)
     assert np.abs(found.astype(int) - make(model)(pixels)).max() <= 8
-    assert {p.dtype for p in make(model, precision="bf16")._net.parameters()} == {torch.bfloat16}
-    assert {p.dtype for p in make(model, precision="bf16")._exact.parameters()} == {torch.float32}
+    assert {p.dtype for p in make(model, precision="bf16")._backend.net.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in make(model, precision="bf16")._backend.exact.parameters()} == {torch.float32}
 
 
 # --- batches ----------------------------------------------------------------------------------------------------
@@ -582,7 +585,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(dtype, config, tile, networ
 
 def test_a_batch_is_one_pass_where_nothing_is_cut(network, picture):
     restorer = make(busy(network, TINY), tile="auto")
-    net = restorer._net = Faulty(restorer._net, 3 * 40 * 52, MemoryError())
+    net = restorer._backend.net = Faulty(restorer._backend.net, 3 * 40 * 52, MemoryError())
     restorer.batch(unlike(picture))
     assert [pixels for pixels, _ in net.seen] == [3 * 40 * 52]
     assert not restorer.notes
@@ -617,7 +620,7 @@ def test_a_batch_of_unlike_pictures_is_refused(network, picture):
 def test_a_batch_too_large_for_the_memory_is_halved(limit, network, picture):
     model, pictures = busy(network, TINY), unlike(picture, count=7)
     restorer = make(model, tile="auto")
-    net = restorer._net = Faulty(restorer._net, limit, OUT_OF_MEMORY[1])
+    net = restorer._backend.net = Faulty(restorer._backend.net, limit, OUT_OF_MEMORY[1])
     together = restorer.batch(pictures)
     assert all(np.abs(a.astype(int) - make(model)(b)).max() <= 1 for a, b in zip(together, pictures, strict=True))
     assert sum(pixels for pixels, fitted in net.seen if fitted) == 7 * 40 * 52  # nothing is done twice
@@ -628,8 +631,8 @@ def test_only_the_pictures_of_a_batch_that_are_not_finite_are_redone(network, pi
     model, pictures = busy(network, TINY), unlike(picture)
     restorer = make(model, precision="bf16")
     plain = restorer.batch(pictures)
-    restorer._net = Overflowing(restorer._net, float("nan"))  # in the first picture
-    exact = restorer._exact = Faulty(restorer._exact, 40 * 52, AssertionError("all were redone"))
+    restorer._backend.net = Overflowing(restorer._backend.net, float("nan"))  # in the first picture
+    exact = restorer._backend.exact = Faulty(restorer._backend.exact, 40 * 52, AssertionError("all were redone"))
     found = restorer.batch(pictures)
     assert [pixels for pixels, _ in exact.seen] == [40 * 52]
     assert np.array_equal(found[0], make(model)(pictures[0]))
@@ -659,8 +662,8 @@ def test_same_together_is_tried_not_taken_for_granted(network, picture):
     restorer = make(busy(network, TINY), tile="auto")
     assert restorer.same_together
     other = make(busy(network, TINY), tile="auto")
-    net = other._net
-    other.__dict__["_net"] = lambda rainy, gates: net(rainy + 1e-6 * (len(rainy) > 1), gates)
+    net = other._backend.net
+    other._backend.__dict__["net"] = lambda rainy, gates: net(rainy + 1e-6 * (len(rainy) > 1), gates)
     assert not other.same_together
 
 
@@ -676,9 +679,9 @@ def test_only_small_whole_pictures_share_passes(size, tile, expected, network):
 def test_passes_that_must_be_full_are_filled_up(limit, network, picture, monkeypatch):
     model, pictures = busy(network, TINY), unlike(picture)
     plain = [make(model)(pixels) for pixels in pictures]
-    monkeypatch.setitem(module._BATCHES, "cpu", module._Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
+    monkeypatch.setitem(torch_backend.BATCHES, "cpu", torch_backend.Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
     restorer = make(model, tile="auto")
-    net = restorer._net = Faulty(restorer._net, limit, MemoryError())
+    net = restorer._backend.net = Faulty(restorer._backend.net, limit, MemoryError())
     shares = []
     found = [restorer.batch(pictures), [restorer(pixels, shares.append) for pixels in pictures]]
     if limit == 10**9:

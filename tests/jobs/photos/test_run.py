@@ -175,13 +175,13 @@ def restored(items: Sequence[Item], restorer: Restorer, jobs: int, slow: float =
 def spying(restorer: Restorer) -> list[int]:
     """How many pictures each pass of the network has, from now on."""
     seen: list[int] = []
-    net = restorer._net
+    net = restorer._backend.net
 
     def call(rainy: Any, gates: Any = None) -> Any:
         seen.append(len(rainy))
         return net(rainy, gates)
 
-    restorer.__dict__["_net"] = call
+    restorer._backend.__dict__["net"] = call
     return seen
 
 

@@ -1,0 +1,62 @@
+"""Gates of a whole picture, which its tiles share: measured once, or tiles would disagree and show seams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from derain_cli.engine.device import NO_MEMORY, is_out_of_memory
+from derain_cli.engine.tiling import SMALLEST_TILE, Box, sample_crops
+from derain_cli.engine.torch_backend import TorchBackend
+from derain_cli.errors import ResourceError
+from derain_cli.model.fold import Gates
+
+__all__ = ["are_sampled", "picture_gates"]
+
+_GATE_PIXELS = 2**22
+_GATE_CROPS, _GATE_SIDE = 8, 512
+"""A picture of up to so many pixels has gates of all of them; those of a larger one are measured on this many crops of
+this side, however it is tiled, or tiles would show."""
+
+
+def are_sampled(height: int, width: int) -> bool:
+    """Whether the gates of a picture of this size are measured on crops of it."""
+    return height * width > _GATE_PIXELS
+
+
+def picture_gates(backend: TorchBackend, image: NDArray[Any]) -> Gates | None:
+    """Gates of (H, W, 3) uint8 or uint16; None for a network without.
+
+    Args:
+        backend: what measures them; it notes when that is done on less of the picture, because memory ran out.
+        image: the whole picture.
+
+    Raises:
+        ResourceError: out of memory even with one small crop.
+    """
+    if not backend.config.se:
+        return None
+    height, width = image.shape[:2]
+    boxes = [Box(0, 0, height, width)]
+    side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, backend.config.unshuffle
+    sampled = are_sampled(height, width)
+    while True:
+        if sampled:
+            boxes = sample_crops(height, width, side - side % unshuffle, count, unshuffle)
+        try:
+            return backend.measure_gates([image[box.slices] for box in boxes])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if side <= SMALLEST_TILE and count == 1:
+                raise ResourceError(NO_MEMORY, hint="close other programs") from error
+        # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
+        backend.empty_cache()
+        if not sampled:
+            sampled = True
+        elif side > SMALLEST_TILE:
+            side = max(SMALLEST_TILE, side // 2)
+        else:
+            count //= 2
+        backend.notes.append(f"out of memory: gates measured on up to {count} crops of {side} px")
