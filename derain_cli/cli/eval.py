@@ -14,7 +14,8 @@ from derain_cli.cli.console import Bar, Reporter, print_data, print_json
 from derain_cli.errors import DestinationError, InputError, UsageError, printable
 
 if TYPE_CHECKING:
-    from derain_cli.evaluation.benchmark import Benchmark, BenchmarkOptions, Exhibit
+    from derain_cli.evaluation.benchmark import Benchmark, Exhibit
+    from derain_cli.evaluation.options import BenchmarkOptions
     from derain_cli.evaluation.report import Report
 
 __all__ = ["evaluate"]
@@ -81,7 +82,7 @@ def evaluate(
     if csv is not None and csv.exists() and not overwrite:
         raise DestinationError("there is a file already", path=csv, hint="--overwrite replaces it")
     from derain_cli.checkpoints.find import DEFAULT_MODEL
-    from derain_cli.evaluation.benchmark import BenchmarkOptions
+    from derain_cli.evaluation.options import BenchmarkOptions
     from derain_cli.evaluation.report import Report
 
     names = tuple(model or ()) or (os.environ.get("DERAIN_MODEL") or DEFAULT_MODEL,)

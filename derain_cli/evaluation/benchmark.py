@@ -5,146 +5,26 @@ Nothing is tuned here: what a run hangs on is settled before the first picture a
 
 from __future__ import annotations
 
-import datetime
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from statistics import fmean, median
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from typing import Protocol as Interface
 
-import torch
-
-from derain_cli.checkpoints.find import find_weights
-from derain_cli.checkpoints.weight_file import load_weights, network
-from derain_cli.config import RestoreOptions
 from derain_cli.datasets.fingerprint import KnownPictures, overlap
 from derain_cli.datasets.opening import DatasetView, open_dataset
 from derain_cli.datasets.pairs import Pair, read_pair
 from derain_cli.datasets.sides import looks_swapped
-from derain_cli.engine.device import pick_device
-from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.evaluation.peers import find_peer, is_peer
-from derain_cli.evaluation.published import published_for
+from derain_cli.evaluation.contenders import Contender, open_contender
+from derain_cli.evaluation.document import Findings, PhotoRow, Row, document_of, pair_result, photo_result
+from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.scores import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
 from derain_cli.media.photo import read_rgb
-from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
-from derain_cli.metrics.no_reference import FIGURES
-from derain_cli.model.semi_drdnet import build, macs_per_pixel
-from derain_cli.system.provenance import commit, machine, versions
 
-__all__ = [
-    "Benchmark",
-    "BenchmarkOptions",
-    "Contender",
-    "Exhibit",
-    "Listener",
-    "PhotoRow",
-    "Row",
-    "SilentListener",
-    "Spread",
-    "open_contender",
-    "run_benchmark",
-]
+__all__ = ["Benchmark", "Exhibit", "Listener", "SilentListener", "run_benchmark"]
 
-_SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 _NAMES = 12  # of pictures in one warning; all of them are in the document
 _SWAP_SAMPLE = 6  # pairs looked at for swapped folders; more would be felt in the time a run takes
-
-
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """What is measured, and how.
-
-    Attributes:
-        datasets: names of `DATASETS`, or folders.
-        models: installed models, weight files, `hf:ORG/REPO`, or what `derain_cli.evaluation.peers` knows.
-        restore: device, precision, tile and strength; the last three concern our own networks alone.
-        split: part of the data sets.
-        data_root: where named data sets lie.
-        pad_multiple: for foreign networks; 0 asks them.
-        strict: what is wrong with the data as a whole is an error.
-        exhibits: pictures are to be shown.
-    """
-
-    datasets: tuple[str, ...]
-    models: tuple[str, ...]
-    restore: RestoreOptions = field(default_factory=RestoreOptions)
-    split: str = "test"
-    data_root: Path | None = None
-    pad_multiple: int = 0
-    strict: bool = False
-    exhibits: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Contender:
-    """A network or a baseline that takes part: called with a picture, and what there is to know of it."""
-
-    name: str
-    kind: str
-    about: str
-    run: Callable[[Picture], Picture]
-    device: str
-    precision: str
-    parameters: int | None
-    macs_per_pixel: float | None
-    sha256: str | None
-    settings: Mapping[str, Any]
-    hashes: tuple[str, ...] = ()
-
-    def __call__(self, picture: Picture) -> Picture:
-        return self.run(picture)
-
-    def facts(self) -> dict[str, Any]:
-        """All but the network, ready for JSON."""
-        names = ("name", "kind", "about", "device", "precision", "parameters", "macs_per_pixel", "sha256")
-        return {name: getattr(self, name) for name in names} | {"settings": dict(self.settings)}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean, median and worst (lowest) of a score over pictures."""
-
-    mean: float
-    median: float
-    worst: float
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Spread:
-        return Spread(fmean(values), median(values), min(values))
-
-
-@dataclass(frozen=True)
-class Row:
-    """The scores of one picture by one model."""
-
-    dataset: str
-    group: str
-    picture: str
-    model: str
-    width: int
-    height: int
-    seconds: float
-    before: Mapping[Protocol, Score]
-    after: Mapping[Protocol, Score]
-    source: Path
-
-
-@dataclass(frozen=True)
-class PhotoRow:
-    """The figures of one photo without ground truth by one model."""
-
-    dataset: str
-    picture: str
-    model: str
-    width: int
-    height: int
-    seconds: float
-    figures: Mapping[str, float]
-    source: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,48 +87,6 @@ class SilentListener:
     def shown(self, exhibit: Exhibit) -> None: ...
 
 
-def open_contender(name: str, options: BenchmarkOptions) -> Contender:
-    """The network or baseline of this name.
-
-    Raises:
-        WeightsError: weights missing or damaged.
-        UsageError: a foreign network that cannot be found.
-        ResourceError: the device is not there.
-    """
-    device = pick_device(options.restore.device)
-    if is_peer(name):
-        peer = find_peer(name, device, options.pad_multiple)
-        return Contender(
-            name=peer.name,
-            kind=peer.kind,
-            about=peer.about,
-            run=peer,
-            device=str(peer.device),
-            precision="fp32",
-            parameters=peer.parameters,
-            macs_per_pixel=peer.macs_per_pixel,
-            sha256=peer.sha256,
-            settings={"tile": 0, "pad_multiple": peer.pad_multiple},
-        )
-    weights = load_weights(find_weights(name))
-    restorer = Restorer(network(weights), options.restore, weights.card)
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in build(weights.config).parameters())
-    return Contender(
-        name=name,
-        kind="derain",
-        about=weights.card.summary or weights.card.name,
-        run=restorer,
-        device=str(restorer.device),
-        precision=_SHORT[restorer.dtype],
-        parameters=parameters,
-        macs_per_pixel=macs_per_pixel(weights.config),
-        sha256=weights.sha256,
-        settings={"tile": options.restore.tile, "strength": options.restore.strength},
-        hashes=weights.card.hashes,
-    )
-
-
 def run_benchmark(options: BenchmarkOptions, listener: Listener | None = None) -> Benchmark:
     """Measure every model on every data set.
 
@@ -283,21 +121,22 @@ class _Run:
         results: list[dict[str, Any]] = []
         reasons: list[NothingToDoError] = []
         for view in views:
-            found: list[dict[str, Any]] = []
+            of_view: list[dict[str, Any]] = []
             for contender in contenders:
                 try:
-                    found += self._measure(view, contender)
+                    of_view += self._measure(view, contender)
                 except NothingToDoError as error:
                     reasons.append(error)
                     if len(views) * len(contenders) > 1:  # else it is what the run ends with
                         self.listener.warned(f"{view.name}, {contender.name}: {error}")
             # Models side by side; groups in their order.
             order = [group.name for group in view.groups]
-            results += sorted(found, key=lambda r: order.index(r["group"]) if r["group"] in order else len(order))
+            results += sorted(of_view, key=lambda r: order.index(r["group"]) if r["group"] in order else len(order))
         if not results:
             raise reasons[0] if reasons else NothingToDoError("no pictures to measure")
-        document = self._document(views, contenders, results, warnings)
-        return Benchmark(document, tuple(self.rows), tuple(self.photo_rows), tuple(self.failed.values()))
+        rows, photo_rows, failed = tuple(self.rows), tuple(self.photo_rows), tuple(self.failed.values())
+        found = Findings(self.options, views, contenders, results, warnings, (*rows, *photo_rows), self.seen, failed)
+        return Benchmark(document_of(found), rows, photo_rows, failed)
 
     def _open(self) -> list[DatasetView]:
         views: list[DatasetView] = []
@@ -366,7 +205,7 @@ class _Run:
         results = []
         for of_group in rows.values():
             self.rows += of_group
-            results.append(_pair_result(of_group))
+            results.append(pair_result(of_group))
             if self.options.exhibits:
                 self._exhibit_pairs(view, contender, of_group)
         return results
@@ -407,72 +246,13 @@ class _Run:
                     row.figures["streak_energy_removed"], None, rainy, contender(rainy), None,
                 )  # fmt: skip
                 self.listener.shown(exhibit)
-        return _photo_result(rows)
+        return photo_result(rows)
 
     def _fail(self, error: InputError) -> None:
         key = (str(error.path), error.reason)
         if key not in self.failed:
             self.failed[key] = error
             self.listener.failed(error)
-
-    # --- after ---------------------------------------------------------------------------------------------------
-
-    def _document(
-        self,
-        views: Sequence[DatasetView],
-        contenders: Sequence[Contender],
-        results: list[dict[str, Any]],
-        warnings: Mapping[str, list[str]],
-    ) -> dict[str, Any]:
-        return {
-            "kind": "evaluation",
-            "settings": self._settings(contenders),
-            "datasets": [_facts_of(view, warnings[view.name]) for view in views],
-            "models": [contender.facts() | self._speed(contender) for contender in contenders],
-            "results": results,
-            "seen_in_training": [
-                {"dataset": view.name, "model": contender.name, "pictures": self.seen.get((view.name, contender.name))}
-                for view in views
-                for contender in contenders
-                if contender.hashes
-            ],
-            "published": [
-                asdict(entry)
-                for view in views
-                if view.record and self.options.split == "test"
-                for name in dict.fromkeys((view.name, *(group.name for group in view.groups)))
-                for entry in published_for(name)
-            ],
-            "failed": [{"path": str(e.path), "error": e.reason, "hint": e.hint} for e in self.failed.values()],
-        }
-
-    def _speed(self, contender: Contender) -> dict[str, float | None]:
-        every: list[Row | PhotoRow] = [*self.rows, *self.photo_rows]
-        rows = [row for row in every if row.model == contender.name]
-        return {"seconds_per_megapixel": _seconds_per_megapixel(rows) if rows else None}
-
-    def _settings(self, contenders: Sequence[Contender]) -> dict[str, Any]:
-        options = self.options
-        cuda = [c.device for c in contenders if c.device.startswith("cuda")]
-        return {
-            "protocols": dict(DEFINITIONS),
-            "figures_without_truth": FIGURES,
-            "identical_pictures": f"count as {IDENTICAL_PSNR:.0f} dB",
-            "outputs": "rounded to 8 bits; nothing resized, no border cut; means of per-picture values",
-            "timing": "median over the pictures; others are read and scored meanwhile only where cores are free",
-            "split": options.split,
-            "device": options.restore.device,
-            "precision": options.restore.precision,
-            "tile": options.restore.tile,
-            "strength": options.restore.strength,
-            "pad_multiple": options.pad_multiple or "the network's own, else 1",
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name(cuda[0]) if cuda else None,
-            "machine": machine(),
-            "versions": versions(),
-            "commit": commit(),
-            "date": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
-        }
 
 
 def _overlap_in_words(dataset: str, model: str, names: Sequence[str], count: int) -> str:
@@ -486,75 +266,3 @@ def _ranked(rows: Sequence[Any], values: Sequence[float]) -> list[tuple[str, Any
     places = dict.fromkeys((order[0], order[(len(order) - 1) // 2], order[-1]))
     names = {order[-1]: "best", order[(len(order) - 1) // 2]: "median", order[0]: "worst"}
     return [(names[i], rows[i]) for i in places]
-
-
-def _timing(rows: Sequence[Any]) -> dict[str, float]:
-    return {
-        "seconds": sum(row.seconds for row in rows),
-        "megapixels": sum(row.width * row.height for row in rows) / 1e6,
-        "seconds_per_megapixel": _seconds_per_megapixel(rows),
-    }
-
-
-def _seconds_per_megapixel(rows: Sequence[Row | PhotoRow]) -> float:
-    """The median: the first picture pays for what networks do only once."""
-    return median(row.seconds / (row.width * row.height / 1e6) for row in rows)
-
-
-def _pair_result(rows: Sequence[Row]) -> dict[str, Any]:
-    def spreads(scores: Sequence[Mapping[Protocol, Score]]) -> dict[str, Any]:
-        return {
-            protocol: {
-                "psnr": asdict(Spread.of([score[protocol].psnr for score in scores])),
-                "ssim": asdict(Spread.of([score[protocol].ssim for score in scores])),
-            }
-            for protocol in PROTOCOLS
-        }
-
-    first = rows[0]
-
-    def identical(scores: Sequence[Mapping[Protocol, Score]]) -> dict[str, int]:
-        return {protocol: sum(score[protocol].psnr == IDENTICAL_PSNR for score in scores) for protocol in PROTOCOLS}
-
-    return {
-        "dataset": first.dataset,
-        "group": first.group,
-        "model": first.model,
-        "pictures": len(rows),
-        "input": spreads([row.before for row in rows]),
-        "output": spreads([row.after for row in rows]),
-        "identical": identical([row.after for row in rows]),
-        "identical_inputs": identical([row.before for row in rows]),
-        **_timing(rows),
-    }
-
-
-def _photo_result(rows: Sequence[PhotoRow]) -> dict[str, Any]:
-    first = rows[0]
-
-    def middle(of: Callable[[Sequence[float]], float], name: str) -> float | None:
-        values = [row.figures[name] for row in rows if name in row.figures]
-        return of(values) if values else None
-
-    return {
-        "dataset": first.dataset,
-        "group": None,
-        "model": first.model,
-        "pictures": len(rows),
-        "figures": {name: {"mean": middle(fmean, name), "median": middle(median, name)} for name in FIGURES},
-        **_timing(rows),
-    }
-
-
-def _facts_of(view: DatasetView, warnings: list[str]) -> dict[str, Any]:
-    paths = [str(path) for pair in view.pairs for path in (pair.rainy, pair.clean)] + [str(p) for p in view.photos]
-    return {
-        "name": view.name,
-        "path": os.path.commonpath([str(Path(path).absolute().parent) for path in paths]),
-        "groups": {group.name: len(group.pairs) for group in view.groups},
-        "photos": len(view.photos),
-        "not_paired": len(view.rejected),
-        "licence": view.record.licence.words if view.record else None,
-        "page": view.record.page if view.record else None,
-        "warnings": warnings,
-    }

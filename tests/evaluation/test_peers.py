@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
-from derain_cli.evaluation.peers import BASELINES, as_peer, find_peer, is_peer, pad_to_multiple
+from derain_cli.evaluation.baselines import BASELINES
+from derain_cli.evaluation.peers import as_peer, find_peer, is_peer, pad_to_multiple
 
 CPU = torch.device("cpu")
 

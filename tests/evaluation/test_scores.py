@@ -21,7 +21,7 @@ from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import Pair, PairGroup
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
-from derain_cli.evaluation import scores
+from derain_cli.evaluation import scores, turns
 from derain_cli.evaluation.scores import Evaluation, evaluate, examine
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score, score_levels
@@ -163,9 +163,9 @@ def test_results_come_in_order_and_in_this_thread_whatever_takes_long(pair_folde
 @pytest.fixture(params=["in turns", "side by side"])
 def together(request, monkeypatch) -> str:
     """How reading and scoring go with the restorer, whatever this machine and the restorer are like."""
-    monkeypatch.setattr(scores, "_cores", lambda: 2)
-    monkeypatch.setattr(scores, "_ENOUGH", {"in turns": 1e9, "side by side": -1e9}[request.param])
-    monkeypatch.setattr(scores, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "_cores", lambda: 2)
+    monkeypatch.setattr(turns, "_ENOUGH", {"in turns": 1e9, "side by side": -1e9}[request.param])
+    monkeypatch.setattr(turns, "_LEAST_SECONDS", 0.0)
     return request.param
 
 
@@ -246,7 +246,7 @@ def test_helpers_work_beside_a_restorer_that_leaves_cores_free(tmp_path, pairs, 
 def test_helpers_take_turns_with_a_restorer_that_needs_all_cores(tmp_path, pairs, monkeypatch):
     """One that keeps every core busy has them for itself: nothing is read or scored while it works."""
     (group,) = find_pairs(pairs(tmp_path, count=12)).groups
-    monkeypatch.setattr(scores, "_cores", lambda: 1)
+    monkeypatch.setattr(turns, "_cores", lambda: 1)
 
     def working(picture):
         end = time.thread_time() + 0.01
@@ -260,7 +260,7 @@ def test_helpers_take_turns_with_a_restorer_that_needs_all_cores(tmp_path, pairs
 def test_turns_are_short_where_pictures_are_large_or_take_long():
     def turn(seconds: float, side: int) -> int:
         picture = np.empty((side, side, 3), np.uint8)
-        return scores._pictures_in_turn([scores._Restored(None, picture, seconds)], 2)
+        return turns._pictures_in_turn([turns._Restored(None, picture, seconds)], 2)
 
     assert turn(0.01, 400) == 8
     assert turn(0.3, 400) == 3

@@ -1,0 +1,89 @@
+"""Who takes part: our networks, baselines, and other people's networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from derain_cli.checkpoints.find import find_weights
+from derain_cli.checkpoints.weight_file import load_weights, network
+from derain_cli.engine.device import pick_device
+from derain_cli.engine.restorer import Restorer
+from derain_cli.evaluation.options import BenchmarkOptions
+from derain_cli.evaluation.peers import find_peer, is_peer
+from derain_cli.evaluation.scores import Picture
+from derain_cli.model.semi_drdnet import build, macs_per_pixel
+
+__all__ = ["Contender", "open_contender"]
+
+_SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A network or a baseline that takes part: called with a picture, and what there is to know of it."""
+
+    name: str
+    kind: str
+    about: str
+    run: Callable[[Picture], Picture]
+    device: str
+    precision: str
+    parameters: int | None
+    macs_per_pixel: float | None
+    sha256: str | None
+    settings: Mapping[str, Any]
+    hashes: tuple[str, ...] = ()
+
+    def __call__(self, picture: Picture) -> Picture:
+        return self.run(picture)
+
+    def facts(self) -> dict[str, Any]:
+        """All but the network, ready for JSON."""
+        names = ("name", "kind", "about", "device", "precision", "parameters", "macs_per_pixel", "sha256")
+        return {name: getattr(self, name) for name in names} | {"settings": dict(self.settings)}
+
+
+def open_contender(name: str, options: BenchmarkOptions) -> Contender:
+    """The network or baseline of this name.
+
+    Raises:
+        WeightsError: weights missing or damaged.
+        UsageError: a foreign network that cannot be found.
+        ResourceError: the device is not there.
+    """
+    device = pick_device(options.restore.device)
+    if is_peer(name):
+        peer = find_peer(name, device, options.pad_multiple)
+        return Contender(
+            name=peer.name,
+            kind=peer.kind,
+            about=peer.about,
+            run=peer,
+            device=str(peer.device),
+            precision="fp32",
+            parameters=peer.parameters,
+            macs_per_pixel=peer.macs_per_pixel,
+            sha256=peer.sha256,
+            settings={"tile": 0, "pad_multiple": peer.pad_multiple},
+        )
+    weights = load_weights(find_weights(name))
+    restorer = Restorer(network(weights), options.restore, weights.card)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in build(weights.config).parameters())
+    return Contender(
+        name=name,
+        kind="derain",
+        about=weights.card.summary or weights.card.name,
+        run=restorer,
+        device=str(restorer.device),
+        precision=_SHORT[restorer.dtype],
+        parameters=parameters,
+        macs_per_pixel=macs_per_pixel(weights.config),
+        sha256=weights.sha256,
+        settings={"tile": options.restore.tile, "strength": options.restore.strength},
+        hashes=weights.card.hashes,
+    )
