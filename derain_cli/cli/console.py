@@ -1,4 +1,4 @@
-"""What is told, and where: data and JSON lines on stdout; lines, bar and errors on stderr.
+"""The two streams: data and JSON lines on stdout, messages and errors on stderr.
 
 Both streams may be closed, full, or unable to show a character; none of that may stop the work, except that
 nobody reads stdout any more.
@@ -12,21 +12,18 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from derain_cli.errors import DerainError, ResourceError, printable, resource_error_from
+from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.system.signals import Interrupted
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    pass
 
-__all__ = ["Bar", "Reporter", "Tally", "as_derain_error", "debug_wanted", "print_data", "print_error", "print_json"]
+__all__ = ["as_derain_error", "debug_wanted", "print_data", "print_error", "print_json", "print_message"]
 
 _NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
 """What the dynamic loader says when a library does not fit into the memory left."""
@@ -83,11 +80,12 @@ def print_json(record: Mapping[str, Any]) -> None:
 def print_error(error: DerainError, *, debug: bool = False) -> None:
     """`derain: error: PATH: REASON (HINT)` on stderr, with `debug` the traceback before it."""
     if debug:
-        _say("".join(traceback.format_exception(error)).rstrip())
-    _say(f"derain: error: {error}")
+        print_message("".join(traceback.format_exception(error)).rstrip())
+    print_message(f"derain: error: {error}")
 
 
-def _say(text: str) -> None:
+def print_message(text: str) -> None:
+    """One line on stderr, as far as it can be written."""
     with contextlib.suppress(OSError, ValueError):
         _write_line(sys.stderr, text)
 
@@ -109,192 +107,3 @@ def _drop_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    except (OSError, ValueError):
-        return False
-
-
-@dataclass
-class Bar:
-    """How far the work is. Without a terminal it shows nothing."""
-
-    _progress: Progress | None = None
-    _task: TaskID | None = None
-
-    def update(self, done: float, text: str, total: int | None = None) -> None:
-        """Set the number of items done (fractions count), what is worked on, and the total where that is new."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, description=text, total=total)
-
-
-class Reporter:
-    """How a command talks.
-
-    Args:
-        json: records go to stdout.
-        quiet: only errors go to stderr.
-        verbose: also what is of interest only now and then.
-        debug: errors come with their traceback.
-    """
-
-    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False, debug: bool = False):
-        self.json = json
-        self.quiet = quiet
-        self.verbose = verbose and not quiet
-        self.debug = debug or debug_wanted()
-        self._bar: Progress | None = None
-
-    @property
-    def shows_bar(self) -> bool:
-        """Whether a bar is on the screen now."""
-        return self._bar is not None
-
-    def say(self, text: str) -> None:
-        """One line, unless quiet."""
-        if not self.quiet:
-            self._line(printable(text))
-
-    def note(self, text: str, path: str | None = None) -> None:
-        """A remark on a file, unless quiet."""
-        self.say(f"derain: note: {'' if path is None else f'{path}: '}{text}")
-
-    def detail(self, text: str) -> None:
-        """One line, if verbose."""
-        if self.verbose:
-            self._line(printable(text))
-
-    def error(self, error: DerainError) -> None:
-        """One line, always; with `debug` the traceback before it."""
-        if self.debug:
-            self._line("".join(traceback.format_exception(error)).rstrip())
-        self._line(f"derain: error: {error}")
-
-    def record(self, **values: Any) -> None:
-        """A JSON record on stdout, if asked for."""
-        if self.json:
-            print_json(values)
-
-    @contextmanager
-    def bar(self, total: int | None) -> Iterator[Bar]:
-        """A bar with the time left, on stderr if that is a terminal; None is for what cannot be told beforehand."""
-        if self.quiet or not _is_terminal(sys.stderr):
-            yield Bar()
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
-        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
-        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # Standard output stays itself: Rich would send what is printed there to its own console.
-        with Progress(
-            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-        ) as progress:
-            self._bar = progress
-            try:
-                yield Bar(progress, progress.add_task("", total=total))
-            finally:
-                self._bar = None
-
-    def _line(self, text: str) -> None:
-        if self._bar is None:
-            _say(text)
-        else:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-@dataclass
-class Tally:
-    """Counts what became of the inputs of a command, and tells it. Commands have one of their own below it.
-
-    Attributes:
-        reporter: how it is told.
-        dry_run: nothing is done; what would be counts as done.
-        total: inputs there are, once the plan is known.
-        ok, skipped: inputs that were done, and whose outputs were there.
-        codes: exit codes of those that failed.
-        stopped_by: exit code of a failure that ended the run.
-    """
-
-    reporter: Reporter
-    dry_run: bool = False
-    total: int = 0
-    ok: int = 0
-    skipped: int = 0
-    codes: list[int] = field(default_factory=list)
-    stopped_by: int | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def exit_code(self) -> int:
-        """3 when some failed; when nothing came out at all, and for one reason, that reason's own code."""
-        if self.stopped_by is not None:
-            return self.stopped_by
-        if 1 in self.codes:
-            return 1
-        if self.codes and not self.ok and not self.skipped and len(set(self.codes)) == 1:
-            return self.codes[0]
-        return 3 if self.codes else 0
-
-    @property
-    def tried(self) -> int:
-        """Inputs whose fate is known."""
-        return self.ok + self.skipped + len(self.codes)
-
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """The summary is told however the block ends."""
-        try:
-            yield
-        except Interrupted as stop:
-            self._finish(stop.exit_code, error="interrupted")
-            raise
-        except DerainError as error:
-            self._finish(error.exit_code, error=error.reason)
-            raise
-        self._finish(self.exit_code)
-
-    def failed(self, error: DerainError, **values: Any) -> None:
-        """An input that gave nothing; `values` go into its record."""
-        self.codes.append(error.exit_code)
-        self.reporter.error(error)
-        self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
-
-    def failed_by(self, error: Exception, source: str, *, fatal: bool, **values: Any) -> None:
-        """The same for what was tried: a bug of ours, too, is told as one."""
-        known = as_derain_error(error, source)
-        if fatal:
-            self.stopped_by = known.exit_code
-        self.failed(known, input=source, **values)
-
-    def record(self, status: str, **values: Any) -> None:
-        """The record of an input that did not fail."""
-        self.reporter.record(**values, status=status, error=None, code=0)
-
-    def summary_values(self) -> dict[str, Any]:
-        """What a command adds to the summary's record."""
-        return {}
-
-    def _finish(self, code: int, error: str | None = None) -> None:
-        """The last line and the last record."""
-        left = max(0, self.total - self.tried)
-        tail = f", {left} not tried" if left else ""
-        done = "planned" if self.dry_run else "done"
-        if self.tried or error in (None, "interrupted"):
-            self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
-        self.reporter.record(
-            summary=True,
-            ok=self.ok,
-            skipped=self.skipped,
-            failed=len(self.codes),
-            not_tried=left,
-            seconds=round(time.perf_counter() - self.started, 3),
-            dry_run=self.dry_run,
-            **self.summary_values(),
-            error=error,
-            code=code,
-        )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Bar, Reporter
 from derain_cli.cli.items import ItemTally
+from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Bar, Reporter, print_data, print_json
+from derain_cli.cli.console import print_data, print_json
+from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.errors import DestinationError, InputError, UsageError, printable
 
 if TYPE_CHECKING:

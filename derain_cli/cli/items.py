@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from derain_cli.cli.console import Tally, print_data
+from derain_cli.cli.console import print_data
+from derain_cli.cli.tally import Tally
 from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:

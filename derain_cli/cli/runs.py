@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Reporter
+from derain_cli.cli.reporter import Reporter
 from derain_cli.config import ContrastMode
 
 if TYPE_CHECKING:

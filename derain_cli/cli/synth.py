@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Reporter, Tally, print_data
+from derain_cli.cli.console import print_data
+from derain_cli.cli.reporter import Reporter
+from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from derain_cli.cli import options
-from derain_cli.cli.console import Bar, Reporter
 from derain_cli.cli.items import ItemTally
+from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import VideoOptions
 from derain_cli.errors import InputError, UsageError, printable
 

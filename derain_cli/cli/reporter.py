@@ -1,0 +1,115 @@
+"""How a command talks: lines, bar and errors on stderr, records on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from derain_cli.cli.console import debug_wanted, print_json, print_message
+from derain_cli.errors import DerainError, printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Bar", "Reporter"]
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass
+class Bar:
+    """How far the work is. Without a terminal it shows nothing."""
+
+    _progress: Progress | None = None
+    _task: TaskID | None = None
+
+    def update(self, done: float, text: str, total: int | None = None) -> None:
+        """Set the number of items done (fractions count), what is worked on, and the total where that is new."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, description=text, total=total)
+
+
+class Reporter:
+    """How a command talks.
+
+    Args:
+        json: records go to stdout.
+        quiet: only errors go to stderr.
+        verbose: also what is of interest only now and then.
+        debug: errors come with their traceback.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False, debug: bool = False):
+        self.json = json
+        self.quiet = quiet
+        self.verbose = verbose and not quiet
+        self.debug = debug or debug_wanted()
+        self._bar: Progress | None = None
+
+    @property
+    def shows_bar(self) -> bool:
+        """Whether a bar is on the screen now."""
+        return self._bar is not None
+
+    def say(self, text: str) -> None:
+        """One line, unless quiet."""
+        if not self.quiet:
+            self._line(printable(text))
+
+    def note(self, text: str, path: str | None = None) -> None:
+        """A remark on a file, unless quiet."""
+        self.say(f"derain: note: {'' if path is None else f'{path}: '}{text}")
+
+    def detail(self, text: str) -> None:
+        """One line, if verbose."""
+        if self.verbose:
+            self._line(printable(text))
+
+    def error(self, error: DerainError) -> None:
+        """One line, always; with `debug` the traceback before it."""
+        if self.debug:
+            self._line("".join(traceback.format_exception(error)).rstrip())
+        self._line(f"derain: error: {error}")
+
+    def record(self, **values: Any) -> None:
+        """A JSON record on stdout, if asked for."""
+        if self.json:
+            print_json(values)
+
+    @contextmanager
+    def bar(self, total: int | None) -> Iterator[Bar]:
+        """A bar with the time left, on stderr if that is a terminal; None is for what cannot be told beforehand."""
+        if self.quiet or not _is_terminal(sys.stderr):
+            yield Bar()
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
+        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        # Standard output stays itself: Rich would send what is printed there to its own console.
+        with Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as progress:
+            self._bar = progress
+            try:
+                yield Bar(progress, progress.add_task("", total=total))
+            finally:
+                self._bar = None
+
+    def _line(self, text: str) -> None:
+        if self._bar is None:
+            print_message(text)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""What became of the inputs of a command: counts, records, the summary, the exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from derain_cli.cli.console import as_derain_error
+from derain_cli.cli.reporter import Reporter
+from derain_cli.errors import DerainError
+from derain_cli.system.signals import Interrupted
+
+__all__ = ["Tally"]
+
+
+@dataclass
+class Tally:
+    """Counts what became of the inputs of a command, and tells it. Commands have one of their own below it.
+
+    Attributes:
+        reporter: how it is told.
+        dry_run: nothing is done; what would be counts as done.
+        total: inputs there are, once the plan is known.
+        ok, skipped: inputs that were done, and whose outputs were there.
+        codes: exit codes of those that failed.
+        stopped_by: exit code of a failure that ended the run.
+    """
+
+    reporter: Reporter
+    dry_run: bool = False
+    total: int = 0
+    ok: int = 0
+    skipped: int = 0
+    codes: list[int] = field(default_factory=list)
+    stopped_by: int | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def exit_code(self) -> int:
+        """3 when some failed; when nothing came out at all, and for one reason, that reason's own code."""
+        if self.stopped_by is not None:
+            return self.stopped_by
+        if 1 in self.codes:
+            return 1
+        if self.codes and not self.ok and not self.skipped and len(set(self.codes)) == 1:
+            return self.codes[0]
+        return 3 if self.codes else 0
+
+    @property
+    def tried(self) -> int:
+        """Inputs whose fate is known."""
+        return self.ok + self.skipped + len(self.codes)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """The summary is told however the block ends."""
+        try:
+            yield
+        except Interrupted as stop:
+            self._finish(stop.exit_code, error="interrupted")
+            raise
+        except DerainError as error:
+            self._finish(error.exit_code, error=error.reason)
+            raise
+        self._finish(self.exit_code)
+
+    def failed(self, error: DerainError, **values: Any) -> None:
+        """An input that gave nothing; `values` go into its record."""
+        self.codes.append(error.exit_code)
+        self.reporter.error(error)
+        self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
+
+    def failed_by(self, error: Exception, source: str, *, fatal: bool, **values: Any) -> None:
+        """The same for what was tried: a bug of ours, too, is told as one."""
+        known = as_derain_error(error, source)
+        if fatal:
+            self.stopped_by = known.exit_code
+        self.failed(known, input=source, **values)
+
+    def record(self, status: str, **values: Any) -> None:
+        """The record of an input that did not fail."""
+        self.reporter.record(**values, status=status, error=None, code=0)
+
+    def summary_values(self) -> dict[str, Any]:
+        """What a command adds to the summary's record."""
+        return {}
+
+    def _finish(self, code: int, error: str | None = None) -> None:
+        """The last line and the last record."""
+        left = max(0, self.total - self.tried)
+        tail = f", {left} not tried" if left else ""
+        done = "planned" if self.dry_run else "done"
+        if self.tried or error in (None, "interrupted"):
+            self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
+        self.reporter.record(
+            summary=True,
+            ok=self.ok,
+            skipped=self.skipped,
+            failed=len(self.codes),
+            not_tried=left,
+            seconds=round(time.perf_counter() - self.started, 3),
+            dry_run=self.dry_run,
+            **self.summary_values(),
+            error=error,
+            code=code,
+        )
