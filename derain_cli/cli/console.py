@@ -15,13 +15,10 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.system.signals import Interrupted
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["as_derain_error", "debug_wanted", "print_data", "print_error", "print_json", "print_message"]
 

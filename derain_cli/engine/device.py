@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from derain_cli.errors import ResourceError
 from derain_cli.system.memory import free_memory
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["NO_MEMORY", "free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
 

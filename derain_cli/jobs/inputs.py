@@ -2,38 +2,37 @@
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
 # `./` at the front, which `Path` drops, have a meaning.
-# ruff: noqa: PTH116
+# ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH122, PTH206
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-__all__ = [
-    "Found",
-    "Identity",
-    "PassedOver",
-    "any_matches",
-    "bytewise",
-    "has_magic",
-    "identity_of",
-    "is_folder",
-    "is_pattern",
-    "matches",
-]
+from derain_cli.errors import DerainError, InputError
+from derain_cli.jobs.items import Rules, separators
+
+__all__ = ["Finder", "Found", "Identity", "PassedOver", "identity_of", "is_pattern"]
 
 Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An input: its output's folder, what is put behind the output's name, and who the input is on the disk."""
+    """An input.
+
+    Attributes:
+        source: its path.
+        below: where it lies below the folder, or the fixed part of the pattern, that it was found by.
+        folder: the named folder it was found in; None for a file named outright or found by a pattern.
+        identity: who it is on the disk; None where nothing is.
+    """
 
     source: str
-    folder: str
-    tag: str
+    below: str
+    folder: str | None
     identity: Identity | None
 
 
@@ -56,6 +55,145 @@ class PassedOver:
         return "only earlier outputs are there" if self.outputs else None
 
 
+@dataclass
+class Finder:
+    """Finds the inputs that files, folders and patterns stand for.
+
+    Attributes:
+        paths: as they were given on the command line.
+        rules: what is taken.
+        own_tails: what ends the names of earlier outputs, which are no inputs where their own input lies beside them.
+        output: the output folder, which is not entered.
+        failed: what cannot be used, each with its path; complete once the search has ended, as are the next two.
+        notes: path and remark on what was passed over.
+        passed_over: how much that was, by reason.
+    """
+
+    paths: Sequence[str]
+    rules: Rules
+    own_tails: Sequence[str] = ()
+    output: Identity | None = None
+    failed: list[DerainError] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
+
+    def find(self) -> Iterator[Found]:
+        """All inputs, in the order of `paths`; those in a folder sorted."""
+        for path in self.paths:
+            if os.path.isdir(path):
+                yield from self._in_folder(path)
+            elif is_pattern(path):
+                yield from self._by_pattern(path)
+            elif path and os.path.lexists(path):
+                name = os.path.basename(path)
+                if self._is_wanted(path, name):
+                    yield _found(path)
+            else:
+                self.failed.append(InputError("no such file or folder", path=path or "''"))
+
+    def _in_folder(self, folder: str) -> Iterator[Found]:
+        name = folder.rstrip(separators()) or folder
+        if os.path.basename(name) in ("", os.curdir, os.pardir):
+            name = os.path.realpath(name)
+        depth = None if self.rules.recursive else 0
+        for below, file in self._walk(folder, depth, file_links=self.rules.follow_symlinks):
+            yield _found(os.path.join(folder, below, file), below, name)
+
+    def _by_pattern(self, pattern: str) -> Iterator[Found]:
+        parts = pattern.split(os.sep)
+        first = next(i for i, part in enumerate(parts) if _has_magic(part))
+        base, wanted = os.sep.join(parts[:first]), parts[first:]
+        if first and not base:
+            base = os.sep
+        depth = None if "**" in wanted else len(wanted) - 1
+        matched = False
+        for below, file in self._walk(base or os.curdir, depth, file_links=True, note_folders=False):
+            below_parts = below.split(os.sep) if below else []
+            if _matches([*below_parts, file], wanted):
+                matched = True
+                source = os.path.join(base, below, file)
+                yield _found(source, below)
+        if not matched:
+            self.failed.append(InputError("no image matches", path=pattern))
+
+    def _walk(
+        self, root: str, depth: int | None, *, file_links: bool, note_folders: bool = True
+    ) -> Iterator[tuple[str, str]]:
+        """Readable files below `root` as (folder below it, name), sorted, at most `depth` folders down."""
+        entered = {identity_of(root)}
+        stack = [("", 0)]
+        while stack:
+            below, level = stack.pop()
+            place = os.path.join(root, below) if below else root
+            try:
+                with os.scandir(place) as listing:
+                    entries = sorted((e for e in listing if not e.name.startswith(".")), key=_bytewise)
+            except OSError as error:
+                self.failed.append(InputError(f"cannot be read: {error.strerror}", path=place))
+                continue
+            stems = {os.path.splitext(e.name)[0] for e in entries} | {e.name for e in entries}
+            deeper = []
+            for entry in entries:
+                inner = os.path.join(below, entry.name)
+                if not _is_folder(entry):
+                    if self._is_taken(entry, inner, stems, file_links=file_links):
+                        yield below, entry.name
+                elif depth is not None and level >= depth:
+                    self._pass_over_folder(entry, note=note_folders)
+                elif self._is_entered(entry, inner, stems, entered):
+                    deeper.append((inner, level + 1))
+            stack += reversed(deeper)
+
+    def _is_taken(self, entry: os.DirEntry[str], inner: str, stems: set[str], *, file_links: bool) -> bool:
+        stem, suffix = os.path.splitext(entry.name)
+        if suffix.lower() not in self.rules.readable:
+            return False
+        if entry.is_symlink() and not file_links:
+            self.passed_over.links += 1
+            return False
+        if self._is_own_output(stem, stems):
+            self.passed_over.outputs += 1
+            return False
+        return self._is_wanted(inner, entry.name)
+
+    def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[Identity | None]) -> bool:
+        if entry.is_symlink() and not self.rules.follow_symlinks:
+            self.passed_over.links += 1
+            return False
+        if _any_matches(inner, entry.name, self.rules.exclude):
+            return False
+        identity = identity_of(entry.path)
+        if self._is_own_output(entry.name, stems) or (identity and identity == self.output):
+            self.passed_over.outputs += 1
+            return False
+        if self.rules.follow_symlinks:  # links may lead round in a circle, or to one folder twice
+            if identity in entered:
+                return False
+            entered.add(identity)
+        return True
+
+    def _pass_over_folder(self, entry: os.DirEntry[str], *, note: bool) -> None:
+        self.passed_over.folders += 1
+        if note and os.path.splitext(entry.name)[1].lower() in self.rules.readable:
+            self.notes.append((entry.path, "is a folder: passed over"))
+
+    def _is_own_output(self, stem: str, stems: set[str]) -> bool:
+        """`a_derained`, or a companion of it, with an `a` beside it."""
+        return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in self.own_tails)
+
+    def _is_wanted(self, path: str, name: str) -> bool:
+        rules = self.rules
+        wanted = not rules.include or _any_matches(path, name, rules.include)
+        if wanted and not _any_matches(path, name, rules.exclude):
+            return True
+        self.passed_over.filtered += 1
+        return False
+
+
+def _found(source: str, below: str = "", folder: str | None = None) -> Found:
+    return Found(source, below, folder, identity_of(source))
+
+
 def identity_of(path: str) -> Identity | None:
     """Who a file is on the disk, links followed; None where nothing is."""
     try:
@@ -65,36 +203,36 @@ def identity_of(path: str) -> Identity | None:
     return status.st_dev, status.st_ino
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
         return False
 
 
-def bytewise(entry: os.DirEntry[str]) -> bytes:
+def _bytewise(entry: os.DirEntry[str]) -> bytes:
     # Names may hold bytes that are no text; the order must not hang on the locale either.
     return os.fsencode(entry.name)
 
 
-def has_magic(part: str) -> bool:
+def _has_magic(part: str) -> bool:
     return any(c in part for c in "*?[")
 
 
 def is_pattern(path: str) -> bool:
     """Whether a shell would have taken this for a pattern; a file of that very name comes first."""
-    return has_magic(path) and not os.path.lexists(path)
+    return _has_magic(path) and not os.path.lexists(path)
 
 
-def matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
     if not wanted:
         return not parts
     if wanted[0] == "**":
-        return any(matches(parts[i:], wanted[1:]) for i in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatch(parts[0], wanted[0]) and matches(parts[1:], wanted[1:])
+        return any(_matches(parts[i:], wanted[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:])
 
 
-def any_matches(path: str, name: str, patterns: Sequence[str]) -> bool:
+def _any_matches(path: str, name: str, patterns: Sequence[str]) -> bool:
     """A pattern with a slash is for the path below the folder, one without for the name."""
     slashed = path.replace(os.sep, "/")
     return any(fnmatch.fnmatch(slashed if "/" in pattern else name, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Which inputs there are and where each output goes, settled before any work begins.
+"""Where the output of each input goes, settled before any work begins.
 
 Nothing here opens, makes or changes a file. What would overwrite an input, or put two inputs on one output,
 is refused as a whole; what concerns one input only is kept beside the list, so that the others go on.
@@ -6,28 +6,17 @@ is refused as a whole; what concerns one input only is kept beside the list, so 
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
 # `./` at the front, which `Path` drops, have a meaning.
-# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122, PTH206
+# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from derain_cli.errors import DerainError, DestinationError, InputError, UsageError, printable
-from derain_cli.jobs.inputs import (
-    Found,
-    Identity,
-    PassedOver,
-    any_matches,
-    bytewise,
-    has_magic,
-    identity_of,
-    is_folder,
-    is_pattern,
-    matches,
-)
+from derain_cli.errors import DerainError, DestinationError, UsageError, printable
+from derain_cli.jobs.inputs import Finder, Found, identity_of, is_pattern
 from derain_cli.jobs.items import COMPARE, DEFAULT_SUFFIX, LAYERS, Item, Rules, WorkList, listed, separators
 
 __all__ = ["plan"]
@@ -52,17 +41,15 @@ def plan(paths: Sequence[str], rules: Rules) -> WorkList:
 class _Planner:
     paths: Sequence[str]
     rules: Rules
-    failed: list[DerainError] = field(default_factory=list)
-    notes: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
     _folders: dict[str, tuple[str, DerainError | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.output_file = self._output_is_file()
-        self.output_identity = identity_of(self.rules.output) if self.rules.output and not self.output_file else None
-
+        output = identity_of(self.rules.output) if self.rules.output and not self.output_file else None
         tags = ("", *(tag for tag, _ in (COMPARE, *LAYERS)))
-        self.own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
+        own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
+        self.finder = Finder(self.paths, self.rules, own_tails, output)
+        self.failed, self.notes, self.passed_over = self.finder.failed, self.finder.notes, self.finder.passed_over
 
     def plan(self) -> WorkList:
         if self.rules.output is not None:
@@ -70,7 +57,8 @@ class _Planner:
             problem = _folder_problem(root)
             if problem is not None:
                 raise problem
-        found = self._without_own_outputs(list(self._find()))
+        self._refuse_outputs_among_inputs()
+        found = self._without_own_outputs(list(self.finder.find()))
         targets = [self._target(one) for one in found]
         found, targets = self._without_collisions(found, targets)
         self._refuse_replacing_inputs(found, targets)
@@ -115,11 +103,25 @@ class _Planner:
             raise UsageError("one output file for several inputs", path=out, hint="-o FOLDER")
         return False
 
+    @property
+    def _suffix(self) -> str:
+        return DEFAULT_SUFFIX if self.rules.suffix is None else self.rules.suffix
+
+    def _place(self, one: Found) -> tuple[str, str]:
+        """The folder of an output, and what is put behind its name: in `-o`, or else next to the input."""
+        rules = self.rules
+        if rules.output is not None:
+            return os.path.join(rules.output, one.below), rules.suffix or ""
+        if one.folder is not None:
+            return os.path.join(one.folder + self._suffix, one.below), ""  # the folder's own name carries the suffix
+        return os.path.dirname(one.source), self._suffix
+
     def _target(self, one: Found) -> tuple[str, str]:
         """The output's path, and a remark when its format is not the input's."""
         rules = self.rules
         if self.output_file and rules.output:
             return rules.output, ""
+        folder, tag = self._place(one)
         stem, suffix = os.path.splitext(os.path.basename(one.source))
         note = ""
         if rules.format:
@@ -128,7 +130,7 @@ class _Planner:
             if suffix:
                 note = f"{suffix} cannot be written: the output is {rules.fallback}"
             suffix = rules.fallback
-        return os.path.join(one.folder, f"{stem}{one.tag}{suffix}"), note
+        return os.path.join(folder, f"{stem}{tag}{suffix}"), note
 
     def _problem(self, target: str) -> DerainError | None:
         """Why this output cannot be written, as far as that can be seen without trying."""
@@ -150,9 +152,18 @@ class _Planner:
 
     # --- what would destroy something ---------------------------------------------------------------------------
 
+    def _refuse_outputs_among_inputs(self) -> None:
+        if self.rules.output is None and not self._suffix:
+            for path in filter(os.path.isdir, self.paths):
+                raise UsageError("without -o an empty --suffix would write into the input folder", path=path)
+
     def _without_own_outputs(self, found: list[Found]) -> list[Found]:
         """Leaves out files that an earlier run made of other inputs: `*.jpg` brings them in again."""
-        owned = {i for one in found if one.tag and (i := identity_of(self._target(one)[0])) not in (None, one.identity)}
+        owned = {
+            i
+            for one in found
+            if self._place(one)[1] and (i := identity_of(self._target(one)[0])) not in (None, one.identity)
+        }
         kept = []
         for one in found:
             if one.identity is not None and one.identity in owned:
@@ -207,136 +218,6 @@ class _Planner:
                 if identity is not None and identity in inputs:
                     which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
                     raise DestinationError(f"the output is {which}", path=path, hint="another -o, or --suffix")
-
-    # --- the inputs ---------------------------------------------------------------------------------------------
-
-    def _find(self) -> Iterator[Found]:
-        for path in self.paths:
-            if os.path.isdir(path):
-                yield from self._in_folder(path)
-            elif is_pattern(path):
-                yield from self._by_pattern(path)
-            elif path and os.path.lexists(path):
-                name = os.path.basename(path)
-                if self._is_wanted(path, name):
-                    yield self._found(path)
-            else:
-                self.failed.append(InputError("no such file or folder", path=path or "''"))
-
-    def _found(self, source: str, below: str = "", beside: str | None = None) -> Found:
-        """An input found `below` its folder; without `-o` its output lies in `beside`, or next to it."""
-        rules = self.rules
-        if rules.output is not None:
-            folder, tag = os.path.join(rules.output, below), rules.suffix or ""
-        elif beside is not None:
-            folder, tag = os.path.join(beside, below), ""  # the folder's own name carries the suffix
-        else:
-            folder, tag = os.path.dirname(source), self._suffix
-        return Found(source, folder, tag, identity_of(source))
-
-    @property
-    def _suffix(self) -> str:
-        return DEFAULT_SUFFIX if self.rules.suffix is None else self.rules.suffix
-
-    def _in_folder(self, folder: str) -> Iterator[Found]:
-        name = folder.rstrip(separators()) or folder
-        if os.path.basename(name) in ("", os.curdir, os.pardir):
-            name = os.path.realpath(name)
-        if self.rules.output is None and not self._suffix:
-            raise UsageError("without -o an empty --suffix would write into the input folder", path=folder)
-        depth = None if self.rules.recursive else 0
-        for below, file in self._walk(folder, depth, file_links=self.rules.follow_symlinks):
-            yield self._found(os.path.join(folder, below, file), below, name + self._suffix)
-
-    def _by_pattern(self, pattern: str) -> Iterator[Found]:
-        parts = pattern.split(os.sep)
-        first = next(i for i, part in enumerate(parts) if has_magic(part))
-        base, wanted = os.sep.join(parts[:first]), parts[first:]
-        if first and not base:
-            base = os.sep
-        depth = None if "**" in wanted else len(wanted) - 1
-        matched = False
-        for below, file in self._walk(base or os.curdir, depth, file_links=True, note_folders=False):
-            below_parts = below.split(os.sep) if below else []
-            if matches([*below_parts, file], wanted):
-                matched = True
-                source = os.path.join(base, below, file)
-                yield self._found(source, below)
-        if not matched:
-            self.failed.append(InputError("no image matches", path=pattern))
-
-    def _walk(
-        self, root: str, depth: int | None, *, file_links: bool, note_folders: bool = True
-    ) -> Iterator[tuple[str, str]]:
-        """Readable files below `root` as (folder below it, name), sorted, at most `depth` folders down."""
-        entered = {identity_of(root)}
-        stack = [("", 0)]
-        while stack:
-            below, level = stack.pop()
-            place = os.path.join(root, below) if below else root
-            try:
-                with os.scandir(place) as listing:
-                    entries = sorted((e for e in listing if not e.name.startswith(".")), key=bytewise)
-            except OSError as error:
-                self.failed.append(InputError(f"cannot be read: {error.strerror}", path=place))
-                continue
-            stems = {os.path.splitext(e.name)[0] for e in entries} | {e.name for e in entries}
-            deeper = []
-            for entry in entries:
-                inner = os.path.join(below, entry.name)
-                if not is_folder(entry):
-                    if self._is_taken(entry, inner, stems, file_links=file_links):
-                        yield below, entry.name
-                elif depth is not None and level >= depth:
-                    self._pass_over_folder(entry, note=note_folders)
-                elif self._is_entered(entry, inner, stems, entered):
-                    deeper.append((inner, level + 1))
-            stack += reversed(deeper)
-
-    def _is_taken(self, entry: os.DirEntry[str], inner: str, stems: set[str], *, file_links: bool) -> bool:
-        stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() not in self.rules.readable:
-            return False
-        if entry.is_symlink() and not file_links:
-            self.passed_over.links += 1
-            return False
-        if self._is_own_output(stem, stems):
-            self.passed_over.outputs += 1
-            return False
-        return self._is_wanted(inner, entry.name)
-
-    def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[Identity | None]) -> bool:
-        if entry.is_symlink() and not self.rules.follow_symlinks:
-            self.passed_over.links += 1
-            return False
-        if any_matches(inner, entry.name, self.rules.exclude):
-            return False
-        identity = identity_of(entry.path)
-        if self._is_own_output(entry.name, stems) or (identity and identity == self.output_identity):
-            self.passed_over.outputs += 1
-            return False
-        if self.rules.follow_symlinks:  # links may lead round in a circle, or to one folder twice
-            if identity in entered:
-                return False
-            entered.add(identity)
-        return True
-
-    def _pass_over_folder(self, entry: os.DirEntry[str], *, note: bool) -> None:
-        self.passed_over.folders += 1
-        if note and os.path.splitext(entry.name)[1].lower() in self.rules.readable:
-            self.notes.append((entry.path, "is a folder: passed over"))
-
-    def _is_own_output(self, stem: str, stems: set[str]) -> bool:
-        """`a_derained`, or a companion of it, with an `a` beside it."""
-        return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in self.own_tails)
-
-    def _is_wanted(self, path: str, name: str) -> bool:
-        rules = self.rules
-        wanted = not rules.include or any_matches(path, name, rules.include)
-        if wanted and not any_matches(path, name, rules.exclude):
-            return True
-        self.passed_over.filtered += 1
-        return False
 
 
 def _folder_problem(folder: str) -> DerainError | None:
