@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 import derain_cli.jobs.photos.run
+import derain_cli.jobs.photos.writing
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.engine.restorer import Restorer
@@ -162,7 +163,7 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
                 held[0] -= 1
 
     monkeypatch.setattr(derain_cli.jobs.photos.run, "read_photo", reading)
-    monkeypatch.setattr(derain_cli.jobs.photos.run, "write_photo", writing)
+    monkeypatch.setattr(derain_cli.jobs.photos.writing, "write_photo", writing)
     for number in range(10 if side > 100 else 40):
         photo(f"in/{number}.png", seed=number, height=side, width=side)
     assert derain("in", "-j", str(jobs)).code == 0
@@ -191,7 +192,7 @@ def test_what_was_read_is_not_kept_while_the_result_is_written(derain: Derain, m
         return write(*args, **options)
 
     monkeypatch.setattr(derain_cli.jobs.photos.run, "read_photo", reading)
-    monkeypatch.setattr(derain_cli.jobs.photos.run, "write_photo", writing)
+    monkeypatch.setattr(derain_cli.jobs.photos.writing, "write_photo", writing)
     photo("a.png")
     assert derain("a.png").code == 0
     assert gone == [True]

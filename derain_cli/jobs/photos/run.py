@@ -7,26 +7,22 @@ whatever the threads do.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import PictureLayers, Restorer
-from derain_cli.errors import ResourceError
 from derain_cli.jobs.admission import Room, Share
-from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
+from derain_cli.jobs.items import COMPARE, LAYERS, Item
 from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
 from derain_cli.jobs.photos.options import BatchOptions
-from derain_cli.media.montage import compare
-from derain_cli.media.photo import Photo, probe_photo, read_photo, write_photo
-from derain_cli.system.files import make_folder
+from derain_cli.jobs.photos.writing import Restored, Writer
+from derain_cli.media.photo import Photo, probe_photo, read_photo
 from derain_cli.system.memory import free_memory
 
 __all__ = ["restore_photos"]
@@ -81,8 +77,8 @@ class _Run:
     progress: Progress
     reading: deque[Future[_Read]] = field(default_factory=deque)
     outcomes: deque[Future[Outcome | None]] = field(default_factory=deque)
-    swept: set[Path] = field(default_factory=set)
     room: Room = field(init=False)
+    writer: Writer = field(init=False)
     ended: bool = False
 
     def __post_init__(self) -> None:
@@ -91,6 +87,7 @@ class _Run:
         if self.restorer.device.type == "cpu":
             size = min(size, _PHOTO_BYTES)
         self.room = Room(Share((self.options.jobs + 1) * _PLACE, size))
+        self.writer = Writer(self.options)
 
     def run(self) -> None:
         threads = max(1, self.options.jobs)
@@ -217,7 +214,7 @@ class _Run:
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
         photo = replace(read.photo, pixels=found.pixels)
-        work = _Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
+        work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
         outcome: Future[Outcome | None] = Future()
         self.outcomes.append(outcome)
@@ -234,63 +231,16 @@ class _Run:
         derained = self.restorer(pixels, told) if layers is None else layers.derained
         return _Derained(derained, layers, time.perf_counter() - start, tuple(self.restorer.notes))
 
-    def _settle(self, outcome: Future[Outcome | None], index: int, work: _Restored) -> None:
+    def _settle(self, outcome: Future[Outcome | None], index: int, work: Restored) -> None:
         # In a thread. Writing begins in order, so what is left out here comes after the item that ends the run.
         try:
-            written = None if self.ended else self._write(work)
+            written = None if self.ended else self.writer.write(work)
             self.ended |= written is not None and self._ends(written)
             outcome.set_result(written)
         except BaseException as error:
             outcome.set_exception(error)
         finally:
             self.room.leave(index)
-
-    def _write(self, work: _Restored) -> Outcome:
-        # In a thread.
-        start = time.perf_counter()
-        height, width = work.photo.pixels.shape[:2]
-        target = Path(work.item.target)
-        notes = [work.item.note] if work.item.note else []
-        try:
-            self._make_folder(target.parent)
-            companions = self._write_companions(work, notes)
-            # The output comes last: where it is, everything that belongs to it is.
-            notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
-        except Exception as error:
-            full = isinstance(error, ResourceError) and not isinstance(error.__cause__, MemoryError)
-            return failure(work.item, error, (height, width), fatal=full)
-        seconds = work.seconds + time.perf_counter() - start
-        return Outcome(
-            work.item,
-            width=width,
-            height=height,
-            seconds=seconds,
-            companions=tuple(companions),
-            notes=(*work.photo.notes, *work.notes, *dict.fromkeys(notes)),
-        )
-
-    def _write_companions(self, work: _Restored, notes: list[str]) -> list[str]:
-        found: dict[Companion, NDArray[Any]] = {}
-        if work.layers is not None:
-            found |= zip(LAYERS, (work.layers.rain, work.layers.detail), strict=True)
-        if work.before is not None:
-            found[COMPARE] = compare(work.before, work.photo.pixels)
-        written = []
-        for companion in self.options.companions:
-            path = companion_path(work.item.target, companion)
-            if os.path.lexists(path) and not self.options.overwrite:
-                notes.append(f"{Path(path).name} is there already and stays")
-                continue
-            picture = replace(work.photo, pixels=found[companion], alpha=None)
-            write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
-            written.append(path)
-        return written
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder in self.swept:
-            return
-        make_folder(folder)
-        self.swept.add(folder)
 
     def _tell(self) -> None:
         """Report what is done, in order."""
@@ -317,16 +267,6 @@ class _Read:
 @dataclass(frozen=True, eq=False)
 class _Derained:
     pixels: NDArray[Any]
-    layers: PictureLayers | None
-    seconds: float
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Restored:
-    item: Item
-    photo: Photo  # derained
-    before: NDArray[Any] | None
     layers: PictureLayers | None
     seconds: float
     notes: tuple[str, ...]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import derain_cli.jobs.photos.run
+import derain_cli.jobs.photos.writing
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError
@@ -99,8 +100,8 @@ def standing_for_files(files: Ledger, budget: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(derain_cli.jobs.photos.run, "probe_photo", files.probe)
         patch.setattr(derain_cli.jobs.photos.run, "read_photo", files.read)
-        patch.setattr(derain_cli.jobs.photos.run, "write_photo", files.write)
-        patch.setattr(derain_cli.jobs.photos.run, "make_folder", lambda folder: None)
+        patch.setattr(derain_cli.jobs.photos.writing, "write_photo", files.write)
+        patch.setattr(derain_cli.jobs.photos.writing, "make_folder", lambda folder: None)
         patch.setattr(derain_cli.jobs.photos.run, "_PHOTO_BYTES", 12 * budget)
         yield
 

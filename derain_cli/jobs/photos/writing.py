@@ -1,0 +1,98 @@
+"""A restored photo and its companions go to the disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from derain_cli.engine.restorer import PictureLayers
+from derain_cli.errors import ResourceError
+from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
+from derain_cli.jobs.outcome import Outcome, failure
+from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.media.montage import compare
+from derain_cli.media.photo import Photo, write_photo
+from derain_cli.system.files import make_folder
+
+__all__ = ["Restored", "Writer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A photo that is to be written.
+
+    Attributes:
+        item: input and output.
+        photo: derained.
+        before: the pixels as they were; None where no comparison is wanted.
+        layers: what was found; None where that is not wanted.
+        seconds: spent on it so far.
+        notes: one-line remarks so far.
+    """
+
+    item: Item
+    photo: Photo
+    before: NDArray[Any] | None
+    layers: PictureLayers | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Writer:
+    """Writes photos by `options`; folders are made when they are needed."""
+
+    options: BatchOptions
+    _swept: set[Path] = field(default_factory=set)
+
+    def write(self, work: Restored) -> Outcome:
+        """Write a photo and its companions; what goes wrong is in the outcome. May be called from any thread."""
+        start = time.perf_counter()
+        height, width = work.photo.pixels.shape[:2]
+        target = Path(work.item.target)
+        notes = [work.item.note] if work.item.note else []
+        try:
+            self._make_folder(target.parent)
+            companions = self._write_companions(work, notes)
+            # The output comes last: where it is, everything that belongs to it is.
+            notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
+        except Exception as error:
+            full = isinstance(error, ResourceError) and not isinstance(error.__cause__, MemoryError)
+            return failure(work.item, error, (height, width), fatal=full)
+        seconds = work.seconds + time.perf_counter() - start
+        return Outcome(
+            work.item,
+            width=width,
+            height=height,
+            seconds=seconds,
+            companions=tuple(companions),
+            notes=(*work.photo.notes, *work.notes, *dict.fromkeys(notes)),
+        )
+
+    def _write_companions(self, work: Restored, notes: list[str]) -> list[str]:
+        found: dict[Companion, NDArray[Any]] = {}
+        if work.layers is not None:
+            found |= zip(LAYERS, (work.layers.rain, work.layers.detail), strict=True)
+        if work.before is not None:
+            found[COMPARE] = compare(work.before, work.photo.pixels)
+        written = []
+        for companion in self.options.companions:
+            path = companion_path(work.item.target, companion)
+            if os.path.lexists(path) and not self.options.overwrite:
+                notes.append(f"{Path(path).name} is there already and stays")
+                continue
+            picture = replace(work.photo, pixels=found[companion], alpha=None)
+            write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
+            written.append(path)
+        return written
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._swept:
+            return
+        make_folder(folder)
+        self._swept.add(folder)
