@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 __all__ = ["ahead"]
@@ -18,7 +18,7 @@ _EVERY = 0.1
 """Seconds between looks whether anybody still wants them."""
 
 
-def ahead(items: Iterable[T], depth: int = _DEPTH) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = _DEPTH) -> Generator[T]:
     """The same items, made in a thread of their own, at most `depth` ahead. Closing it ends the thread."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
     unwanted = threading.Event()

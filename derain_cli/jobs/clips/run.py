@@ -6,15 +6,12 @@ the output.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
-import math
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,20 +20,17 @@ from typing import Any
 from derain_cli import __version__
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
+from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
-from derain_cli.jobs.clips.preview import even, side_by_side
-from derain_cli.jobs.clips.temporal_filter import REACH, steadied
+from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
-from derain_cli.jobs.prefetch import ahead
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
-from derain_cli.media.clip.reader import ClipReader, Frame, open_clip
+from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
-from derain_cli.media.montage import compare
-from derain_cli.media.pixels import Pixels
 from derain_cli.system.files import atomic_file, make_folder
 from derain_cli.system.locks import locked
 
@@ -230,8 +224,6 @@ class _Job:
             self.notes += self._assemble(ready, info, temporary, cut=True)
         self.outcome = replace(self.outcome, partial=path, frames=sum(len(s.pts) for _, s in ready))
 
-    # --- the chain ----------------------------------------------------------------------------------------------
-
     def _encode(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: Parts) -> None:
         """Code what is missing.
 
@@ -241,7 +233,7 @@ class _Job:
         current: OpenSegment | None = None
         total, resumed, begun = self._total(reader.info), parts.frames, time.perf_counter()
         self.pace = Pace(resumed, total, 0.0)
-        chain = self._chain(reader, parts)
+        chain = restored_frames(reader, parts, self.engine, self.options, self.notes)
         try:
             for frame, pixels in chain:
                 if self.stop.is_set():
@@ -266,47 +258,6 @@ class _Job:
             chain.close()
             if current is not None:
                 current.drop()
-
-    def _chain(self, reader: ClipReader, parts: Parts) -> Any:
-        """(frame, picture to code), in order, beginning after the last frame of the last segment."""
-        info, until = reader.info, self.options.until
-        known = [pts for _, segment in parts.segments for pts in segment.pts]
-        # A frame may come out a little different in other company: batches are the same as in an unbroken run.
-        size = self.engine.batch
-        first = known[max(0, len(known) - REACH) // size * size] if known else None
-        if first is None and self.options.start:
-            first = info.start + math.ceil(self.options.start / info.time_base - 1e-6)
-        skip_to = first
-        if known and not parts.sound:
-            # Timestamps were made up or frames repeated: only from the start do they come out the same.
-            first = None
-
-        def read() -> Iterator[Frame]:
-            for frame in reader.frames(first):
-                if until is not None and frame.seconds > until - 1e-6:
-                    return
-                if skip_to is None or frame.pts >= skip_to:
-                    yield frame
-
-        def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
-            with contextlib.closing(frames):  # type: ignore[type-var]
-                while batch := list(itertools.islice(frames, self.engine.batch)):
-                    derained = self.engine.restore([frame.pixels for frame in batch])
-                    self.notes += [note for note in self.engine.notes() if note not in self.notes]
-                    yield from zip(batch, derained, strict=True)
-
-        def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
-            with contextlib.closing(pairs):  # type: ignore[type-var]
-                for frame, pixels in steadied(pairs, self.options.temporal):
-                    if known and frame.pts <= known[-1]:
-                        continue
-                    if self.options.preview is not None:
-                        pixels = even(compare(frame.pixels, pixels))
-                        yield replace(frame, alpha=None), pixels
-                    else:
-                        yield frame, pixels
-
-        return ahead(finished(ahead(restored(ahead(read())))))
 
     # --- beforehand ---------------------------------------------------------------------------------------------
 

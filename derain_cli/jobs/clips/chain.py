@@ -1,0 +1,73 @@
+"""The chain that a clip's frames pass: read, restored, steadied, each link in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from derain_cli.config import VideoOptions
+from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.parts import Parts
+from derain_cli.jobs.clips.preview import even
+from derain_cli.jobs.clips.temporal_filter import REACH, steadied
+from derain_cli.jobs.prefetch import ahead
+from derain_cli.media.clip.reader import ClipReader, Frame
+from derain_cli.media.montage import compare
+from derain_cli.media.pixels import Pixels
+
+__all__ = ["restored_frames"]
+
+
+def restored_frames(
+    reader: ClipReader, parts: Parts, engine: Engine, options: VideoOptions, notes: list[str]
+) -> Generator[tuple[Frame, Pixels]]:
+    """(frame, picture to code), in order, beginning after the last frame of the last segment.
+
+    Args:
+        reader: of the clip.
+        parts: segments that are done.
+        engine: what takes the rain out.
+        options: which part, how frames are steadied, whether it is a preview.
+        notes: what the engine says is appended here.
+    """
+    info, until = reader.info, options.until
+    known = [pts for _, segment in parts.segments for pts in segment.pts]
+    # A frame may come out a little different in other company: batches are the same as in an unbroken run.
+    size = engine.batch
+    first = known[max(0, len(known) - REACH) // size * size] if known else None
+    if first is None and options.start:
+        first = info.start + math.ceil(options.start / info.time_base - 1e-6)
+    skip_to = first
+    if known and not parts.sound:
+        # Timestamps were made up or frames repeated: only from the start do they come out the same.
+        first = None
+
+    def read() -> Iterator[Frame]:
+        for frame in reader.frames(first):
+            if until is not None and frame.seconds > until - 1e-6:
+                return
+            if skip_to is None or frame.pts >= skip_to:
+                yield frame
+
+    def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
+        with contextlib.closing(frames):  # type: ignore[type-var]
+            while batch := list(itertools.islice(frames, engine.batch)):
+                derained = engine.restore([frame.pixels for frame in batch])
+                notes.extend([note for note in engine.notes() if note not in notes])
+                yield from zip(batch, derained, strict=True)
+
+    def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
+        with contextlib.closing(pairs):  # type: ignore[type-var]
+            for frame, pixels in steadied(pairs, options.temporal):
+                if known and frame.pts <= known[-1]:
+                    continue
+                if options.preview is not None:
+                    pixels = even(compare(frame.pixels, pixels))
+                    yield replace(frame, alpha=None), pixels
+                else:
+                    yield frame, pixels
+
+    return ahead(finished(ahead(restored(ahead(read())))))
