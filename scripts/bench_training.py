@@ -24,6 +24,7 @@ from derain_cli.config import TrainConfig, apply_overrides, from_mapping, load_r
 from derain_cli.data.datasets import Sources, TrainingPatches, check_sources
 from derain_cli.data.loaders import BatchStream
 from derain_cli.data.registry import PairSet, find_pairs
+from derain_cli.memory import keep_freed_memory
 from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.restorer import pick_device
 from derain_cli.training.objectives import autocast_wanted
@@ -37,6 +38,7 @@ def measure(recipe: str, compiled: bool, sources: Sources, device: torch.device,
     """One line on one recipe."""
     tables = apply_overrides(load_recipe(recipe), {"loop": {"compile": compiled}})
     config = from_mapping(TrainConfig, tables)
+    keep_freed_memory()  # as a run does
     trainer = Trainer(config, device)
     batch, patch = config.data.batch, config.data.patch
     patches = TrainingPatches(sources, config.data, config.loop.seed, config.optim.steps * batch)

@@ -62,6 +62,7 @@ from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.reference_free import Figures
 from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
+from derain_cli.memory import keep_freed_memory
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.provenance import program_version, today
@@ -623,7 +624,8 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
         "version": program_version(),
     }
     agreed = _agrees(plan, record, listener)
-    trainer = Trainer(config, device, objective, tensors, model)
+    keep_freed_memory()
+    trainer = Trainer(config, device, objective, tensors, model, listener.note)
     run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, start)
     if plan.resume:
         run.restore()
