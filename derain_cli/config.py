@@ -234,6 +234,10 @@ class ContrastConfig:
         return self.positive if self.mode in ("positives", "both") else "none"
 
 
+AUTO_COMPILE_STEPS = 1_000
+"""Shorter runs don't earn the time that compiling takes."""
+
+
 @dataclass(frozen=True)
 class LoopConfig:
     """Rhythm of the run.
@@ -245,8 +249,9 @@ class LoopConfig:
         checkpoint_every: steps between checkpoints.
         max_bad_steps: steps in a row whose loss may be non-finite before the run is given up.
         threads: CPU threads of the network; 0 leaves the choice to torch.
-        compile: fuse the element-wise work with torch.compile (a third less time per step on a CPU; needs a C++
-            compiler and about a minute at the start).
+        compile: fuse element-wise work with torch.compile, which needs a C++ compiler on a CPU. `auto` does in runs
+            of `AUTO_COMPILE_STEPS` steps and more, if it works here: of the whole network while batch normalisation
+            learns (about a minute at the start), of PReLU alone once it is frozen (seconds).
     """
 
     seed: int = 0
@@ -255,7 +260,7 @@ class LoopConfig:
     checkpoint_every: int = 500
     max_bad_steps: int = 20
     threads: int = 0
-    compile: bool = False
+    compile: bool | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("log_every", "validate_every", "checkpoint_every", "max_bad_steps"):

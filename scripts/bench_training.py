@@ -27,6 +27,7 @@ from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import PairSet
 from derain_cli.engine.device import pick_device
 from derain_cli.model.semi_drdnet import macs_per_pixel
+from derain_cli.system.memory import keep_freed_memory
 from derain_cli.training.objectives import autocast_wanted
 from derain_cli.training.trainer import Trainer
 
@@ -38,6 +39,7 @@ def measure(recipe: str, compiled: bool, sources: Sources, device: torch.device,
     """One line on one recipe."""
     tables = apply_overrides(load_recipe(recipe), {"loop": {"compile": compiled}})
     config = from_mapping(TrainConfig, tables)
+    keep_freed_memory()  # as a run does
     trainer = Trainer(config, device)
     batch, patch = config.data.batch, config.data.patch
     patches = TrainingPatches(sources, config.data, config.loop.seed, config.optim.steps * batch)

@@ -5,9 +5,13 @@ All of them map (N, M, H, W) to (N, M, H, W), keep the memory format and work in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from derain_cli.model.prelu import RowPReLU
 
 __all__ = [
     "DILATIONS",
@@ -19,6 +23,7 @@ __all__ = [
     "RainResidualBlock",
     "ResidualBlock",
     "SqueezeExcitation",
+    "merge",
     "start_small",
 ]
 
@@ -76,14 +81,7 @@ class DilatedConcat(nn.Module):
 
     def merged(self) -> tuple[list[Tensor], Tensor]:
         """Kernels (M, M, 3, 3), one per dilation, and the bias (M,) of the equal sum of three convolutions."""
-        mixers = self.mix.weight[:, :, 0, 0].chunk(len(DILATIONS), dim=1)
-        kernels, bias = [], self.mix.bias
-        assert bias is not None
-        for mixer, branch in zip(mixers, self.branches, strict=True):
-            weight, branch_bias = branch.get_parameter("weight"), branch.get_parameter("bias")
-            kernels.append((mixer @ weight.flatten(1)).view_as(weight))
-            bias = bias + mixer @ branch_bias
-        return kernels, bias
+        return merge([self])[0]
 
     def forward(self, x: Tensor) -> Tensor:
         kernels, bias = self.merged()
@@ -93,13 +91,29 @@ class DilatedConcat(nn.Module):
         return total
 
 
+def merge(layers: Sequence[DilatedConcat]) -> list[tuple[list[Tensor], Tensor]]:
+    """What `DilatedConcat.merged` gives for several layers of one width, all made in one product of matrices."""
+    if not layers:
+        return []
+    branches = [branch for layer in layers for branch in layer.branches]
+    mixers = torch.stack([m for layer in layers for m in layer.mix.weight[:, :, 0, 0].chunk(len(DILATIONS), dim=1)])
+    # Columns in the order (h, w, I), in which channels-last kernels need not be copied.
+    kernels = torch.stack([branch.get_parameter("weight").permute(0, 2, 3, 1) for branch in branches])
+    mixed = (mixers @ kernels.flatten(2)).view_as(kernels).permute(0, 1, 4, 2, 3)
+    inner = torch.stack([branch.get_parameter("bias") for branch in branches])
+    added = (mixers @ inner[..., None])[..., 0].view(len(layers), len(DILATIONS), -1).sum(1)
+    biases = torch.stack([layer.mix.get_parameter("bias") for layer in layers]) + added
+    several = torch.split(mixed, len(DILATIONS))
+    return [(list(each.unbind()), bias) for each, bias in zip(several, biases.unbind(), strict=True)]
+
+
 class _Pair(nn.Module):
     """layer-BN-PReLU-layer-BN, the branch that all two-layer blocks share."""
 
     def __init__(self, first: nn.Module, second: nn.Module, width: int):
         super().__init__()
         self.first, self.norm1 = first, nn.BatchNorm2d(width)
-        self.act = nn.PReLU(width)
+        self.act = RowPReLU(width)
         self.second, self.norm2 = second, nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,11 +7,9 @@ all tiles of a picture share one set (`measure_gates`).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain_cli.config import ModelConfig
@@ -22,6 +20,8 @@ from derain_cli.model.blocks import (
     RainResidualBlock,
     SqueezeExcitation,
 )
+from derain_cli.model.convolution import add_convolution, convolution, in_one_pass
+from derain_cli.model.prelu import prelu_
 from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, to_blocks
 
 __all__ = ["FoldedSemiDRDNet", "Gates", "fold"]
@@ -29,82 +29,9 @@ __all__ = ["FoldedSemiDRDNet", "Gates", "fold"]
 Gates = list[Tensor]
 """Gates of the rain residual blocks in order, each (1, M, 1, 1) in (0, 1)."""
 
-_CACHED = 2**19
-"""Bytes of a map per thread that are worked on at a time where nothing but memory limits the speed."""
-
 _LARGE_MAP = 2**25
 """Memory of larger maps comes from the system page by page whenever one is made (glibc's limit), so one room is used
 again and again; for smaller ones setting it to zero first costs more than that."""
-
-
-def _in_one_pass(x: Tensor) -> bool:
-    """Whether oneDNN can be asked for a convolution of `x`, and to add it to a tensor in the same pass."""
-    return x.device.type == "cpu" and _adds_in_one_pass(x.dtype)
-
-
-@functools.cache
-def _adds_in_one_pass(dtype: torch.dtype) -> bool:
-    """Whether the operator for it is there and right: it is torch.compile's own, not promised to other programs."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    x = torch.linspace(-1, 1, 2 * 16 * 64, dtype=dtype).view(1, 16, 8, 16).to(memory_format=torch.channels_last)
-    kernel = torch.linspace(-1, 1, 16 * 16 * 9, dtype=dtype).view(16, 16, 3, 3)
-    kernel = kernel.to(memory_format=torch.channels_last)
-    total = x.clone()
-    try:
-        _add_by_onednn(total, x, kernel, None, 3)
-        alone = _by_onednn(x, kernel, None, 3)
-    except (RuntimeError, AttributeError, TypeError):
-        return False
-    slow = F.conv2d(x.float(), kernel.float(), padding=3, dilation=3)
-    wrong = [total.float() - x.float() - slow, alone.float() - slow]
-    return all(bool(each.abs().max() <= 0.02 * slow.abs().max()) for each in wrong)
-
-
-def _add_by_onednn(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
-    around = [dilation, dilation]
-    torch.ops.mkldnn._convolution_pointwise_.binary(
-        total, x, kernel, bias, around, [1, 1], around, 1, "add", 1.0, None, [], None
-    )
-
-
-def _by_onednn(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    around = [dilation, dilation]
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise(x, kernel, bias, around, [1, 1], around, 1, "none", [], None)
-    return out
-
-
-def _convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """3x3 convolution of `x`, channels last."""
-    if _in_one_pass(x):
-        # Torch's own way to it takes another, slower kernel for one tiny picture alone.
-        return _by_onednn(x, kernel, bias, dilation)
-    return F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
-
-
-def _add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
-    """`total` += 3x3 convolution of `x`, channels last."""
-    if _in_one_pass(x):
-        _add_by_onednn(total, x, kernel, bias, dilation)
-    else:
-        total += _convolution(x, kernel, bias, dilation)
-
-
-def _prelu_(x: Tensor, slope: Tensor) -> Tensor:
-    """PReLU of (N, M, H, W), channels last; `x` itself is overwritten on a CPU.
-
-    Torch's own is slow on a CPU where the channels don't fill its vectors (half of a convolution's time for 48 of
-    them in bf16), so whole rows of pixels are taken as the channels, a few rows at a time: no second map is needed.
-    """
-    if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
-        return F.prelu(x, slope)
-    count, width, height, columns = x.shape
-    rows = x.permute(0, 2, 3, 1).view(count * height, columns * width)
-    row = slope.expand(columns, width).reshape(-1)
-    step = max(1, _CACHED * torch.get_num_threads() // max(1, rows[0].nbytes))
-    for part in torch.split(rows, step):
-        part.copy_(F.prelu(part, row))
-    return x
 
 
 class _DilatedSum(nn.Module):
@@ -121,30 +48,30 @@ class _DilatedSum(nn.Module):
         if room is not None:
             return self.add_to(room.zero_(), x)
         first, *rest = zip(self.kernels, self.dilations, strict=True)
-        total = _convolution(x, first[0], self.bias, first[1])
+        total = convolution(x, first[0], self.bias, first[1])
         for kernel, dilation in rest:
-            _add_convolution(total, x, kernel, None, dilation)
+            add_convolution(total, x, kernel, None, dilation)
         return total
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """`total` itself, with the result for `x` added."""
         bias: Tensor | None = self.bias
         for kernel, dilation in zip(self.kernels, self.dilations, strict=True):
-            _add_convolution(total, x, kernel, bias, dilation)
+            add_convolution(total, x, kernel, bias, dilation)
             bias = None
         return total
 
     def add_gated_to(self, total: Tensor, x: Tensor, gates: Tensor) -> Tensor:
         """The same times `gates`, (N, M, 1, 1) or (1, M, 1, 1); for one dilation only."""
         (kernel,), (dilation,) = self.kernels, self.dilations
-        if not _in_one_pass(x):
+        if not in_one_pass(x):
             return total.addcmul_(self(x), gates.to(x.dtype))
         # Gates scale the output's channels, so they go into the kernel: no pass over the picture is spent on them.
         for index in range(len(x)):
             gate = gates[index if len(gates) > 1 else 0].float()
             scaled = (kernel.float() * gate[..., None]).to(kernel.dtype)
             bias = (self.bias.float() * gate.flatten()).to(kernel.dtype)
-            _add_convolution(total[index : index + 1], x[index : index + 1], scaled, bias, dilation)
+            add_convolution(total[index : index + 1], x[index : index + 1], scaled, bias, dilation)
         return total
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -154,7 +81,7 @@ class _DilatedSum(nn.Module):
         """
         (kernel,) = self.kernels
         count, channels, height, width = x.shape
-        if _in_one_pass(x):
+        if in_one_pass(x):
             # Down the rows by a product of matrices: torch's sum over channels-last pixels takes ten times as long. One
             # product for all pixels would take twice as long, and round where the sums have become large.
             lines = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
@@ -212,7 +139,7 @@ class _FoldedBlock(nn.Module):
 
     def hidden(self, x: Tensor, room: Tensor | None = None) -> Tensor:
         """What the second layer sees of features `x`; written into `room` if that is given."""
-        return _prelu_(self.first(x, room), self.slope)
+        return prelu_(self.first(x, room), self.slope)
 
     def gates(self, hidden: Tensor, together: bool) -> Tensor | None:
         """(N, M, 1, 1), or (1, M, 1, 1) for all pictures `together`; None without SE."""
@@ -252,14 +179,14 @@ class _FoldedSubNetwork(nn.Module):
         self.tail = _fold_layer(net.get_submodule("tail"), None)
 
     def forward(self, x: Tensor, gates: Gates | None = None) -> Tensor:
-        start = _prelu_(self.head(x), self.slope)
+        start = prelu_(self.head(x), self.slope)
         features, _ = self._after_blocks(start.clone(), gates)
         out: Tensor = self.tail(self.body.add_to(start, features))
         return out
 
     def measure_gates(self, x: Tensor) -> Gates:
         """Gates as if the crops of the batch were one picture: pooled over batch, height and width."""
-        return self._after_blocks(_prelu_(self.head(x), self.slope), None, together=True)[1]
+        return self._after_blocks(prelu_(self.head(x), self.slope), None, together=True)[1]
 
     def _after_blocks(self, x: Tensor, gates: Gates | None, together: bool = False) -> tuple[Tensor, Gates]:
         """Features after all blocks, written over `x`, and the gates used; those that are not given are measured."""

@@ -23,6 +23,7 @@ from derain_cli.model.blocks import (
     ResidualBlock,
     start_small,
 )
+from derain_cli.model.prelu import RowPReLU
 
 __all__ = [
     "Derainer",
@@ -84,7 +85,7 @@ class _SubNetwork(nn.Module):
     def __init__(self, channels: int, width: int, blocks: list[nn.Module], head: nn.Module | None = None):
         super().__init__()
         self.head = head or nn.Conv2d(channels, width, 3, padding=1)
-        self.act = nn.PReLU(width)
+        self.act = RowPReLU(width)
         self.blocks = nn.Sequential(*blocks)
         self.body = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)

@@ -26,7 +26,9 @@ _ADAM_RMS = 0.2
 def orthogonalise(matrices: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrices, roughly: singular values come out between about 0.7 and 1.2.
 
-    Five Newton-Schulz steps with the quintic of Jordan et al. 2024, which trades exactness for speed.
+    Five Newton-Schulz steps with the quintic of Jordan et al. 2024, which trades exactness for speed. A step
+    multiplies X by a polynomial of its Gram matrix, and so all five are made on the small Gram matrices alone: X, the
+    long one, takes part in the first product and in the last.
 
     Args:
         matrices: (K, m, n) in fp32; any scale. A zero matrix stays zero.
@@ -35,9 +37,14 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
     a, b, c = _COEFFICIENTS
+    gram = x @ x.mT
+    unit = torch.eye(x.shape[-2], dtype=x.dtype, device=x.device).expand_as(gram)
+    total = unit
     for _ in range(_STEPS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        step = a * unit + torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        total = step @ total
+        gram = step @ gram @ step  # all are polynomials of one symmetric matrix: symmetric, and they commute
+    x = total @ x
     result: Tensor = x.mT if tall else x
     return result
 
@@ -67,13 +74,13 @@ class Muon(torch.optim.Optimizer):
                 self._step_alike(kernels, group)
 
     def _step_alike(self, kernels: list[Tensor], group: dict[str, Any]) -> None:
-        directions = []
-        for p in kernels:
-            assert p.grad is not None
-            moment = self.state[p].setdefault("momentum", torch.zeros_like(p))
-            moment.lerp_(p.grad, 1 - group["momentum"])
-            directions.append(p.grad.lerp(moment, group["momentum"]).flatten(1))
-        steps = orthogonalise(torch.stack(directions))
+        moments = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in kernels]
+        gradients = [p.grad for p in kernels if p.grad is not None]
+        torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, moments, group["momentum"])
+        # (O, h*w*I): the order of columns makes no difference, and in this one channels-last kernels are not copied.
+        steps = orthogonalise(torch.stack([d.permute(0, 2, 3, 1).flatten(1) for d in directions]))
         scale = _ADAM_RMS * max(steps.shape[-2:]) ** 0.5
-        for p, step in zip(kernels, steps, strict=True):
-            p.add_(step.view_as(p), alpha=-group["lr"] * scale)
+        out, into, height, width = kernels[0].shape
+        taken = list(steps.view(-1, out, height, width, into).permute(0, 1, 4, 2, 3).unbind())
+        torch._foreach_add_(kernels, taken, alpha=-group["lr"] * scale)

@@ -63,6 +63,7 @@ from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.rain.profiles import PROFILES, add_rain
 from derain_cli.system.files import atomic_bytes
+from derain_cli.system.memory import keep_freed_memory
 from derain_cli.system.provenance import program_version, today
 from derain_cli.training.drift import RealWatch, excess
 from derain_cli.training.objectives import Objective, autocast_wanted
@@ -619,7 +620,8 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
         "version": program_version(),
     }
     agreed = _agrees(plan, record, listener)
-    trainer = Trainer(config, device, objective, tensors, model)
+    keep_freed_memory()
+    trainer = Trainer(config, device, objective, tensors, model, listener.note)
     run = _Run(plan, trainer, (sources, held), _Log(plan.out / "log.jsonl"), listener, start)
     if plan.resume:
         run.restore()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from derain_cli.config import OptimConfig, TrainConfig
+from derain_cli.config import AUTO_COMPILE_STEPS, OptimConfig, TrainConfig
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
-from derain_cli.model import Derainer, build
+from derain_cli.model import Derainer, SemiDRDNet, build
+from derain_cli.model.frozen import FrozenForm, has_frozen_form
 from derain_cli.training.muon import Muon
 from derain_cli.training.objectives import Objective, Supervised, autocast_wanted
 
@@ -56,6 +57,20 @@ def _optimizers(model: nn.Module, options: OptimConfig, device: torch.device) ->
     return made
 
 
+def _compiles(config: TrainConfig, device: torch.device, note: Callable[[str], None]) -> bool:
+    """Whether the run uses torch.compile: if it should, and if that works on this machine."""
+    wanted = config.loop.compile
+    if wanted is False or (wanted == "auto" and (device.type == "mps" or config.optim.steps < AUTO_COMPILE_STEPS)):
+        return False
+    try:
+        torch.compile(lambda x: x + 1, dynamic=False)(torch.zeros(64, device=device))
+    except Exception as error:  # no compiler, no headers, no Triton: each fails in a way of its own
+        reason = str(error).strip().partition("\n")[0]
+        note(f"torch.compile does not work here ({reason}): steps take somewhat longer")
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class StepReport:
     """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite; `figures`
@@ -80,6 +95,7 @@ class Trainer:
         start: weights to start from, by name; fresh ones of `config.loop.seed` if not given.
         model: a ready-made network whose forward gives `Layers` (see `attach_drn`), trained in place, instead of the
             one of `config.model`.
+        note: told in a line when something is done otherwise than asked.
 
     Attributes:
         model: the network that is trained.
@@ -96,6 +112,7 @@ class Trainer:
         objective: Objective | None = None,
         start: Mapping[str, Tensor] | None = None,
         model: nn.Module | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ):
         self.config, self.device = config, device
         # The generator is forked, so that building a network leaves the caller's randomness alone.
@@ -108,7 +125,8 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.optim.ema else self.model
         self.objective: Objective = objective or Supervised(config.optim, autocast_wanted(config.optim, device))
         self.optimizers = _optimizers(self.model, config.optim, device)
-        self._forward: Derainer = cast(nn.Module, torch.compile(self.model)) if config.loop.compile else self.model
+        self._compile = _compiles(config, device, note)
+        self._forward = self._form(frozen=False)
         self._buffers = list(self.model.buffers())
         self._frozen = False
         self.step = self.bad_steps = self.skipped = 0
@@ -130,7 +148,7 @@ class Trainer:
                 group["lr"] = rate * options.muon_scale if name == "muon" else rate
         self._freeze_norms()
         # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
-        kept = [b.clone() for b in self._buffers]
+        kept = [] if self._frozen else [b.clone() for b in self._buffers]
         losses = self.objective(self._forward, batch, self.step)
         self.model.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
@@ -142,7 +160,7 @@ class Trainer:
             self._update_average()
             self.bad_steps = 0
         else:
-            for buffer, value in zip(self._buffers, kept, strict=True):
+            for buffer, value in zip(self._buffers, kept, strict=False):
                 buffer.copy_(value)
             self.bad_steps += 1
             self.skipped += 1
@@ -166,6 +184,14 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.train(not frozen)
             self._frozen = frozen
+            self._forward = self._form(frozen)
+
+    def _form(self, frozen: bool) -> Derainer:
+        """The network in the form in which it is trained."""
+        if frozen and has_frozen_form(self.model):
+            dtype = torch.bfloat16 if autocast_wanted(self.config.optim, self.device) else torch.float32
+            return FrozenForm(cast(SemiDRDNet, self.model), dtype, self._compile)
+        return cast(nn.Module, torch.compile(self.model)) if self._compile else self.model
 
     @torch.no_grad()
     def _update_average(self) -> None:

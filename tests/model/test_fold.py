@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from derain_cli.config import ModelConfig
-from derain_cli.model import fold
+from derain_cli.model import convolution as convolutions
+from derain_cli.model import fold, prelu
 from tests.conftest import make_network
 from tests.model.test_semi_drdnet import FORMS, name
 
-module = importlib.import_module("derain_cli.model.fold")  # the package has a function of this name
+fold_module = importlib.import_module("derain_cli.model.fold")  # the package has a function of this name
 
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
@@ -56,7 +57,8 @@ def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtyp
     folded = fold(network(config)).to(dtype)
     one = folded(rainy).derained
     asked: list[torch.Size] = []
-    monkeypatch.setattr(module, "_in_one_pass", lambda x: asked.append(x.shape))
+    for module in (convolutions, fold_module):
+        monkeypatch.setattr(module, "in_one_pass", lambda x: asked.append(x.shape))
     two = folded(rainy).derained
     assert asked
     room = 1e-5 if dtype == torch.float32 else 0.03
@@ -71,8 +73,8 @@ def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network
     rainy = torch.rand(2, 3, 17, 26, generator=torch.Generator().manual_seed(2))
     folded = fold(network(config)).to(dtype)
     small = folded(rainy).derained
-    monkeypatch.setattr(module, "_LARGE_MAP", 0)
-    monkeypatch.setattr(module, "_CACHED", 100)  # and the PReLU goes row by row
+    monkeypatch.setattr(fold_module, "_LARGE_MAP", 0)
+    monkeypatch.setattr(prelu, "_CACHED", 100)  # and the PReLU goes row by row
     scale = max(1.0, float(small.abs().max()))
     assert float((folded(rainy).derained - small).abs().max()) <= (1e-5 if dtype == torch.float32 else 0.03) * scale
 
@@ -209,9 +211,9 @@ def test_without_onednns_own_operators_the_result_is_the_same(monkeypatch, netwo
 
     folded, rainy = fold(network(ModelConfig(width=8, blocks=2))), torch.rand(1, 3, 21, 17)
     before = folded(rainy).derained
-    module._adds_in_one_pass.cache_clear()
+    convolutions._adds_in_one_pass.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(module, operator, other)
+        patched.setattr(convolutions, operator, other)
         after = folded(rainy).derained
-    module._adds_in_one_pass.cache_clear()
+    convolutions._adds_in_one_pass.cache_clear()
     assert torch.allclose(before, after, atol=1e-5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from derain_cli.system.memory import free_memory
+from derain_cli.system.memory import free_memory, keep_freed_memory
 
 MB = 2**20
 
@@ -96,3 +99,34 @@ def test_unknown(tmp_path, monkeypatch):
 def test_here():
     left = free_memory()
     assert left is None or left > MB
+
+
+KEEPS = """
+import resource, sys
+from derain_cli.system.memory import keep_freed_memory
+kept = sys.argv[1] == "keep" and keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [bytearray(3 << 20) for _ in range(10)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(int(kept), faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for glibc only")
+def test_freed_memory_is_kept_when_told_to():
+    """Then it is not got from the system again page by page. In a process of its own: it cannot be taken back."""
+    found = {}
+    for how in ("keep", "leave"):
+        done = subprocess.run([sys.executable, "-c", KEEPS, how], capture_output=True, text=True, check=True)
+        found[how] = [int(word) for word in done.stdout.split()]
+    assert found["keep"][0] == 1
+    assert found["keep"][1] < found["leave"][1] / 10
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert keep_freed_memory() is False

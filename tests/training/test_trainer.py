@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,18 @@ import torch
 from torch import nn
 
 from derain_cli.checkpoints.run_state import load_checkpoint, save_checkpoint
-from derain_cli.config import LoopConfig, ModelConfig, OptimConfig, TrainConfig, from_mapping, load_recipe
+from derain_cli.config import (
+    AUTO_COMPILE_STEPS,
+    LoopConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+    from_mapping,
+    load_recipe,
+)
 from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
+from derain_cli.model.frozen import FrozenForm
 from derain_cli.training.objectives import Losses, Supervised
 from derain_cli.training.trainer import Trainer, learning_rate
 
@@ -345,6 +355,43 @@ def test_state_of_another_network_is_refused(other):
     with pytest.raises(TrainingError, match="does not fit") as caught:
         Trainer(other, CPU).load_state(*trainer.state())
     assert str(caught.value).isprintable()
+
+
+def test_frozen_norms_are_trained_in_the_frozen_form(monkeypatch):
+    """From the step at which they freeze on, with what the network itself would have got."""
+    found = {}
+    for frozen_form in (True, False):
+        with monkeypatch.context() as patched:
+            if not frozen_form:
+                patched.setattr("derain_cli.training.trainer.has_frozen_form", lambda model: False)
+            trainer = Trainer(config(steps=4, freeze_norm=0.5, lr=1e-3, precision="fp32"), CPU)
+            reports = run(trainer, batches(4))
+            assert isinstance(trainer._forward, FrozenForm) == frozen_form
+        found[frozen_form] = [r.loss for r in reports], [r.grad_norm for r in reports]
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_long_runs_compile_where_that_works(monkeypatch):
+    """And say so in a line where it does not, instead of failing."""
+    tried, notes = [], []
+
+    def broken(function, **_):
+        tried.append(function)
+        raise RuntimeError("no C++ compiler\nlong story")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    settings = config(steps=AUTO_COMPILE_STEPS - 1)
+    Trainer(settings, CPU, note=notes.append)
+    assert not tried
+    assert not notes
+    trainer = Trainer(
+        replace(settings, optim=replace(settings.optim, steps=AUTO_COMPILE_STEPS)), CPU, note=notes.append
+    )
+    assert len(tried) == len(notes) == 1
+    assert "no C++ compiler" in notes[0]
+    assert "\n" not in notes[0]
+    run(trainer, batches(1))
 
 
 @pytest.mark.slow
