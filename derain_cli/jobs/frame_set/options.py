@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from derain_cli.config import _require
+from derain_cli.config.schema import require
 
 __all__ = ["FramesOptions"]
 
@@ -33,10 +33,10 @@ class FramesOptions:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.total >= 1, f"--total must be at least 1, not {self.total}")
-        _require(0 <= self.test < self.total, f"--test must be 0 or more and below --total, not {self.test}")
-        _require(self.per_clip is None or self.per_clip >= 1, f"--per-clip must be at least 1, not {self.per_clip}")
-        _require(0 <= self.every < math.inf, f"--every is a number of seconds, not {self.every}")
-        _require(0 <= self.min_rain <= 100, f"--min-rain must be 0 to 100, not {self.min_rain}")
-        _require(0 <= self.similar <= 64, f"--similar must be 0 to 64, not {self.similar}")
-        _require(self.jobs >= 1, f"--jobs must be at least 1, not {self.jobs}")
+        require(self.total >= 1, f"--total must be at least 1, not {self.total}")
+        require(0 <= self.test < self.total, f"--test must be 0 or more and below --total, not {self.test}")
+        require(self.per_clip is None or self.per_clip >= 1, f"--per-clip must be at least 1, not {self.per_clip}")
+        require(0 <= self.every < math.inf, f"--every is a number of seconds, not {self.every}")
+        require(0 <= self.min_rain <= 100, f"--min-rain must be 0 to 100, not {self.min_rain}")
+        require(0 <= self.similar <= 64, f"--similar must be 0 to 64, not {self.similar}")
+        require(self.jobs >= 1, f"--jobs must be at least 1, not {self.jobs}")

@@ -1,0 +1,43 @@
+"""Option objects: frozen, documented, checked once.
+
+Every command builds one of these objects and hands it down whole; options of one job alone lie with that job. Recipes
+are TOML files with the tables and keys of `TrainConfig`.
+"""
+
+from derain_cli.config.recipes import apply_overrides, load_recipe, parse_overrides, recipe_names
+from derain_cli.config.restore import RestoreOptions
+from derain_cli.config.schema import differing_keys, from_mapping, to_mapping
+from derain_cli.config.training import (
+    AUTO_COMPILE_STEPS,
+    ContrastConfig,
+    ContrastMode,
+    DataConfig,
+    DetailBlock,
+    LoopConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
+from derain_cli.config.video import Temporal, VideoOptions
+
+__all__ = [
+    "AUTO_COMPILE_STEPS",
+    "ContrastConfig",
+    "ContrastMode",
+    "DataConfig",
+    "DetailBlock",
+    "LoopConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "RestoreOptions",
+    "Temporal",
+    "TrainConfig",
+    "VideoOptions",
+    "apply_overrides",
+    "differing_keys",
+    "from_mapping",
+    "load_recipe",
+    "parse_overrides",
+    "recipe_names",
+    "to_mapping",
+]

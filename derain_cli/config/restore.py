@@ -1,0 +1,46 @@
+"""How pictures are restored."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass
+from typing import Literal
+
+from derain_cli.config.schema import require
+
+__all__ = ["RestoreOptions"]
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How pictures are restored, named as the flags.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        tile: `auto`, 0 (whole picture) or the tile side in pixels.
+        strength: 0 leaves the picture as it is, 1 takes out all the rain found.
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    tile: int | Literal["auto"] = "auto"
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        base, _, index = self.device.partition(":")
+        known = base in {"auto", "cpu", "cuda", "mps"} and (not index or (base == "cuda" and index.isdigit()))
+        require(
+            known and not (":" in self.device and not index),
+            f"device must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}",
+        )
+        require(
+            self.precision in typing.get_args(typing.get_type_hints(RestoreOptions)["precision"]),
+            f"precision must be auto, fp32, bf16 or fp16, not {self.precision!r}",
+        )
+        if self.tile != "auto":
+            require(
+                isinstance(self.tile, int) and (self.tile == 0 or self.tile >= 64),
+                f"tile must be auto, 0 (whole picture) or at least 64, not {self.tile}",
+            )
+        require(0.0 <= self.strength <= 1.0, f"strength must be 0 to 1, not {self.strength}")

@@ -1,0 +1,57 @@
+"""How clips are restored and coded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from derain_cli.config.schema import require
+
+__all__ = ["Temporal", "VideoCodec", "VideoOptions"]
+
+VideoCodec = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+Temporal = Literal["off", "median", "flow"]
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How clips are restored and coded, named as the flags.
+
+    Attributes:
+        codec: `auto` keeps the source's codec where the output's format holds it, else takes h264.
+        crf: quality, on the codec's own scale, lower is better; None takes what can hardly be told from the source.
+        preset: speed of the encoder, in its own words; None is a medium one.
+        start, end: the part to take, seconds from the beginning; `end` None is the end of the clip.
+        preview: make a clip of so many seconds with before and after side by side instead; None restores the clip.
+        temporal: how frames are steadied with their neighbours (`derain_cli.jobs.clips.temporal_filter`).
+        keep_partial: what is ready when the work is stopped is written as NAME_partial.
+        segment: frames per segment, which is what a killed job loses at most.
+    """
+
+    codec: VideoCodec = "auto"
+    crf: int | None = None
+    preset: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    preview: float | None = None
+    temporal: Temporal = "flow"
+    keep_partial: bool = False
+    segment: int = 120
+
+    def __post_init__(self) -> None:
+        require(self.crf is None or 0 <= self.crf <= 63, f"crf must be 0 to 63, not {self.crf}")
+        require(self.start >= 0, f"start cannot be negative: {self.start}")
+        require(self.end is None or self.end > self.start, f"end must come after start, not at {self.end}")
+        require(self.preview is None or self.preview > 0, f"preview must last longer than {self.preview} s")
+        require(self.segment >= 1, f"segment must be at least 1 frame, not {self.segment}")
+
+    @property
+    def until(self) -> float | None:
+        """Where the part ends, seconds; None at the end of the clip."""
+        ends = [end for end in (self.end, None if self.preview is None else self.start + self.preview) if end]
+        return min(ends) if ends else None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the clip is asked for."""
+        return self.start > 0 or self.until is not None
