@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import strategies as st
 
 from derain_cli.config import (
     ContrastConfig,
@@ -85,11 +84,6 @@ def test_values_out_of_range_are_refused_by_name(table, values):
     with pytest.raises(UsageError) as caught:
         from_mapping(TrainConfig, {table: values})
     assert f"{table}.{next(iter(values))}" in str(caught.value)
-
-
-TREES = st.recursive(
-    st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
-)
 
 
 # --- contrast ---------------------------------------------------------------------------------------------------
