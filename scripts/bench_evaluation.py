@@ -26,7 +26,7 @@ import torch
 from derain_cli.data.registry import PairGroup, find_pairs
 from derain_cli.evaluation.scores import evaluate
 from derain_cli.frames.images import read_rgb, write_rgb
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 from derain_cli.restorer import Restorer
 
 

@@ -28,7 +28,7 @@ from derain_cli.checkpoint import find_weights, load_weights, network
 from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.model.semi_drdnet import macs_per_pixel
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 from derain_cli.restorer import Restorer, pick_device, pick_precision
 
 PARTS = ("rates", "fast", "paper", "eager", "agreement")

@@ -17,7 +17,7 @@ from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
 from derain_cli.model.semi_drdnet import receptive_radius
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 from derain_cli.restorer import Restorer, pick_device, pick_precision
 from tests.conftest import make_network, make_picture
 

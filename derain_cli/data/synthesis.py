@@ -42,7 +42,7 @@ from derain_cli.frames.images import (
     to_uint8,
     write_photo,
 )
-from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.rain import PROFILES, add_rain
 from derain_cli.worklist import Item, Rules, WorkList, plan
 
 __all__ = [

@@ -66,7 +66,7 @@ from derain_cli.memory import keep_freed_memory
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.provenance import program_version, today
-from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.rain import PROFILES, add_rain
 from derain_cli.restorer import Restorer, pick_device
 from derain_cli.training.drift import RealWatch, excess
 from derain_cli.training.objectives import Objective, autocast_wanted
