@@ -140,7 +140,7 @@ def _even(across: Mask, period: float, thick: float, rng: np.random.Generator) -
     """Even bars `period` px apart and `thick` px wide."""
     place = across / np.float32(period) + np.float32(rng.random())
     off = np.abs(place - np.floor(place) - np.float32(0.5)) * np.float32(period)
-    return np.clip(np.float32(thick / 2) - off + np.float32(0.5), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.float32(thick / 2) - off + np.float32(0.5), 0, 1), np.float32)
 
 
 def _bars(height: int, width: int, rng: np.random.Generator) -> Mask:
@@ -203,7 +203,7 @@ def _brick(height: int, width: int, rng: np.random.Generator) -> Mask:
     def joints(place: Mask, size: float) -> Mask:
         cell = np.mod(place, np.float32(size))
         near = np.minimum(cell, np.float32(size) - cell)
-        return np.clip(np.float32(joint / 2) - near + np.float32(0.5), 0, 1).astype(np.float32)
+        return np.asarray(np.clip(np.float32(joint / 2) - near + np.float32(0.5), 0, 1), np.float32)
 
     return np.maximum(joints(along, tall), joints(shifted, long))
 
