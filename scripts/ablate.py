@@ -51,7 +51,8 @@ from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import DerainError, NothingToDoError, TrainingError, UsageError
 from derain_cli.evaluation.peers import as_peer
-from derain_cli.evaluation.scores import Picture, examine
+from derain_cli.evaluation.scores import examine
+from derain_cli.evaluation.turns import Picture
 from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork

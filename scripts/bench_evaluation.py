@@ -28,7 +28,7 @@ from derain_cli.datasets.pairs import PairGroup
 from derain_cli.engine.restorer import Restorer
 from derain_cli.evaluation.scores import evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 
 
 def make_pairs(folder: Path, count: int, height: int, width: int) -> None:

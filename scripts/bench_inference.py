@@ -31,7 +31,7 @@ from derain_cli.engine.device import pick_device, pick_precision
 from derain_cli.engine.restorer import Restorer
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.model.semi_drdnet import macs_per_pixel
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 
 PARTS = ("rates", "fast", "paper", "eager", "agreement")
 Picture = NDArray[np.uint8]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from derain_cli.config import ModelConfig
 from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 
 # Machines that share their cores are now and then slow; pytest's own time limit is enough.
 hypothesis.settings.register_profile("derain", deadline=None)

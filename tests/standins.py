@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from derain_cli.datasets.catalogue import DatasetRecord
 from derain_cli.datasets.layouts import Layout
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 
 __all__ = ["clean_picture", "make_layout", "make_standin", "rainy_picture"]
 

@@ -44,7 +44,12 @@ ROWS: dict[str, list[set[str]]] = {
         {"attach", "average", "deepen", "fold", "frozen"},
     ],
     "losses": [{"features", "memory_bank", "pixel", "style"}, {"contrastive"}],
-    "rain": [{"streaks"}, {"profiles"}, {"motion"}],
+    "rain": [
+        {"curtain", "defocus", "draws", "streaks"},
+        {"lookalikes", "profiles"},
+        {"additive", "photographed"},
+        {"apply", "motion"},
+    ],
     "metrics": [{"niqe", "psnr_ssim"}, {"no_reference"}],
     "datasets": [
         {"pairs"},

@@ -58,7 +58,10 @@ class DataConfig:
         generated: share of patches with generated rain on the photos of `--clean`.
         light, heavy, real: parts of each rain profile within `generated`.
         workers: data-loading processes; -1 chooses from the number of cores.
-        clean_share: share of patches that get no rain at all, so that dry photos stay as they are.
+        clean_share: share of patches that get no rain at all, so that dry pictures stay as they are: half of them are
+            photos, mostly where they have upright detail, the rest drawn lookalikes of rain and plain colours.
+        lookalikes: share of rainy patches with a drawn lookalike of rain on the photo below the rain.
+        warped: share of photos that are turned by up to 45 degrees and scaled.
     """
 
     patch: int = 100
@@ -72,6 +75,8 @@ class DataConfig:
     real: float = 1.0
     workers: int = -1
     clean_share: float = 0.0
+    lookalikes: float = 0.0
+    warped: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.patch >= 16, f"data.patch must be at least 16, not {self.patch}")
@@ -81,6 +86,8 @@ class DataConfig:
             _require(getattr(self, name) >= 0, f"data.{name} is a share and cannot be negative")
         _require(self.light + self.heavy + self.real > 0, "data.light, data.heavy and data.real are all zero")
         _require(0 <= self.clean_share < 1, "data.clean_share must be 0 or more and below 1")
+        for name in ("lookalikes", "warped"):
+            _require(0 <= getattr(self, name) <= 1, f"data.{name} must be 0 to 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["crop_box", "flip", "orient"]
+__all__ = ["crop_box", "cut_warped", "flip", "orient", "upright_detail"]
 
 Picture = NDArray[Any]
 
@@ -28,3 +30,38 @@ def orient(picture: Picture, rng: np.random.Generator) -> Picture:
     """One of the eight flips and quarter turns of a square background; never for rain, whose direction counts."""
     picture = np.rot90(picture, int(rng.integers(4)))
     return picture[:, ::-1] if rng.integers(2) else picture
+
+
+def cut_warped(picture: Picture, patch: int, rng: np.random.Generator) -> Picture:
+    """A random `patch` x `patch` crop of an 8-bit picture (H, W, 3), turned by up to 45 degrees and scaled 0.6 to 1.6.
+
+    Photographs are mostly level: turned ones have structure in all directions that rain has. Where the picture is too
+    small for the crop it is mirrored.
+    """
+    height, width = picture.shape[:2]
+    theta, scale = math.radians(float(rng.uniform(-45, 45))), 0.6 * (1.6 / 0.6) ** float(rng.random())
+    half = 0.5 * patch / scale * (abs(math.cos(theta)) + abs(math.sin(theta)))
+
+    def middle(side: int) -> float:
+        return float(rng.uniform(half, side - half)) if side > 2 * half else side / 2
+
+    y, x = middle(height), middle(width)
+    cos, sin = math.cos(theta) / scale, math.sin(theta) / scale
+    centre = (patch - 1) / 2
+    matrix = np.array([[cos, -sin, x - (cos - sin) * centre], [sin, cos, y - (sin + cos) * centre]])
+    if scale < 1:  # what is made smaller is smoothed first, as a camera's resizing does
+        margin = math.ceil(half) + 4
+        top, left = max(0, int(y) - margin), max(0, int(x) - margin)
+        picture = cv2.GaussianBlur(picture[top : int(y) + margin, left : int(x) + margin], (0, 0), 0.5 / scale)
+        matrix[:, 2] -= (left, top)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = cv2.warpAffine(picture, matrix, (patch, patch), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(cut, picture.dtype)
+
+
+def upright_detail(picture: Picture) -> float:
+    """How much fine detail of an 8-bit picture (H, W, 3) runs upright, as rain does: mean absolute difference between
+    neighbouring columns after smoothing along them, levels."""
+    grey = picture.mean(axis=2, dtype=np.float32)
+    along = cv2.blur(grey, (1, 11))
+    return float(np.abs(np.diff(along, axis=1)).mean())

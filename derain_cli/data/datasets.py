@@ -6,11 +6,12 @@ the number of loading processes, so a run can be resumed at any sample with the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,11 +19,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
-from derain_cli.data.augment import crop_box, flip, orient
+from derain_cli.data.augment import crop_box, cut_warped, flip, orient, upright_detail
 from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos, read_clean, read_pair
 from derain_cli.errors import DerainError, InputError, NothingToDoError, TrainingError, UsageError
 from derain_cli.media.photo import probe_photo, read_rgb
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
+from derain_cli.rain.lookalikes import framed, lookalike, plain
 
 __all__ = [
     "MAX_BAD_SHARE",
@@ -287,7 +289,7 @@ class TrainingPatches(Dataset[Item]):
 
     def _draw(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
         if rng.random() < self.config.clean_share:
-            patch = self._background(rng)
+            patch = self._dry(rng)
             return patch, patch
         chance = rng.random()
         for share, make in self.makers[:-1]:
@@ -300,11 +302,56 @@ class TrainingPatches(Dataset[Item]):
         rows, columns = crop_box(picture.shape[0], picture.shape[1], self.config.patch, rng)
         return picture[rows, columns]
 
-    def _background(self, rng: np.random.Generator) -> Picture:
-        sources = self.backgrounds or [pair for group in self.sources.pairs for pair in group.pairs]
+    def _photo(
+        self,
+        rng: np.random.Generator,
+        cut: Callable[[Picture, np.random.Generator], Picture],
+        among: Sequence[Pair | Path] = (),
+    ) -> Picture:
+        """A patch of a photo without rain: one of `among`, or of all there are."""
+        sources = among or self.backgrounds or [pair for group in self.sources.pairs for pair in group.pairs]
         source = sources[int(rng.integers(len(sources)))]
         picture = read_clean(source, self.read) if isinstance(source, Pair) else self.read(source)
-        return orient(self._cut(picture, rng), rng)
+        return orient(cut(picture, rng), rng)
+
+    def _background(self, rng: np.random.Generator, among: Sequence[Pair | Path] = ()) -> Picture:
+        """What rain is put on: a patch of one of the photos `among`, or of all there are."""
+        patch = self._photo(rng, self._turned, among)
+        if self.config.lookalikes and rng.random() < self.config.lookalikes:
+            return _to_uint8(lookalike(self._behind(patch, rng), rng))
+        return patch
+
+    def _turned(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        if self.config.warped and rng.random() < self.config.warped:
+            return cut_warped(picture, self.config.patch, rng)
+        return self._cut(picture, rng)
+
+    def _dry(self, rng: np.random.Generator) -> Picture:
+        """A patch that stays as it is."""
+        chance = rng.random()
+        if chance < 0.5:
+            return self._photo(rng, self._upright)
+        if chance < 0.8:
+            return _to_uint8(lookalike(self._behind(self._photo(rng, self._turned), rng), rng))
+        if chance < 0.9:
+            return _to_uint8(plain(self.config.patch, self.config.patch, rng))
+        return _to_uint8(framed(_to_float(self._photo(rng, self._turned)), rng))
+
+    def _upright(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        """Of some crops, the one with the most upright detail, in half of the cases."""
+        if rng.random() < 0.5:
+            return self._turned(picture, rng)
+        crops = [self._turned(picture, rng) for _ in range(3)]
+        return max(crops, key=upright_detail)
+
+    def _behind(self, patch: Picture, rng: np.random.Generator) -> NDArray[np.float32]:
+        """What lies behind a lookalike: the photo, the photo far out of focus, or a plain colour."""
+        chance = rng.random()
+        if chance < 0.6:
+            return _to_float(patch)
+        if chance < 0.85:
+            return np.asarray(cv2.GaussianBlur(_to_float(patch), (0, 0), float(rng.uniform(2, 12))), np.float32)
+        return plain(self.config.patch, self.config.patch, rng)
 
     def _pair(self, groups: Sequence[PairGroup], rng: np.random.Generator) -> tuple[Picture, Picture]:
         # Groups are drawn alike, whatever their size: a set of light and one of heavy rain count the same.
@@ -324,11 +371,14 @@ class TrainingPatches(Dataset[Item]):
         return np.clip(background + layer, 0, 255).astype(np.uint8), background
 
     def _from_generator(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        photo = self.sources.photos[int(rng.integers(len(self.sources.photos)))]
-        patch = orient(self._cut(self.read(photo), rng), rng)
+        patch = self._background(rng, self.sources.photos)
         profile = self.profiles[int(rng.choice(len(self.profiles), p=self.profile_shares))]
-        sample = add_rain(patch.astype(np.float32) / np.float32(255), profile, rng)
+        sample = add_rain(_to_float(patch), profile, rng)
         return _to_uint8(sample.rainy), _to_uint8(sample.clean)
+
+
+def _to_float(picture: Picture) -> NDArray[np.float32]:
+    return picture.astype(np.float32) / np.float32(255)
 
 
 def _to_uint8(picture: NDArray[np.float32]) -> Picture:

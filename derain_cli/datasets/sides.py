@@ -22,6 +22,12 @@ with the heaviest rain above 0.4."""
 
 _SIDE = 768
 
+_SMOOTH = 8.0
+"""Over so many pixels (standard deviation) a veil and the light of a scene are taken to be even."""
+
+_GRAIN = 4.0
+"""Variance, in squared levels, that is noise rather than detail."""
+
 
 def _luma(picture: Picture) -> NDArray[np.float32]:
     """Luma of the middle of the picture, at most `_SIDE` pixels a side: at its own scale, since streaks are thin."""
@@ -39,8 +45,8 @@ def looks_rainier(one: Picture, other: Picture) -> float:
     """How much `one` looks like `other` with rain on it: -1 (the other way round) to 1; 0 cannot tell.
 
     Two signs, each the better one where the other fails. Added rain only ever adds light, so that nearly the whole
-    difference has one sign, however dense the streaks. Behind a veil that is lost, but the fine part of the
-    difference keeps a long tail on the bright side, since streaks are sparse and bright.
+    difference has one sign, however dense the streaks. Behind a veil, at dusk, or in another exposure that is lost, but
+    what such changes leave unexplained keeps a long tail on the bright side, since streaks are sparse and bright.
 
     Args:
         one, other: uint8 HxWx3 of the same size.
@@ -55,10 +61,19 @@ def looks_rainier(one: Picture, other: Picture) -> float:
     # A change of exposure has one sign too, but it follows the brightness: then this sign says nothing.
     factor = float((difference * mean).mean() / (mean * mean).mean())
     left = float(((difference - factor * mean) ** 2).mean() / (difference**2).mean())
-    fine = difference - _blur(difference, 12)
-    scale = float(np.sqrt(np.mean(fine**2)))
-    skew = float(np.mean((fine / max(scale, 1e-3)) ** 3))
-    return float(0.6 * one_sided * min(1.0, 5 * left) + 0.4 * np.tanh(skew))
+    skews = np.tanh(_skew_unexplained(first, second)) - np.tanh(_skew_unexplained(second, first))
+    return float(0.6 * one_sided * min(1.0, 5 * left) + 0.2 * skews)
+
+
+def _skew_unexplained(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Skewness of what `one` has that no veil, exposure or contrast, smooth over the picture, makes of `other`."""
+    mean_one, mean_other = _blur(one, _SMOOTH), _blur(other, _SMOOTH)
+    variance = _blur(other * other, _SMOOTH) - mean_other**2
+    covariance = _blur(one * other, _SMOOTH) - mean_one * mean_other
+    factor = covariance / (np.maximum(variance, 0) + _GRAIN)
+    rest = one - mean_one - factor * (other - mean_other)
+    scale = float(np.sqrt(np.mean(rest**2)))
+    return float(np.mean((rest / max(scale, 1e-3)) ** 3))
 
 
 def likeness(one: Picture, other: Picture) -> float:

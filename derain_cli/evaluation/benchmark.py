@@ -18,7 +18,8 @@ from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.evaluation.contenders import Contender, open_contender
 from derain_cli.evaluation.document import Findings, PhotoRow, Row, document_of, pair_result, photo_result
 from derain_cli.evaluation.options import BenchmarkOptions
-from derain_cli.evaluation.scores import PhotoResult, Picture, PictureResult, Scores, evaluate, examine
+from derain_cli.evaluation.scores import PhotoResult, PictureResult, Scores, evaluate, examine
+from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb
 
 __all__ = ["Benchmark", "Exhibit", "Listener", "SilentListener", "run_benchmark"]

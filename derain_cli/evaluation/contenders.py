@@ -14,7 +14,7 @@ from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
 from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.peers import find_peer, is_peer
-from derain_cli.evaluation.scores import Picture
+from derain_cli.evaluation.turns import Picture
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
 
 __all__ = ["Contender", "open_contender"]

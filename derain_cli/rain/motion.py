@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from derain_cli.errors import UsageError
-from derain_cli.rain.profiles import PROFILES, Drops, RainSample, Range, RealRain
+from derain_cli.rain.draws import log_uniform
+from derain_cli.rain.photographed import Image, RainSample
+from derain_cli.rain.profiles import PROFILES, Drops, RealRain
 from derain_cli.rain.streaks import streak_layer
 
 __all__ = ["MovingRain", "Shower"]
-
-Image = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,13 @@ class Shower:
         rain = rain or _real()
         most = rain.transmission[1]
         return cls(
-            amount=_log_uniform(rng, rain.amount),
+            amount=log_uniform(rng, rain.amount),
             tilt=float(np.clip(rain.tilt * rng.standard_normal(), -40, 40)),
             fall=float(rng.uniform(1.2, 2.4)),
             transmission=most - (most - rain.transmission[0]) * float(rng.random()) ** 2,
             sky=float(rng.uniform(0.4, 0.9)),
             exposure=float(rng.uniform(*rain.exposure)),
-            noise=_log_uniform(rng, rain.noise),
+            noise=log_uniform(rng, rain.noise),
             slow=float(rng.uniform(25, 120)),
         )
 
@@ -151,8 +150,8 @@ class MovingRain:
 
     def _population(self, drops: Drops, rng: np.random.Generator) -> dict[str, float] | None:
         """One depth's streaks, as arguments of `streak_layer`; None when the shower has none."""
-        length, number = _log_uniform(rng, drops.length), _log_uniform(rng, drops.number)
-        thickness, opacity = float(rng.uniform(*drops.thickness)), _log_uniform(rng, drops.opacity)
+        length, number = log_uniform(rng, drops.length), log_uniform(rng, drops.number)
+        thickness, opacity = float(rng.uniform(*drops.thickness)), log_uniform(rng, drops.opacity)
         if rng.random() >= drops.share:
             return None
         return {
@@ -177,7 +176,3 @@ def _real() -> RealRain:
     rain = PROFILES["real"]
     assert isinstance(rain, RealRain)
     return rain
-
-
-def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
-    return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))

@@ -56,12 +56,13 @@ from derain_cli.errors import (
     resource_error_from,
 )
 from derain_cli.evaluation.peers import as_peer
-from derain_cli.evaluation.scores import Evaluation, Picture, PictureResult, evaluate
+from derain_cli.evaluation.scores import Evaluation, PictureResult, evaluate
+from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.metrics.no_reference import Figures
 from derain_cli.model import SemiDRDNet, deepen, fold
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.rain.profiles import PROFILES, add_rain
+from derain_cli.rain import PROFILES, add_rain
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.memory import keep_freed_memory
 from derain_cli.system.provenance import program_version, today

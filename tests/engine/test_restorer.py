@@ -22,7 +22,7 @@ from derain_cli.engine.tiling import SMALLEST_TILE
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
 from derain_cli.model.semi_drdnet import receptive_radius
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 from tests.conftest import make_network, make_picture
 
 TINY = ModelConfig(width=4, blocks=1)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from derain_cli.errors import UsageError
 from derain_cli.media.photo import DEFAULT_MAX_PIXELS
-from derain_cli.rain.profiles import PROFILES
+from derain_cli.rain import PROFILES
 
 __all__ = ["FORMATS", "SynthOptions"]
 

@@ -17,7 +17,7 @@ from derain_cli.jobs.synth.manifest import read_manifest, refuse_other_kind
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
 from derain_cli.media.photo import READABLE_SUFFIXES
-from derain_cli.rain.profiles import PROFILES
+from derain_cli.rain import PROFILES
 
 __all__ = ["plan_synthesis"]
 

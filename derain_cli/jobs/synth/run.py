@@ -20,7 +20,7 @@ from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
 from derain_cli.media.photo import Metadata, Photo, read_photo, write_photo
 from derain_cli.media.pixels import to_uint8
-from derain_cli.rain.profiles import add_rain
+from derain_cli.rain import add_rain
 from derain_cli.system.files import make_folder
 
 __all__ = ["SynthOutcome", "synthesize"]
