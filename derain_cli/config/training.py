@@ -202,7 +202,7 @@ class ContrastConfig:
 
 
 AUTO_COMPILE_STEPS = 1_000
-"""Shorter runs don't earn the time that compiling takes."""
+"""With fewer steps before batch normalisation is frozen, a run does not earn the time that compiling takes."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,9 @@ class LoopConfig:
         checkpoint_every: steps between checkpoints.
         max_bad_steps: steps in a row whose loss may be non-finite before the run is given up.
         threads: CPU threads of the network; 0 leaves the choice to torch.
-        compile: fuse element-wise work with torch.compile, which needs a C++ compiler on a CPU. `auto` does in runs
-            of `AUTO_COMPILE_STEPS` steps and more, if it works here: of the whole network while batch normalisation
-            learns (about a minute at the start), of PReLU alone once it is frozen (seconds).
+        compile: fuse element-wise work with torch.compile while batch normalisation learns (a minute at the start, a
+            quarter less time per step; needs a C++ compiler on a CPU). Once it is frozen the network has a faster
+            form of its own. `auto` does where at least `AUTO_COMPILE_STEPS` steps earn it, and where it works.
     """
 
     seed: int = 0

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from derain_cli.model.blocks import DILATIONS, DilatedConcat, DirectBlock, RainResidualBlock, merge
 from derain_cli.model.convolution import add_convolution, convolution
-from derain_cli.model.prelu import CompiledPReLU, EagerPReLU, PReLU, from_rows, rows, wide
+from derain_cli.model.prelu import from_rows, prelu, prelu_backward, rows, wide
 from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, to_blocks
 
-__all__ = ["FrozenForm", "has_frozen_form"]
+__all__ = ["Folded", "FrozenForm", "has_frozen_form"]
+
+
+Folded: TypeAlias = list[list[Tensor]]
+"""What `FrozenForm` folds parameters and batch statistics into, for each sub-network."""
 
 
 def has_frozen_form(model: nn.Module) -> bool:
@@ -45,26 +49,33 @@ class FrozenForm:
     Args:
         model: its parameters are trained in place, and read anew in every call as its running statistics are.
         dtype: of the feature maps and the convolutions; parameters stay as they are.
-        compiled: whether PReLU is made by torch.compile (needs a C++ compiler; a few seconds at the first step).
     """
 
-    def __init__(self, model: SemiDRDNet, dtype: torch.dtype, compiled: bool = False):
+    def __init__(self, model: SemiDRDNet, dtype: torch.dtype):
         self.model, self.dtype = model, dtype
-        self.prelu: PReLU = CompiledPReLU() if compiled else EagerPReLU()
         self._nets = [(net, _plan(net), _Inner(net)) for net in (model.rrn, model.drn) if net is not None]
 
     def __call__(self, rainy: Tensor) -> Layers:
-        # Folding and gates are small and in fp32, whatever the caller computes the rest in.
-        with torch.autocast(rainy.device.type, enabled=False):
-            return self._layers(rainy)
+        return self.run(rainy, self.folded())
 
-    def _layers(self, rainy: Tensor) -> Layers:
+    def folded(self) -> Folded:
+        """The tensors that `run` works with, by differentiable operations, for each sub-network."""
+        # Folding is small and in fp32, whatever the caller computes the rest in.
+        with torch.autocast(self.model.rrn.tail.weight.device.type, enabled=False):
+            return [_folded(net, inner, self.dtype) for net, _, inner in self._nets]
+
+    def run(self, rainy: Tensor, folded: Folded) -> Layers:
+        """Layers from `folded` tensors, or from others of the same shapes."""
+        with torch.autocast(rainy.device.type, enabled=False):  # gates are in fp32
+            return self._layers(rainy, folded)
+
+    def _layers(self, rainy: Tensor, folded: Folded) -> Layers:
         height, width = rainy.shape[-2:]
         unshuffle = self.model.config.unshuffle
         x = to_blocks(rainy.to(self.dtype), unshuffle).contiguous(memory_format=torch.channels_last)
         layers = []
-        for net, plan, inner in self._nets:
-            out: Tensor = _SubNetwork.apply(x, plan, self.prelu, *_folded(net, inner, self.dtype))
+        for (_, plan, _), tensors in zip(self._nets, folded, strict=True):
+            out: Tensor = _SubNetwork.apply(x, plan, *tensors)
             layers.append(from_blocks(out, unshuffle, height, width).to(rainy.dtype))
         rain = layers[0]
         if len(layers) == 1:
@@ -168,16 +179,16 @@ class _SubNetwork(torch.autograd.Function):
     """RRN or DRN on channels-last input, from the tensors of `_folded`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: tuple[_Block, ...], prelu: PReLU, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, plan: tuple[_Block, ...], *tensors: Tensor) -> Tensor:
         kernels, biases, head, head_bias, tail, tail_bias, *rest = tensors
         slopes, gates = iter(rest[: len(plan) + 1]), iter(rest[len(plan) + 1 :])
         inner, bias = iter(kernels.unbind()), iter(biases.unbind())
         first = convolution(x, head, head_bias, 1)
-        start = features = prelu.forward(first, next(slopes))
+        start = features = prelu(first, next(slopes))
         seen = []
         for block in plan:
             hidden = _sum_of(features, inner, next(bias), block.first)
-            active = prelu.forward(hidden, next(slopes))
+            active = prelu(hidden, next(slopes))
             branch = _sum_of(active, inner, next(bias), block.second)
             if block.gated:
                 pooled = _mean(branch)
@@ -189,7 +200,7 @@ class _SubNetwork(torch.autograd.Function):
                 seen.append(_Seen(features, hidden, active))
                 features = branch.add_(features) if block.skip else branch
         body = _sum_of(features, inner, next(bias), (1,)).add_(start)
-        ctx.plan, ctx.prelu, ctx.seen, ctx.maps = plan, prelu, seen, (x, first, features, body)
+        ctx.plan, ctx.seen, ctx.maps = plan, seen, (x, first, features, body)
         ctx.save_for_backward(*tensors)
         return convolution(body, tail, tail_bias, 1)
 
@@ -214,16 +225,16 @@ class _SubNetwork(torch.autograd.Function):
                 grad_gates += [grad_excite, grad_squeeze]
             inner.kernels(seen.active, through, block.second)
             active = inner.input(through, block.second)
-            hidden, grad_slope = ctx.prelu.backward(active, seen.hidden, slopes.pop())
+            hidden, grad_slope = prelu_backward(active, seen.hidden, slopes.pop())
             grad_slopes.append(grad_slope)
             inner.kernels(seen.x, hidden, block.first)
             came = inner.input(hidden, block.first, came if block.skip else None)
-        start, grad_slope = ctx.prelu.backward(came.add_(around), first, slopes.pop())
+        start, grad_slope = prelu_backward(came.add_(around), first, slopes.pop())
         grad_slopes.append(grad_slope)
         grad_head = _kernel_and_bias(x, start, head, 1)
         into = convolution(start, _turned(head[None])[0], None, 1) if ctx.needs_input_grad[0] else None
         ends = (*inner.gradients(), *grad_head, *grad_tail)
-        return (into, None, None, *ends, *reversed(grad_slopes), *reversed(grad_gates))
+        return (into, None, *ends, *reversed(grad_slopes), *reversed(grad_gates))
 
 
 class _Backwards:

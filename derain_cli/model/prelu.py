@@ -6,13 +6,13 @@ bf16, and more backwards), so a row of pixels is taken for the channels, with th
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CompiledPReLU", "EagerPReLU", "PReLU", "RowPReLU", "from_rows", "prelu_", "rows", "wide"]
+__all__ = ["RowPReLU", "from_rows", "prelu", "prelu_", "prelu_backward", "rows", "wide"]
 
 _CACHED = 2**19
 """Bytes of a map per thread that are worked on at a time where nothing but memory limits the speed."""
@@ -47,81 +47,36 @@ def prelu_(x: Tensor, slope: Tensor) -> Tensor:
     return x
 
 
-class PReLU(Protocol):
-    """PReLU and its gradient for maps (N, M, H, W), channels last, with slopes (M,) in fp32 or the map's dtype."""
-
-    def forward(self, x: Tensor, slope: Tensor) -> Tensor:
-        """max(x, 0) + slope * min(x, 0), a new map."""
-        ...
-
-    def backward(self, gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of `x` and of `slope`, from that of the result (which may be overwritten)."""
-        ...
+def prelu(x: Tensor, slope: Tensor) -> Tensor:
+    """max(x, 0) + slope * min(x, 0) of (N, M, H, W), channels last, with slopes (M,): a new map."""
+    if x.device.type != "cpu":
+        return F.prelu(x, slope.to(x.dtype))
+    return from_rows(F.prelu(rows(x).flatten(0, 1), slope.to(x.dtype).repeat(x.shape[-1])), x)
 
 
-class EagerPReLU:
-    """By torch's own operators, in three passes backwards."""
-
-    def forward(self, x: Tensor, slope: Tensor) -> Tensor:
-        if x.device.type != "cpu":
-            return F.prelu(x, slope.to(x.dtype))
-        lines = F.prelu(rows(x).flatten(0, 1), slope.to(x.dtype).repeat(x.shape[-1]))
-        return from_rows(lines, x)
-
-    def backward(self, gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        # Vectors with a condition per element are slow in torch, products are not.
-        right = torch.ops.aten.threshold_backward(gradient, x, 0)
-        left = gradient.sub_(right)  # what came in where x is not above zero
-        pixels = [m.permute(0, 2, 3, 1).flatten(1, 2) for m in (left, x)]
-        # The diagonal of a product of matrices: the sum of products over pixels, on the units made for it.
-        grad_slope = (pixels[0].mT @ pixels[1]).diagonal(dim1=1, dim2=2).to(wide(x)).sum(0)
-        row = slope.to(x.dtype).repeat(x.shape[-1])
-        return from_rows(rows(right).addcmul_(rows(left), row), x), grad_slope.to(slope.dtype)
-
-
-def _forward(pixels: Tensor, slope: Tensor) -> Tensor:
-    x = pixels.to(slope.dtype)
-    return torch.where(x > 0, x, x * slope).to(pixels.dtype)
-
-
-def _backward(gradient: Tensor, pixels: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    came, x = gradient.to(slope.dtype), pixels.to(slope.dtype)
-    above = x > 0
-    grad = torch.where(above, came, came * slope).to(pixels.dtype)
-    return grad, torch.where(above, 0.0, came * x).sum(0)
-
-
-class CompiledPReLU:
-    """By torch.compile, in one pass each; needs a C++ compiler, and a few seconds for each new shape."""
-
-    def __init__(self) -> None:
-        self._forward = torch.compile(_forward, dynamic=False)
-        self._backward = torch.compile(_backward, dynamic=False)
-
-    def forward(self, x: Tensor, slope: Tensor) -> Tensor:
-        return from_rows(self._forward(_pixels(x), slope.to(wide(x))), x)
-
-    def backward(self, gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        grad, grad_slope = self._backward(_pixels(gradient), _pixels(x), slope.to(wide(x)))
-        return from_rows(grad, x), grad_slope.to(slope.dtype)
-
-
-def _pixels(x: Tensor) -> Tensor:
-    """(N, M, H, W), channels last, as a view (N*H*W, M)."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+def prelu_backward(gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of `x` and of `slope`, from that of the result, which is overwritten; all maps channels last."""
+    # Vectors with a condition per element are slow in torch, products are not.
+    right = torch.ops.aten.threshold_backward(gradient, x, 0)
+    left = gradient.sub_(right)  # what came in where x is not above zero
+    pixels = [m.permute(0, 2, 3, 1).flatten(1, 2) for m in (left, x)]
+    # The diagonal of a product of matrices: the sum of products over pixels, on the units made for it.
+    grad_slope = (pixels[0].mT @ pixels[1]).diagonal(dim1=1, dim2=2).to(wide(x)).sum(0)
+    row = slope.to(x.dtype).repeat(x.shape[-1])
+    return from_rows(rows(right).addcmul_(rows(left), row), x), grad_slope.to(slope.dtype)
 
 
 class _ByRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        return EagerPReLU().forward(x, slope)
+        return prelu(x, slope)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         # A copy, channels last: the engine may need what came in once more.
         (came,) = (g.clone(memory_format=torch.channels_last) for g in gradients)
-        return EagerPReLU().backward(came, *ctx.saved_tensors)
+        return prelu_backward(came, *ctx.saved_tensors)
 
 
 class RowPReLU(nn.PReLU):

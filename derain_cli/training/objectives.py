@@ -27,7 +27,13 @@ class Losses(NamedTuple):
 
 
 class Objective(Protocol):
-    """A loss with its own state (a memory bank, say), which belongs to the checkpoint."""
+    """A loss with its own state (a memory bank, say), which belongs to the checkpoint.
+
+    Attributes:
+        separable: the loss of a batch is the mean of those of its pictures, which may be computed apart, in threads.
+    """
+
+    separable: bool
 
     def __call__(self, model: Derainer, batch: Batch, step: int) -> Losses:
         """Losses of a batch of patches in [0, 1]; `step` counts from 0."""
@@ -84,6 +90,8 @@ class Supervised:
         options: the pixel loss and lambda_r.
         autocast: run the network under bf16 autocast; the losses are in fp32 in any case.
     """
+
+    separable = True
 
     def __init__(self, options: OptimConfig, autocast: bool):
         self.options = options

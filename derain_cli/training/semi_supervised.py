@@ -57,6 +57,8 @@ class SemiSupervised:
         autocast: run both networks under bf16 autocast; differences of features and losses are in fp32.
     """
 
+    separable = False
+
     def __init__(self, config: TrainConfig, features: VGGFeatures, autocast: bool):
         self.options, self.seed, self.autocast = config.contrast, config.loop.seed, autocast
         self.supervised = Supervised(config.optim, autocast)

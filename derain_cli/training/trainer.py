@@ -17,7 +17,8 @@ from derain_cli.errors import TrainingError
 from derain_cli.model import Derainer, SemiDRDNet, build
 from derain_cli.model.frozen import FrozenForm, has_frozen_form
 from derain_cli.training.muon import Muon
-from derain_cli.training.objectives import Objective, Supervised, autocast_wanted
+from derain_cli.training.objectives import Losses, Objective, Supervised, autocast_wanted
+from derain_cli.training.threads import ThreadedStep
 
 __all__ = ["StepReport", "Trainer", "learning_rate"]
 
@@ -60,7 +61,8 @@ def _optimizers(model: nn.Module, options: OptimConfig, device: torch.device) ->
 def _compiles(config: TrainConfig, device: torch.device, note: Callable[[str], None]) -> bool:
     """Whether the run uses torch.compile: if it should, and if that works on this machine."""
     wanted = config.loop.compile
-    if wanted is False or (wanted == "auto" and (device.type == "mps" or config.optim.steps < AUTO_COMPILE_STEPS)):
+    short = config.optim.steps * min(1.0, config.optim.freeze_norm) < AUTO_COMPILE_STEPS
+    if wanted is False or (wanted == "auto" and (short or device.type == "mps")):
         return False
     try:
         torch.compile(lambda x: x + 1, dynamic=False)(torch.zeros(64, device=device))
@@ -129,6 +131,7 @@ class Trainer:
         self._forward = self._form(frozen=False)
         self._buffers = list(self.model.buffers())
         self._frozen = False
+        self._threaded: ThreadedStep | None = None
         self.step = self.bad_steps = self.skipped = 0
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepReport]:
@@ -149,9 +152,8 @@ class Trainer:
         self._freeze_norms()
         # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
         kept = [] if self._frozen else [b.clone() for b in self._buffers]
-        losses = self.objective(self._forward, batch, self.step)
         self.model.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses = self._losses(batch)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip or math.inf)
         good = bool(torch.isfinite(losses.total) & torch.isfinite(norm))
         if good:
@@ -176,6 +178,14 @@ class Trainer:
         )
         return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good, figures)
 
+    def _losses(self, batch: Batch) -> Losses:
+        """Forward and backward pass: losses, and gradients in the parameters."""
+        if self._threaded is not None and self.objective.separable and not len(batch.real):
+            return self._threaded(self.objective, batch, self.step)
+        losses = self.objective(self._forward, batch, self.step)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        return losses
+
     def _freeze_norms(self) -> None:
         """For the last part of the run, batch normalisation uses its running statistics, as inference does."""
         frozen = self.step >= self.config.optim.freeze_norm * self.config.optim.steps
@@ -185,12 +195,17 @@ class Trainer:
                     module.train(not frozen)
             self._frozen = frozen
             self._forward = self._form(frozen)
+            if self._threaded is not None:
+                self._threaded.close()
+            self._threaded = None
+            if isinstance(self._forward, FrozenForm) and self.device.type == "cpu":
+                self._threaded = ThreadedStep(self._forward, torch.get_num_threads())
 
     def _form(self, frozen: bool) -> Derainer:
         """The network in the form in which it is trained."""
         if frozen and has_frozen_form(self.model):
             dtype = torch.bfloat16 if autocast_wanted(self.config.optim, self.device) else torch.float32
-            return FrozenForm(cast(SemiDRDNet, self.model), dtype, self._compile)
+            return FrozenForm(cast(SemiDRDNet, self.model), dtype)
         return cast(nn.Module, torch.compile(self.model)) if self._compile else self.model
 
     @torch.no_grad()
