@@ -90,7 +90,8 @@ ROWS: dict[str, list[set[str]]] = {
     "jobs/synth": [{"options", "pairs"}, {"manifest"}, {"plan", "run"}],
     "training": [
         {"muon", "objectives", "pictures"},
-        {"drift", "semi_supervised", "trainer"},
+        {"drift", "semi_supervised", "threads"},
+        {"trainer"},
         {"run"},
     ],
     "cli": [
