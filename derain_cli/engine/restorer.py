@@ -21,6 +21,7 @@ from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.engine.torch_backend import TorchBackend
 from derain_cli.errors import InputError, ResourceError
+from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import receptive_radius
@@ -215,9 +216,11 @@ class Restorer:
 
         if image.mode not in {"RGB", "RGBA", "L", "LA"}:
             raise InputError(f"a PIL image of mode {image.mode}", hint="convert it to RGB, RGBA, L or LA")
-        restored = PillowImage.fromarray(self._run(np.asarray(image.convert("RGB")), progress, wanted=1)[0])
-        out = restored.convert("L" if image.mode in {"L", "LA"} else "RGB")
-        if image.mode in {"RGBA", "LA"}:
+        pixels = np.asarray(image.convert("RGB"))
+        alpha = np.asarray(image.getchannel("A")) if image.mode in {"RGBA", "LA"} else None
+        derained = keep_hidden(self._run(fill_hidden(pixels, alpha), progress, wanted=1)[0], pixels, alpha)
+        out = PillowImage.fromarray(derained).convert("L" if image.mode in {"L", "LA"} else "RGB")
+        if alpha is not None:
             out.putalpha(image.getchannel("A"))
         return out
 

@@ -15,6 +15,7 @@ from derain_cli.jobs.clips.preview import even
 from derain_cli.jobs.clips.temporal_filter import REACH, steadied
 from derain_cli.jobs.prefetch import ahead
 from derain_cli.media.clip.reader import ClipReader, Frame
+from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.montage import compare
 from derain_cli.media.pixels import Pixels
 
@@ -55,7 +56,7 @@ def restored_frames(
     def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(frames):  # type: ignore[type-var]
             while batch := list(itertools.islice(frames, engine.batch)):
-                derained = engine.restore([frame.pixels for frame in batch])
+                derained = engine.restore([fill_hidden(frame.pixels, frame.alpha) for frame in batch])
                 notes.extend([note for note in engine.notes() if note not in notes])
                 yield from zip(batch, derained, strict=True)
 
@@ -68,6 +69,6 @@ def restored_frames(
                     pixels = even(compare(frame.pixels, pixels))
                     yield replace(frame, alpha=None), pixels
                 else:
-                    yield frame, pixels
+                    yield frame, keep_hidden(pixels, frame.pixels, frame.alpha)
 
     return ahead(finished(ahead(restored(ahead(read())))))

@@ -22,6 +22,7 @@ from derain_cli.jobs.items import COMPARE, LAYERS, Item
 from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.jobs.photos.writing import Restored, Writer
+from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.photo import Photo, probe_photo, read_photo
 from derain_cli.system.memory import free_memory
 
@@ -132,7 +133,8 @@ class _Run:
         try:
             start = time.perf_counter()
             photo = read_photo(item.source, max_pixels=self.options.max_pixels)
-            return _Read(photo, looked + time.perf_counter() - start)
+            shown = fill_hidden(photo.pixels, photo.alpha)
+            return _Read(photo, shown, looked + time.perf_counter() - start)
         except BaseException:
             self.room.leave(index)
             raise
@@ -171,7 +173,7 @@ class _Run:
         wait(group)
         if group[0].exception() is not None:
             return group
-        first = group[0].result().photo.pixels
+        first = group[0].result().shown
         most = self._at_once(*first.shape[:2])
         while len(group) < most and self.reading and _is_like(self.reading[0], first) and self.restorer.same_together:
             group.append(self.reading.popleft())
@@ -183,7 +185,7 @@ class _Run:
             return deque()
         start = time.perf_counter()
         try:
-            found = self.restorer.batch([future.result().photo.pixels for future in group])
+            found = self.restorer.batch([future.result().shown for future in group])
         except Exception:  # one by one it will be seen whose it is
             return deque()
         seconds = (time.perf_counter() - start) / len(group)
@@ -201,7 +203,7 @@ class _Run:
             pixels = read.photo.pixels
             size = pixels.shape[:2]
             if found is None:
-                found = self._derained(index, pixels)
+                found = self._derained(index, read.shown)
             else:
                 self.progress(index + 1)
         except _Stop:
@@ -213,7 +215,7 @@ class _Run:
             return self.outcomes[-1]
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
-        photo = replace(read.photo, pixels=found.pixels)
+        photo = replace(read.photo, pixels=keep_hidden(found.pixels, pixels, read.photo.alpha))
         work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
         outcome: Future[Outcome | None] = Future()
@@ -261,6 +263,7 @@ class _Run:
 @dataclass(frozen=True, eq=False)
 class _Read:
     photo: Photo
+    shown: NDArray[Any]  # to the network: its pixels, with something plausible where nothing is to be seen
     seconds: float
 
 
@@ -276,7 +279,7 @@ def _is_like(reading: Future[_Read], pixels: NDArray[Any]) -> bool:
     """Whether a photo lies ready that can share a pass with `pixels`."""
     if not reading.done() or reading.exception() is not None:
         return False
-    other = reading.result().photo.pixels
+    other = reading.result().shown
     return other.shape == pixels.shape and other.dtype == pixels.dtype
 
 
