@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derain_cli.data.augment import crop_box, flip, orient
+from derain_cli.data.augment import crop_box, cut_warped, flip, orient, upright_detail
 
 SEEDS = st.integers(0, 2**31)
 
@@ -65,3 +65,42 @@ def test_same_generator_same_choice_and_the_source_is_left_alone(seed):
     assert np.array_equal(orient(picture, rng(seed)), orient(picture, rng(seed)))
     assert np.array_equal(flip([picture], rng(seed))[0], flip([picture], rng(seed))[0])
     assert np.array_equal(picture, kept)
+
+
+@given(st.integers(20, 90), st.integers(20, 90), st.integers(16, 20), SEEDS)
+def test_warped_crops_have_the_size_and_the_colours_of_the_picture(height, width, patch, seed):
+    ramp = np.linspace(60, 180, height * width).reshape(height, width, 1)
+    picture = np.broadcast_to(ramp, (height, width, 3)).astype(np.uint8)
+    cut = cut_warped(picture, patch, rng(seed))
+    assert cut.shape == (patch, patch, 3)
+    assert cut.dtype == np.uint8
+    assert cut.min() >= 60
+    assert cut.max() <= 180
+
+
+def test_warped_crops_are_turned_and_scaled():
+    """Even bars come out in many directions and at many distances."""
+    bars = np.broadcast_to((np.arange(300)[None, :, None] // 5 % 2 * 200).astype(np.uint8), (300, 300, 3))
+    tilts, periods = [], []
+    for seed in range(60):
+        grey = cut_warped(np.ascontiguousarray(bars), 64, rng(seed))[..., 0].astype(float)
+        spectrum = np.abs(np.fft.fft2(grey - grey.mean()))[:33]
+        row, column = np.unravel_index(spectrum.argmax(), spectrum.shape)
+        column = column - 64 if column > 32 else column
+        tilts.append(np.degrees(np.arctan2(row, column)) % 180)
+        periods.append(64 / np.hypot(row, column))
+    leaning = [min(t, 180 - t) for t in tilts]
+    assert max(leaning) > 35
+    assert min(leaning) < 8
+    assert max(leaning) < 55
+    assert min(periods) < 8
+    assert max(periods) > 13
+
+
+def test_upright_detail_is_that_of_upright_lines():
+    upright = np.broadcast_to((np.arange(40)[None, :, None] % 4 < 2) * np.uint8(100), (40, 40, 3))
+    lying = upright.transpose(1, 0, 2)
+    noise = rng(0).integers(0, 100, (40, 40, 3), np.uint8)
+    assert upright_detail(upright) > 3 * upright_detail(noise)
+    assert upright_detail(upright) > 3 * upright_detail(lying)
+    assert upright_detail(np.full((40, 40, 3), 7, np.uint8)) == 0

@@ -243,6 +243,41 @@ def test_generated_rain_lies_on_the_photos(sources, photo_folder, profile):
     assert different >= 3
 
 
+def test_dry_patches_are_photos_lookalikes_and_plain_colours(sources, photo_folder):
+    """And both sides of them are the same."""
+    data = patches(sources, length=400, clean_share=0.99)
+    photos = [read_rgb(p) for p in list_photos(photo_folder)]
+    plain = whole = 0
+    for index in range(200):
+        rainy, clean = as_pictures(data[index][0])
+        if np.array_equal(rainy, clean):
+            plain += len(np.unique(clean.reshape(-1, 3), axis=0)) <= 4
+            whole += any(contains(photo, clean, turns=True) for photo in photos)
+    assert 5 < plain < 60
+    assert 20 < whole < 160
+
+
+def test_lookalikes_lie_below_the_rain_and_stay_in_the_target(sources, photo_folder):
+    photos = [read_rgb(p) for p in list_photos(photo_folder)]
+    shares = {"light": 1.0, "heavy": 0.0, "real": 0.0, **only("generated")}
+    found = {}
+    for lookalikes in (0.0, 1.0):
+        data = patches(sources, length=40, lookalikes=lookalikes, **shares)
+        targets = [as_pictures(data[index][0]) for index in range(20)]
+        assert all(bool((rainy >= clean).all()) for rainy, clean in targets)
+        found[lookalikes] = sum(any(contains(photo, clean, turns=True) for photo in photos) for _, clean in targets)
+    assert found[0.0] == 20
+    assert found[1.0] < 12
+
+
+def test_warped_backgrounds_are_no_crops(sources, photo_folder):
+    photos = [read_rgb(p) for p in list_photos(photo_folder)]
+    shares = {"light": 1.0, "heavy": 0.0, "real": 0.0, **only("generated")}
+    data = patches(sources, length=40, warped=1.0, **shares)
+    targets = [as_pictures(data[index][0])[1] for index in range(10)]
+    assert not any(contains(photo, clean, turns=True) for photo in photos for clean in targets)
+
+
 def counted(data: TrainingPatches, number: int) -> dict[str, int]:
     """How often each maker is called, and how often none (dry patches)."""
     counts = {"dry": number}

@@ -265,3 +265,69 @@ def test_a_record_of_ones_own_works() -> None:
     assert isinstance(light, AdditiveRain)
     dry = dataclasses.replace(light, nearly_dry=1.0)
     assert np.mean([rain(dry, s).layer.mean() for s in range(10)]) < 0.005
+
+
+def only(part: str) -> RealRain:
+    """The `real` profile with one kind of streak in every picture, and no other."""
+    kinds = ("curtain", "far", "mid", "near", "long", "defocused")
+    parts = {kind: without(kind) for kind in kinds}
+    parts[part] = dataclasses.replace(getattr(PROFILES["real"], part), share=1.0)
+    return real_without(**parts, nearly_dry=0.0, jpeg_share=0.0, amount=(2.0, 2.0))
+
+
+@pytest.mark.parametrize("part", ["curtain", "far", "mid", "near", "long", "defocused"])
+def test_each_kind_of_streak_makes_rain_alone(part: str) -> None:
+    dark = np.full((192, 192, 3), 0.1, np.float32)
+    samples = [rain(only(part), seed, dark) for seed in range(20)]
+    assert np.mean([s.layer.max() > 0.03 for s in samples]) > 0.8
+    assert np.mean([np.abs(s.rainy - s.clean).max() > 0.02 for s in samples]) > 0.8
+
+
+def test_a_curtains_veil_stays_in_the_target() -> None:
+    """Streaks and gaps differ from the target in both directions; the mean hardly does."""
+    dark = np.full((160, 160, 3), 0.1, np.float32)
+    thick = dataclasses.replace(only("curtain").curtain, opacity=(0.4, 0.4), density=(0.1, 0.1))
+    profile = dataclasses.replace(only("curtain"), curtain=thick, scale=(1.0, 1.0), bent=0.0)
+    for seed in range(6):
+        difference = (lambda s: s.rainy - s.clean)(rain(profile, seed, dark))
+        assert abs(difference.mean()) < 0.35 * np.abs(difference).mean()
+        assert difference.min() < -0.01
+        assert difference.max() > 0.02
+
+
+def test_storms_lean_further_than_the_usual_wind() -> None:
+    def tilts(stormy: float) -> list[float]:
+        profile = dataclasses.replace(only("mid"), stormy=stormy, bent=0.0)
+        found = []
+        for seed in range(30):
+            layer = rain(profile, seed, np.zeros((96, 96, 3), np.float32)).layer
+            gx, gy = cv2.Scharr(layer, cv2.CV_32F, 1, 0), cv2.Scharr(layer, cv2.CV_32F, 0, 1)
+            angle = 0.5 * np.arctan2(2 * (gx * gy).mean(), (gx * gx - gy * gy).mean())
+            found.append(abs(float(np.degrees(angle))))
+        return found
+
+    assert max(tilts(1.0)) > 45
+    assert np.median(tilts(1.0)) > 1.5 * np.median(tilts(0.0))
+
+
+def test_larger_photographs_have_wider_streaks() -> None:
+    def width(scale: float) -> float:
+        profile = dataclasses.replace(only("mid"), scale=(scale, scale), tilt=0.0, stormy=0.0, bent=0.0)
+        found = []
+        for seed in range(10):
+            layer = rain(profile, seed, np.zeros((192, 192, 3), np.float32)).layer
+            spectrum = np.abs(np.fft.rfft(layer - layer.mean(), axis=1)) ** 2
+            place = np.arange(spectrum.shape[1])
+            found.append(float((spectrum.sum(0) * place).sum() / spectrum.sum()))
+        return 1 / float(np.mean(found))
+
+    assert width(2.0) > 1.5 * width(1.0)
+
+
+def test_at_night_rain_is_seen_near_the_lamp() -> None:
+    """The photograph is darker than by day, and unevenly lit; drops are bright where it is bright."""
+    night = dataclasses.replace(PROFILES["real"].night, share=1.0)  # type: ignore[union-attr]
+    grey = np.full((128, 128, 3), 0.5, np.float32)
+    by_night = [rain(real_without(night=night), seed, grey).clean.mean() for seed in range(20)]
+    by_day = [rain(real_without(night=without("night")), seed, grey).clean.mean() for seed in range(20)]
+    assert np.mean(by_night) < 0.8 * np.mean(by_day)
