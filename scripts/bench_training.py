@@ -1,8 +1,8 @@
 """How fast training is: steps per second, their share of the matrix rate, and the time spent waiting for data.
 
-    python scripts/bench_training.py [--recipes fast,paper] [--compile both] [--device auto] [--seconds 30]
+    python scripts/bench_training.py [--recipes fast,paper] [--forms eager,compiled,frozen] [--device auto] [--seconds 30]
 
-The recipes' own networks, batches, patches and optimisers, on generated pairs; the real loop and the real data
+A form is the plain network, the network under torch.compile, or that with frozen batch statistics. The recipes' own networks, batches, patches and optimisers, on generated pairs; the real loop and the real data
 workers, without validation and checkpoints. FLOP of a step are three times those of the network's folded convolutions
 forward (backward is twice forward), so what the unfolded form, batch normalisation and the optimiser add counts as
 lost time. The matrix rate is measured in the same run, in the precision that the steps compute in.
@@ -35,9 +35,10 @@ WARM_UP = 3
 """Steps before the clock starts: workers begin, kernels are chosen, and compiled ones are made."""
 
 
-def measure(recipe: str, compiled: bool, sources: Sources, device: torch.device, asked: argparse.Namespace) -> None:
+def measure(recipe: str, form: str, sources: Sources, device: torch.device, asked: argparse.Namespace) -> None:
     """One line on one recipe."""
-    tables = apply_overrides(load_recipe(recipe), {"loop": {"compile": compiled}})
+    changes = {"loop": {"compile": form == "compiled"}, "optim": {"freeze_norm": 0.0 if form == "frozen" else 1.0}}
+    tables = apply_overrides(load_recipe(recipe), changes)
     config = from_mapping(TrainConfig, tables)
     keep_freed_memory()  # as a run does
     trainer = Trainer(config, device)
@@ -59,7 +60,7 @@ def measure(recipe: str, compiled: bool, sources: Sources, device: torch.device,
     rate = matrix_rate(precision, device, 5)
     flop = 3 * 2 * macs_per_pixel(config.model) * batch * patch**2 * steps / elapsed
     print(
-        f"{recipe:<6} {'compiled' if compiled else 'eager':<9} {str(precision).removeprefix('torch.'):<9}"
+        f"{recipe:<6} {form:<9} {str(precision).removeprefix('torch.'):<9}"
         f"{steps / elapsed:7.3f} steps/s {steps * batch / elapsed:8.2f} patches/s of {patch} px, "
         f"{flop / 1e9:8.1f} GFLOP/s, {flop / rate:.1%} of {rate / 1e9:.0f}, "
         f"waiting for data {(stream.waited - waited) / elapsed:.1%}, first {WARM_UP} steps {warm_up:.1f} s",
@@ -70,13 +71,12 @@ def measure(recipe: str, compiled: bool, sources: Sources, device: torch.device,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", default="fast,paper")
-    parser.add_argument("--compile", default="both", choices=["no", "yes", "both"])
+    parser.add_argument("--forms", default="eager,compiled,frozen")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=30.0, help="at least, for each line")
     parser.add_argument("--pairs", type=int, default=40)
     asked = parser.parse_args()
     device = pick_device(asked.device)
-    forms = {"no": [False], "yes": [True], "both": [False, True]}[asked.compile]
     with tempfile.TemporaryDirectory() as folder:
         make_pairs(Path(folder), asked.pairs, 321, 481)
         found = PairSet(find_pairs(Path(folder)).groups, ())
@@ -85,8 +85,8 @@ def main() -> None:
         print(f"{device}, {name}, torch {torch.__version__}")
         for recipe in asked.recipes.split(","):
             sources = check_sources([found], [found], photos, load_recipe(recipe)["data"]["patch"])
-            for compiled in forms:
-                measure(recipe, compiled, sources, device, asked)
+            for form in asked.forms.split(","):
+                measure(recipe, form, sources, device, asked)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,8 @@ class OptimConfig:
         steps: length of the run in optimiser steps; the schedule is laid over it.
         lr: peak learning rate of Adam.
         schedule: `cosine` (linear warm-up, then a cosine down to `lr * lr_floor`), `step` (times `gamma` at each of
-            `milestones`) or `constant`.
+            `milestones`), `constant`, or `trapezoid` (constant, then linearly down over the last `cooldown` of the run).
+        cooldown: share of a `trapezoid` run.
         milestones: fractions of the run at which the step schedule falls.
         optimizer: `adam`, or `muon`: orthogonalised momentum for the kernels between the first and the last
             layer of each sub-network, Adam for the rest.
@@ -119,11 +120,12 @@ class OptimConfig:
     lr: float = 1e-3
     optimizer: Literal["adam", "muon"] = "adam"
     muon_scale: float = 1.0
-    schedule: Literal["cosine", "step", "constant"] = "step"
+    schedule: Literal["cosine", "step", "constant", "trapezoid"] = "step"
     warmup: int = 0
     milestones: tuple[float, ...] = (30 / 150, 50 / 150, 80 / 150)
     gamma: float = 0.2
     lr_floor: float = 0.0
+    cooldown: float = 0.2
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
@@ -141,6 +143,7 @@ class OptimConfig:
         _require(0 <= self.ema < 1, f"optim.ema must be 0 or more and below 1, not {self.ema}")
         _require(self.clip >= 0, "optim.clip cannot be negative")
         _require(self.warmup >= 0, "optim.warmup cannot be negative")
+        _require(0 < self.cooldown <= 1, f"optim.cooldown must be above 0 and at most 1, not {self.cooldown}")
         _require(self.weight_decay >= 0, "optim.weight_decay cannot be negative")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, f"optim.{name} must be 0 or more and below 1")

@@ -31,6 +31,9 @@ def learning_rate(step: int, options: OptimConfig) -> float:
         return options.lr
     if options.schedule == "step":
         return options.lr * options.gamma ** sum(step >= m * options.steps for m in options.milestones)
+    if options.schedule == "trapezoid":
+        left = (options.steps - step) / (options.cooldown * options.steps)
+        return options.lr * (options.lr_floor + (1 - options.lr_floor) * min(1.0, max(0.0, left)))
     share = (step - options.warmup) / max(1, options.steps - options.warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
     return options.lr * (options.lr_floor + (1 - options.lr_floor) * cosine)

@@ -86,7 +86,18 @@ def test_cosine_starts_at_the_top_and_ends_at_the_floor():
     assert learning_rate(5000, options) == pytest.approx(0.001)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_a_trapezoid_is_flat_and_then_goes_down_evenly():
+    options = OptimConfig(steps=1000, lr=0.1, schedule="trapezoid", lr_floor=0.01, cooldown=0.4)
+    assert {learning_rate(step, options) for step in range(601)} == {0.1}
+    assert learning_rate(800, options) == pytest.approx(0.1 * (0.01 + 0.99 / 2))
+    assert learning_rate(1000, options) == pytest.approx(0.001)
+    assert learning_rate(5000, options) == pytest.approx(0.001)
+    # Until then it is the same however long the run is to be: a run can be made longer.
+    longer = replace(options, steps=2000)
+    assert all(learning_rate(step, options) == learning_rate(step, longer) for step in range(600))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant", "trapezoid"])
 def test_warm_up_is_linear_and_then_hands_over(schedule):
     options = OptimConfig(steps=1000, lr=0.1, schedule=schedule, warmup=10, milestones=(0.5,))
     assert [learning_rate(step, options) for step in range(10)] == pytest.approx([0.01 * n for n in range(1, 11)])
