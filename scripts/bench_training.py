@@ -1,11 +1,12 @@
 """How fast training is: steps per second, their share of the matrix rate, and the time spent waiting for data.
 
-    python scripts/bench_training.py [--recipes fast,paper] [--forms eager,compiled,frozen] [--device auto] [--seconds 30]
+    python scripts/bench_training.py [--recipes fast,paper] [--forms eager,compiled,frozen] [--seconds 30]
 
-A form is the plain network, the network under torch.compile, or that with frozen batch statistics. The recipes' own networks, batches, patches and optimisers, on generated pairs; the real loop and the real data
-workers, without validation and checkpoints. FLOP of a step are three times those of the network's folded convolutions
-forward (backward is twice forward), so what the unfolded form, batch normalisation and the optimiser add counts as
-lost time. The matrix rate is measured in the same run, in the precision that the steps compute in.
+A form is the plain network, the network under torch.compile, or that with frozen batch statistics. The recipes' own
+networks, batches, patches and optimisers, on generated pairs; the real loop and the real data workers, without
+validation and checkpoints. FLOP of a step are three times those of the network's folded convolutions forward (backward
+is twice forward), so what the unfolded form, batch normalisation and the optimiser add counts as lost time. The matrix
+rate is measured in the same run, in the precision that the steps compute in.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class OptimConfig:
         steps: length of the run in optimiser steps; the schedule is laid over it.
         lr: peak learning rate of Adam.
         schedule: `cosine` (linear warm-up, then a cosine down to `lr * lr_floor`), `step` (times `gamma` at each of
-            `milestones`), `constant`, or `trapezoid` (constant, then linearly down over the last `cooldown` of the run).
+            `milestones`), `constant`, or `trapezoid` (constant, then evenly down over the last `cooldown` of the run).
         cooldown: share of a `trapezoid` run.
         milestones: fractions of the run at which the step schedule falls.
         optimizer: `adam`, or `muon`: orthogonalised momentum for the kernels between the first and the last
