@@ -58,8 +58,8 @@ class DataConfig:
         generated: share of patches with generated rain on the photos of `--clean`.
         light, heavy, real: parts of each rain profile within `generated`.
         workers: data-loading processes; -1 chooses from the number of cores.
-        clean_share: share of patches that get no rain at all, so that dry pictures stay as they are: half of them are
-            photos, mostly where they have upright detail, the rest drawn lookalikes of rain and plain colours.
+        clean_share: share of patches that get no rain at all, so that dry pictures stay as they are: most of them are
+            photos, mostly where they have upright detail, or drawn lookalikes of rain, a fifth are plain colours.
         lookalikes: share of rainy patches with a drawn lookalike of rain on the photo below the rain.
         warped: share of photos that are turned by up to 45 degrees and scaled.
     """

@@ -329,7 +329,7 @@ class TrainingPatches(Dataset[Item]):
     def _dry(self, rng: np.random.Generator) -> Picture:
         """A patch that stays as it is."""
         chance = rng.random()
-        if chance < 0.5:
+        if chance < 0.4:
             return self._photo(rng, self._upright)
         if chance < 0.8:
             return _to_uint8(lookalike(self._behind(self._photo(rng, self._turned), rng), rng))

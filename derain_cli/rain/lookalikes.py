@@ -47,7 +47,7 @@ def lookalike(background: Image, rng: np.random.Generator, kind: str | None = No
     """
     names = list(LOOKALIKES)
     if kind is None:
-        kind = names[int(rng.integers(len(names)))]
+        kind = names[int(rng.choice(len(names), p=_SHARES))]
     if kind not in LOOKALIKES:
         raise UsageError(f"unknown lookalike {kind!r}", hint=f"there are {', '.join(names)}")
     height, width = background.shape[:2]
@@ -315,3 +315,6 @@ LOOKALIKES: Mapping[str, Callable[[int, int, np.random.Generator], Mask]] = Mapp
     }
 )
 """How opaque a kind is over a picture, (height, width, generator) -> (H, W) in [0, 1], by name."""
+
+_SHARES = np.array([4, 3, 1, 1, 3, 1, 1, 2]) / 16
+"""How often each is drawn: what networks take for rain most, most."""
