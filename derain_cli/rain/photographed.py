@@ -73,13 +73,19 @@ def photographed(clean: Image, rain: RealRain, rng: np.random.Generator, target:
     contrast = np.float32(uniform(rng, rain.contrast))
     noise = _sensor_noise(height, width, log_uniform(rng, rain.noise), rng)
     middle = np.float32(np.mean(linear)) ** np.float32(1 / 2.2)
+    sharpness = log_uniform(rng, rain.sharpening) if rng.random() < rain.sharpened else 0.0
+    radius = uniform(rng, (0.5, 1.2))
     coded = rng.random() < rain.jpeg_share
     quality = int(rng.integers(rain.jpeg_quality[0], rain.jpeg_quality[1] + 1))
 
     def seen(scene: Image) -> Image:
         curve = cv2.pow(np.minimum(scene, 1), 1 / 2.2).reshape(height, width, 3)
         curve = (curve - middle) * contrast + middle
-        picture = np.asarray(np.clip(curve + noise, 0.0, 1.0), np.float32)
+        curve = curve + noise
+        if sharpness:
+            soft = cv2.GaussianBlur(curve, (0, 0), radius).reshape(height, width, 3)
+            curve = curve + np.float32(sharpness) * (curve - soft)
+        picture = np.asarray(np.clip(curve, 0.0, 1.0), np.float32)
         return _jpeg(picture, quality) if coded else picture
 
     return RainSample(rainy=seen(streaked), clean=seen(free) if target == "streak-free" else clean, layer=opacity)

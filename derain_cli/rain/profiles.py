@@ -162,7 +162,7 @@ class RealRain:
     3. Streaks: I (1 - a) + a D, where the drop's light D is the strongly blurred picture around it (a drop
        refracts a wide field) mixed with the sky's or the lamp's light, and a is the opacity. It goes like 1 / length
        (a drop smears the same light over its path). Far streaks and curtains are thicker where the scene is deeper.
-    4. sRGB with less contrast, sensor noise, then JPEG.
+    4. sRGB with less contrast, sensor noise, sharpening, then JPEG.
 
     The target (`streak-free`) is the same photograph without step 3: it has the veil (that of a curtain, too), the
     exposure, the contrast, the same realisation of the noise and the same JPEG quality, so a network learns to take out
@@ -194,6 +194,8 @@ class RealRain:
         night: rain in the light of a lamp.
         contrast: factor on the distance from the mean, sRGB, drawn uniformly.
         noise: standard deviation of the sensor noise in sRGB (1 is white), before it is softened, drawn log-uniformly.
+        sharpened: share of photographs that were sharpened, as cameras and resizing do: fine streaks become crisp.
+        sharpening: strength of the unsharp mask, drawn log-uniformly.
         jpeg_quality: drawn uniformly, both ends included.
         jpeg_share: share of photographs that went through JPEG.
     """
@@ -219,6 +221,8 @@ class RealRain:
     night: Night
     contrast: Range
     noise: Range
+    sharpened: float
+    sharpening: Range
     jpeg_quality: tuple[int, int]
     jpeg_share: float
 
@@ -291,6 +295,8 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             night=Night(0.08, (0.3, 1.5), (0.03, 0.3), (0.3, 1.5)),
             contrast=(0.8, 1.0),
             noise=(0.002, 0.02),
+            sharpened=0.5,
+            sharpening=(0.3, 2.0),
             jpeg_quality=(60, 95),
             jpeg_share=0.75,
         ),

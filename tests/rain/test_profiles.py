@@ -194,7 +194,7 @@ def test_real_rain_without_streaks_is_its_own_target() -> None:
 
 
 def test_the_streak_free_target_differs_only_where_streaks_are() -> None:
-    raw = real_without(jpeg_share=0.0, curtain=without("curtain"))
+    raw = real_without(jpeg_share=0.0, sharpened=0.0, curtain=without("curtain"))
     for seed in range(8):
         sample = rain(raw, seed)
         dry = sample.layer == 0.0
@@ -331,3 +331,14 @@ def test_at_night_rain_is_seen_near_the_lamp() -> None:
     by_night = [rain(real_without(night=night), seed, grey).clean.mean() for seed in range(20)]
     by_day = [rain(real_without(night=without("night")), seed, grey).clean.mean() for seed in range(20)]
     assert np.mean(by_night) < 0.8 * np.mean(by_day)
+
+
+def test_sharpening_is_on_both_sides_and_makes_fine_streaks_crisp() -> None:
+    def contrast(sharpened: float) -> float:
+        profile = dataclasses.replace(only("far"), sharpened=sharpened, sharpening=(1.5, 1.5))
+        samples = [rain(profile, seed, np.full((96, 96, 3), 0.2, np.float32)) for seed in range(10)]
+        dry = dataclasses.replace(profile, amount=(0.0, 0.0))
+        assert all(np.array_equal(s.rainy, s.clean) for s in (rain(dry, seed) for seed in range(3)))
+        return float(np.mean([np.abs(s.rainy - s.clean).max() for s in samples]))
+
+    assert contrast(1.0) > 1.2 * contrast(0.0)
