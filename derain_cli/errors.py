@@ -13,12 +13,16 @@ from pathlib import Path
 __all__ = [
     "DerainError",
     "DestinationError",
+    "DeviceLostError",
     "InputError",
     "NothingToDoError",
+    "OutOfMemoryError",
     "ResourceError",
     "TrainingError",
     "UsageError",
     "WeightsError",
+    "expected",
+    "is_fatal",
     "printable",
     "resource_error_from",
 ]
@@ -83,6 +87,14 @@ class ResourceError(DerainError):
     exit_code = 6
 
 
+class OutOfMemoryError(ResourceError):
+    """Out of memory with this input; a smaller one may still fit (6)."""
+
+
+class DeviceLostError(ResourceError):
+    """An accelerator gave up in the middle of the work (6)."""
+
+
 class DestinationError(DerainError):
     """The place to write to is refused: it exists, is the input, or collides (7)."""
 
@@ -108,10 +120,36 @@ def resource_error_from(error: BaseException, path: str | os.PathLike[str] | Non
     if isinstance(error, ResourceError):
         return error
     if isinstance(error, MemoryError):
-        return ResourceError("out of memory", path=path, hint="try a smaller --tile")
+        return OutOfMemoryError("out of memory", path=path, hint="try a smaller --tile")
     if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(_FULL[error.errno], path=path, hint="free some space or choose another folder")
     text = str(error)
     if any(words in text for words in _FULL_WORDS):
         return ResourceError(_FULL[errno.ENOSPC], path=path, hint="free some space or choose another folder")
     return None
+
+
+def expected(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError | None:
+    """The expected failure that `error` is or stands for; None for a bug of ours.
+
+    Args:
+        error: anything that was caught. It becomes the cause of what is made from it.
+        path: what a full disk or memory is blamed on.
+    """
+    known = error if isinstance(error, DerainError) else resource_error_from(error, path) or _lost_device(error)
+    if known is not None and known is not error:
+        known.__cause__ = error
+    return known
+
+
+def _lost_device(error: Exception) -> DeviceLostError | None:
+    # By name and words: torch is not imported here. Out of memory has a class of its own there and is told otherwise.
+    if type(error).__name__ != "AcceleratorError" and "CUDA error" not in str(error):
+        return None
+    first = (str(error).strip().splitlines() or [""])[0]
+    return DeviceLostError(f"the device failed: {first}", hint="--device cpu")
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether an error that one input met would meet every other one too: a full disk, a lost device."""
+    return isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError)

@@ -86,7 +86,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"choice"},
         {"writing"},
     ],
-    "jobs/photos": [{"options"}, {"writing"}, {"run"}],
+    "jobs/photos": [{"options", "outcome"}, {"writing"}, {"run"}],
     "jobs/synth": [{"options", "pairs"}, {"manifest"}, {"plan", "run"}],
     "training": [
         {"muon", "objectives", "pictures"},

@@ -15,7 +15,7 @@ from derain_cli.errors import printable
 
 if TYPE_CHECKING:
     from derain_cli.jobs.items import Item, WorkList
-    from derain_cli.jobs.outcome import Outcome
+    from derain_cli.jobs.photos.outcome import PhotoOutcome
 
 __all__ = ["derain"]
 
@@ -109,7 +109,7 @@ class _PhotoTally(ItemTally):
 
     _items: tuple[Item, ...] = ()
     _bar: Bar = field(default_factory=Bar)
-    _counted: Outcome | None = None
+    _counted: PhotoOutcome | None = None
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""
@@ -120,14 +120,14 @@ class _PhotoTally(ItemTally):
         current = self._items[min(int(done), len(self._items) - 1)].source
         self._bar.update(done, printable(os.path.basename(current)))  # noqa: PTH119  (sources are strings)
 
-    def report(self, outcome: Outcome) -> None:
+    def report(self, outcome: PhotoOutcome) -> None:
         """A photo that was worked on; counted once, however often it is told."""
         if outcome is self._counted:
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
             self._counted = outcome
-            self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
+            self.failed_by(outcome, item.source, output=item.target, **size)
             return
         self.ok += 1
         self._counted = outcome

@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import DerainError
 from derain_cli.system.signals import Interrupted
+
+if TYPE_CHECKING:
+    from derain_cli.jobs.outcome import Outcome
 
 __all__ = ["Tally"]
 
@@ -73,10 +76,11 @@ class Tally:
         self.reporter.error(error)
         self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
 
-    def failed_by(self, error: Exception, source: str, *, fatal: bool, **values: Any) -> None:
-        """The same for what was tried: a bug of ours, too, is told as one."""
-        known = as_derain_error(error, source)
-        if fatal:
+    def failed_by(self, outcome: Outcome[Any], source: str, **values: Any) -> None:
+        """The same for what was tried and ended with an error: a bug of ours, too, is told as one."""
+        assert outcome.error is not None
+        known = as_derain_error(outcome.error, source)
+        if outcome.fatal:
             self.stopped_by = known.exit_code
         self.failed(known, input=source, **values)
 

@@ -229,7 +229,7 @@ class _ClipTally(ItemTally):
             return
         if outcome.error is not None:
             self.unusable += outcome.unusable
-            self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
+            self.failed_by(outcome, item.source, output=item.target, **size)
             return
         fresh = outcome.frames - outcome.resumed
         values = {

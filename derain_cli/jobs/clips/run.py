@@ -19,7 +19,7 @@ from typing import Any
 
 from derain_cli import __version__
 from derain_cli.config import VideoOptions
-from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
+from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
@@ -95,10 +95,6 @@ class _Stopped(Exception):
     """The caller wants no more."""
 
 
-class _Unusable(Exception):
-    """The input is no clip."""
-
-
 @dataclass
 class _Job:
     """One clip."""
@@ -124,22 +120,17 @@ class _Job:
             self._run()
         except _Stopped:
             self.outcome = replace(self.outcome, stopped=True)
-        except _Unusable as error:
-            self.outcome = replace(self.outcome, error=_cause(error), unusable=True)
         except Exception as error:
-            known = error if isinstance(error, DerainError) else resource_error_from(error, self.target)
-            if known is not None and known is not error:
-                known.__cause__ = error
-            full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
-            self.outcome = replace(self.outcome, error=known or error, fatal=full)
+            self.outcome = self.outcome.failed(error, self.target)
         notes = tuple(dict.fromkeys(self.notes))
         return replace(self.outcome, seconds=time.perf_counter() - start, notes=notes)
 
     def _run(self) -> None:
         try:
             reader = open_clip(self.item.source)
-        except InputError as error:
-            raise _Unusable from error
+        except InputError:
+            self.outcome = replace(self.outcome, unusable=True)
+            raise
         with reader:
             info = reader.info
             self.outcome = replace(self.outcome, width=info.width, height=info.height)
@@ -310,8 +301,3 @@ def _step(info: ClipInfo) -> int:
 def _ending(reader: ClipReader) -> str:
     duration = reader.info.duration
     return "somewhere before" if duration is None else f"at {duration:.1f} s"
-
-
-def _cause(error: BaseException) -> Exception:
-    cause = error.__cause__
-    return cause if isinstance(cause, Exception) else UsageError("the input is no clip")

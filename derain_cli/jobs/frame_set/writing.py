@@ -21,7 +21,7 @@ from derain_cli.jobs.frame_set.choice import Choice, Chosen
 from derain_cli.jobs.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan
-from derain_cli.jobs.frame_set.study import Outcome, Stopped, failure
+from derain_cli.jobs.frame_set.study import SourceOutcome, Stopped
 from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
@@ -43,7 +43,7 @@ def write_frame_set(
     choice: Choice,
     options: FramesOptions,
     *,
-    report: Callable[[Outcome], None],
+    report: Callable[[SourceOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Chosen, ...]:
     """Write the pictures that are not there yet, take away those that are no longer chosen, then sheets and manifest.
@@ -72,7 +72,7 @@ class _Writer:
     out: Path
     choice: Choice
     options: FramesOptions
-    report: Callable[[Outcome], None]
+    report: Callable[[SourceOutcome], None]
     progress: Callable[[int], None]
     stop: threading.Event = field(default_factory=threading.Event)
     written: int = 0
@@ -100,17 +100,17 @@ class _Writer:
         for one in missing:
             by_source.setdefault(one.study.key, []).append(one)
 
-        def work(group: list[Chosen]) -> Outcome | None:
+        def work(group: list[Chosen]) -> SourceOutcome | None:
             source = group[0].study.source
             try:
                 self._write_group(group)
-                return Outcome(source, group[0].study)
+                return SourceOutcome(source, study=group[0].study)
             except Stopped:
                 return None
             except Exception as error:
-                return failure(source, error)
+                return SourceOutcome(source).failed(error, source.path)
 
-        def tell(outcome: Outcome, done: int) -> None:
+        def tell(outcome: SourceOutcome, done: int) -> None:
             if outcome.fatal and outcome.error is not None:
                 raise outcome.error
             self.report(outcome)

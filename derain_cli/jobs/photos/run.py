@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from derain_cli.engine.restorer import PictureLayers, Restorer
 from derain_cli.jobs.admission import Room, Share
 from derain_cli.jobs.items import COMPARE, LAYERS, Item
-from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
 from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.jobs.photos.writing import Restored, Writer
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.photo import Photo, probe_photo, read_photo
@@ -46,7 +46,7 @@ def restore_photos(
     restorer: Restorer,
     options: BatchOptions,
     *,
-    report: Callable[[Outcome], None],
+    report: Callable[[PhotoOutcome], None],
     progress: Progress | None = None,
 ) -> None:
     """Restore every item; a failure concerns its own item, unless it is fatal.
@@ -74,10 +74,10 @@ class _Run:
     items: Sequence[Item]
     restorer: Restorer
     options: BatchOptions
-    report: Callable[[Outcome], None]
+    report: Callable[[PhotoOutcome], None]
     progress: Progress
     reading: deque[Future[_Read]] = field(default_factory=deque)
-    outcomes: deque[Future[Outcome | None]] = field(default_factory=deque)
+    outcomes: deque[Future[PhotoOutcome | None]] = field(default_factory=deque)
     room: Room = field(init=False)
     writer: Writer = field(init=False)
     ended: bool = False
@@ -194,14 +194,14 @@ class _Run:
 
     def _finish(
         self, index: int, reading: Future[_Read], found: _Derained | None, writers: ThreadPoolExecutor
-    ) -> Future[Outcome | None]:
+    ) -> Future[PhotoOutcome | None]:
         """The outcome of an item, once it is written; `found` is what came of it already."""
         item = self.items[index]
-        size: tuple[int, ...] = (0, 0)
+        outcome = PhotoOutcome(item)
         try:
             read = reading.result()
             pixels = read.photo.pixels
-            size = pixels.shape[:2]
+            outcome = replace(outcome, width=pixels.shape[1], height=pixels.shape[0])
             if found is None:
                 found = self._derained(index, read.shown)
             else:
@@ -211,17 +211,17 @@ class _Run:
         except Exception as error:
             self.room.leave(index)
             self.progress(index + 1)
-            self.outcomes.append(_settled(failure(item, error, size, fatal=device_is_lost(error))))
+            self.outcomes.append(_settled(outcome.failed(error)))
             return self.outcomes[-1]
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
         photo = replace(read.photo, pixels=keep_hidden(found.pixels, pixels, read.photo.alpha))
         work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
-        outcome: Future[Outcome | None] = Future()
-        self.outcomes.append(outcome)
-        writers.submit(self._settle, outcome, index, work)
-        return outcome
+        written: Future[PhotoOutcome | None] = Future()
+        self.outcomes.append(written)
+        writers.submit(self._settle, written, index, work)
+        return written
 
     def _derained(self, index: int, pixels: NDArray[Any]) -> _Derained:
         def told(share: float) -> None:
@@ -233,7 +233,7 @@ class _Run:
         derained = self.restorer(pixels, told) if layers is None else layers.derained
         return _Derained(derained, layers, time.perf_counter() - start, tuple(self.restorer.notes))
 
-    def _settle(self, outcome: Future[Outcome | None], index: int, work: Restored) -> None:
+    def _settle(self, outcome: Future[PhotoOutcome | None], index: int, work: Restored) -> None:
         # In a thread. Writing begins in order, so what is left out here comes after the item that ends the run.
         try:
             written = None if self.ended else self.writer.write(work)
@@ -255,7 +255,7 @@ class _Run:
             if outcome is not None and self._ends(outcome):
                 raise _Stop
 
-    def _ends(self, outcome: Outcome) -> bool:
+    def _ends(self, outcome: PhotoOutcome) -> bool:
         """Whether no further item is to be tried."""
         return outcome.fatal or (outcome.error is not None and self.options.fail_fast)
 
@@ -283,7 +283,7 @@ def _is_like(reading: Future[_Read], pixels: NDArray[Any]) -> bool:
     return other.shape == pixels.shape and other.dtype == pixels.dtype
 
 
-def _settled(outcome: Outcome) -> Future[Outcome | None]:
-    future: Future[Outcome | None] = Future()
+def _settled(outcome: PhotoOutcome) -> Future[PhotoOutcome | None]:
+    future: Future[PhotoOutcome | None] = Future()
     future.set_result(outcome)
     return future

@@ -6,15 +6,15 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.synth.manifest import write_manifest
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
@@ -27,23 +27,15 @@ __all__ = ["SynthOutcome", "synthesize"]
 
 
 @dataclass(frozen=True)
-class SynthOutcome:
+class SynthOutcome(Outcome[PhotoTask]):
     """What became of one photo.
 
     Attributes:
-        task: the photo.
-        error: why pairs are missing; None when all went well. What is no `DerainError` is a bug of ours.
-        fatal: whether the error would meet all other photos too (a full disk).
         width, height: of its pairs, pixels; 0 when it could not be read.
-        notes: one-line remarks.
     """
 
-    task: PhotoTask
-    error: Exception | None = None
-    fatal: bool = False
     width: int = 0
     height: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def synthesize(
@@ -111,7 +103,7 @@ class _Run:
 
     def _tell(self, outcome: SynthOutcome, done: int) -> None:
         if outcome.error is not None:
-            self.failed.add(outcome.task.name)
+            self.failed.add(outcome.item.name)
         self.report(outcome)
         self.progress(done)
         if outcome.fatal:
@@ -120,22 +112,18 @@ class _Run:
     def _make(self, task: PhotoTask) -> SynthOutcome | None:
         """All pairs of a photo; None when the run was stopped before the last."""
         # In a thread.
-        size = (0, 0)
+        outcome = SynthOutcome(task)
         try:
             photo = read_photo(task.source, max_pixels=self.options.max_pixels)
             base, notes = self._prepared(photo)
-            size = base.pixels.shape[1], base.pixels.shape[0]
+            outcome = replace(outcome, width=base.pixels.shape[1], height=base.pixels.shape[0], notes=notes)
             for pair in task.pairs:
                 if self.stop.is_set():
                     return None
                 self._make_pair(task, pair, base)
-            return SynthOutcome(task, width=size[0], height=size[1], notes=notes)
+            return outcome
         except Exception as error:
-            known = error if isinstance(error, DerainError) else resource_error_from(error, task.source)
-            if known is not None and known is not error:
-                known.__cause__ = error
-            full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
-            return SynthOutcome(task, known or error, full, *size)
+            return outcome.failed(error, task.source)
 
     def _prepared(self, photo: Photo) -> tuple[Photo, tuple[str, ...]]:
         """The photo as it is rained on: 8 bits, no alpha, as large as wanted. Its colour profile stays."""

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from derain_cli.errors import DerainError, InputError, ResourceError, resource_error_from
+from derain_cli.errors import DerainError, InputError, OutOfMemoryError, resource_error_from
 from derain_cli.media.photo.formats import HAS_HEIF, HEIF_HINT, register_heif, sniff
 from derain_cli.media.photo.jpeg import jpeg_has_end, jpeg_lacks_only_its_end
 from derain_cli.media.photo.png import drop_png_text, png_rows_are_complete
@@ -37,7 +37,7 @@ def decoding(path: Path) -> Iterator[None]:
     except DerainError:
         raise
     except MemoryError as error:
-        raise resource_error_from(error, path) or ResourceError("out of memory", path=path) from error
+        raise resource_error_from(error, path) or OutOfMemoryError("out of memory", path=path) from error
     except Exception as error:
         raise InputError(_reason(error), path=path) from error
 
