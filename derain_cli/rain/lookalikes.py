@@ -52,7 +52,7 @@ def lookalike(background: Image, rng: np.random.Generator, kind: str | None = No
         raise UsageError(f"unknown lookalike {kind!r}", hint=f"there are {', '.join(names)}")
     height, width = background.shape[:2]
     mask = LOOKALIKES[kind](height, width, rng)
-    if rng.random() < 0.75:
+    if rng.random() < 0.65:
         # Most edges in photographs are soft: by the lens, by resizing, by being out of focus.
         sigma = uniform(rng, (0.3, 1.5))
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32).reshape(height, width)
@@ -120,11 +120,13 @@ def _colour(rng: np.random.Generator) -> Image:
 
 
 def _tilt(rng: np.random.Generator) -> float:
-    """From the vertical, radians: mostly upright, as most bars and most rain, else up to 60 degrees, or lying."""
+    """From the vertical, radians: upright, as most bars, leaning as rain does, up to 60 degrees, or lying."""
     chance = rng.random()
-    if chance < 0.5:
+    if chance < 0.3:
         return math.radians(float(rng.normal(0.0, 4.0)))
-    return math.radians(uniform(rng, (-60.0, 60.0)) if chance < 0.9 else uniform(rng, (60.0, 120.0)))
+    if chance < 0.6:
+        return math.radians(float(rng.normal(0.0, 18.0)))
+    return math.radians(uniform(rng, (-60.0, 60.0)) if chance < 0.92 else uniform(rng, (60.0, 120.0)))
 
 
 def _across(height: int, width: int, theta: float) -> tuple[Mask, Mask]:
@@ -151,7 +153,8 @@ def _bars(height: int, width: int, rng: np.random.Generator) -> Mask:
     across = across * (1 + np.float32(uniform(rng, (-0.15, 0.15)) * (rng.random() < 0.4)) * across / np.float32(width))
     period = log_uniform(rng, (3.0, 40.0))
     mask = _even(across, period, max(0.7, period * uniform(rng, (0.12, 0.6))), rng)
-    ends = uniform(rng, (0.2, 1.0)) * max(height, width)
+    # Right through the picture, or with ends in it.
+    ends = (3.0 if rng.random() < 0.45 else uniform(rng, (0.2, 1.0))) * max(height, width)
     middle = uniform(rng, (-0.3, 0.3)) * height
     mask *= np.abs(along - np.float32(middle)) < ends / 2
     if rng.random() < 0.5:
