@@ -27,7 +27,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "config": [{"schema"}, {"recipes", "restore", "training", "video"}],
-    "system": [{"files", "locks", "memory", "provenance", "signals"}],
+    "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"formats", "jpeg", "png"},
@@ -70,8 +70,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "jobs": [
         {"admission", "items", "ordered", "prefetch"},
-        {"inputs", "outcome"},
-        {"outputs"},
+        {"outcome", "outputs"},
         {"clips", "frame_set", "photos", "synth"},
     ],
     "jobs/clips": [

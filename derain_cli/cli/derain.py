@@ -59,31 +59,27 @@ def derain(
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
     restore = options.restore_options(device, precision, tile, strength)
-    from derain_cli.jobs.items import COMPARE, LAYERS, Rules
+    from derain_cli.jobs.items import COMPARE, LAYERS, Naming
     from derain_cli.jobs.outputs import plan
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
 
-    rules = Rules(
-        readable=READABLE_SUFFIXES,
-        writable=WRITABLE_SUFFIXES,
+    naming = Naming(
+        WRITABLE_SUFFIXES,
         output=output,
         suffix=suffix,
         format=format,
-        recursive=recursive,
-        follow_symlinks=follow_symlinks,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
         overwrite=overwrite,
         companions=((COMPARE,) if compare else ()) + (LAYERS if save_layers else ()),
     )
+    selection = options.selection(READABLE_SUFFIXES, recursive, follow_symlinks, include, exclude)
     encode = EncodeOptions(quality=quality)
     reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
     tally = _PhotoTally(reporter, dry_run)
     with tally.telling():
-        work = plan(paths, rules)
+        work = plan(paths, selection, naming)
         tally.tell_plan(work)
         if dry_run:
-            tally.planned(work, rules)
+            tally.planned(work, naming)
         elif work.items:
             from derain_cli.jobs.photos.options import BatchOptions
             from derain_cli.jobs.photos.run import restore_photos
@@ -93,7 +89,7 @@ def derain(
                 encode=encode,
                 max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
                 overwrite=overwrite,
-                companions=rules.companions,
+                companions=naming.companions,
                 jobs=jobs,
                 fail_fast=fail_fast,
             )
