@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,9 @@ class ModelConfig:
         se: squeeze-and-excitation in the rain residual blocks (False: the baseline `BL` of Table II).
         detail: the block of the detail repair network; `none` leaves the DRN out (Tables II and V).
         detail_blocks: number of detail blocks; 0 stands for `blocks`.
+        detail_width: M of the detail repair network; 0 stands for `width`.
+        detail_unshuffle: S of the detail repair network; 0 stands for `unshuffle`. A coarser one sees further, and has
+            more channels for the same work.
     """
 
     width: int = 64
@@ -32,12 +36,39 @@ class ModelConfig:
     se: bool = True
     detail: DetailBlock = "sdcab"
     detail_blocks: int = 0
+    detail_width: int = 0
+    detail_unshuffle: int = 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.width <= 1024, f"model.width must be 1 to 1024, not {self.width}")
         _require(1 <= self.blocks <= 256, f"model.blocks must be 1 to 256, not {self.blocks}")
         _require(1 <= self.unshuffle <= 16, f"model.unshuffle must be 1 to 16, not {self.unshuffle}")
         _require(0 <= self.detail_blocks <= 256, f"model.detail_blocks must be 0 to 256, not {self.detail_blocks}")
+        _require(0 <= self.detail_width <= 1024, f"model.detail_width must be 0 to 1024, not {self.detail_width}")
+        _require(
+            0 <= self.detail_unshuffle <= 16, f"model.detail_unshuffle must be 0 to 16, not {self.detail_unshuffle}"
+        )
+
+    @property
+    def drn_width(self) -> int:
+        """Feature maps of the detail repair network."""
+        return self.detail_width or self.width
+
+    @property
+    def drn_unshuffle(self) -> int:
+        """S of the detail repair network."""
+        return self.detail_unshuffle or self.unshuffle
+
+    @property
+    def grid(self) -> int:
+        """Pixels between places at which a part of a picture may begin to have the same blocks as the whole."""
+        return self.unshuffle if self.detail == "none" else math.lcm(self.unshuffle, self.drn_unshuffle)
+
+    @property
+    def features_per_pixel(self) -> float:
+        """Values of a feature map for each pixel of the picture, in the sub-network that has more."""
+        rrn, drn = self.width / self.unshuffle**2, self.drn_width / self.drn_unshuffle**2
+        return rrn if self.detail == "none" else max(rrn, drn)
 
     @property
     def drn_blocks(self) -> int:

@@ -39,7 +39,7 @@ def picture_gates(backend: TorchBackend, image: NDArray[Any]) -> Gates | None:
         return None
     height, width = image.shape[:2]
     boxes = [Box(0, 0, height, width)]
-    side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, backend.config.unshuffle
+    side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, backend.config.grid
     sampled = are_sampled(height, width)
     while True:
         if sampled:

@@ -277,7 +277,7 @@ class Restorer:
         if side < max(height, width) or are_sampled(height, width):
             gates = picture_gates(self._backend, image)
         done = 0
-        for tile in plan_tiles(whole, side, self.halo, height, width, self.config.unshuffle):
+        for tile in plan_tiles(whole, side, self.halo, height, width, self.config.grid):
             self._write_tile(image, tile, gates, out)
             done += tile.write.height * tile.write.width
             if progress:
@@ -304,7 +304,7 @@ class Restorer:
         self.notes.append(f"out of memory with tiles of {side} px: halved")
         if gates is None:
             gates = picture_gates(self._backend, image)
-        for part in plan_tiles(tile.write, half, self.halo, image.shape[0], image.shape[1], self.config.unshuffle):
+        for part in plan_tiles(tile.write, half, self.halo, image.shape[0], image.shape[1], self.config.grid):
             self._write_tile(image, part, gates, out)
 
     def _tile(self, image: Array, tile: Tile, gates: Gates | None, wanted: int) -> list[Array]:

@@ -163,7 +163,7 @@ class TorchBackend:
             held: bytes of the picture's own arrays.
         """
         on_cpu = self.device.type == "cpu"
-        features = self.config.width / self.config.unshuffle**2
+        features = self.config.features_per_pixel
         # Maps alive at a time: measured on the CPU, where layers write over their input; about twice elsewhere.
         per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
         free = free_device_memory(self.device)

@@ -38,7 +38,7 @@ class AttachedDRN(nn.Module):
         rain, clean = (given, rainy - given) if self.gives == "rain" else (rainy - given, given)
         if self.drn is None:
             return Layers(clean, rain, rain.new_zeros(()).expand_as(rain))
-        unshuffle = self.config.unshuffle
+        unshuffle = self.config.drn_unshuffle
         detail = from_blocks(self.drn(to_blocks(rainy, unshuffle)), unshuffle, *rainy.shape[-2:])
         return Layers(clean + detail, rain, detail)
 

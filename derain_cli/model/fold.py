@@ -217,12 +217,13 @@ class FoldedSemiDRDNet(nn.Module):
     def forward(self, rainy: Tensor, gates: Gates | None = None) -> Layers:
         """Layers in the network's dtype; `gates` from `measure_gates` replace those of this picture."""
         height, width = rainy.shape[-2:]
-        unshuffle = self.config.unshuffle
-        x = self._input(rainy)
-        rain = from_blocks(self.rrn(x, gates), unshuffle, height, width).to(rainy.dtype)
+        fine, coarse = self.config.unshuffle, self.config.drn_unshuffle
+        x = self._input(rainy, fine)
+        rain = from_blocks(self.rrn(x, gates), fine, height, width).to(rainy.dtype)
         if self.drn is None:
             return Layers(rainy - rain, rain, torch.zeros_like(rain))
-        detail = from_blocks(self.drn(x), unshuffle, height, width).to(rainy.dtype)
+        x = x if coarse == fine else self._input(rainy, coarse)
+        detail = from_blocks(self.drn(x), coarse, height, width).to(rainy.dtype)
         return Layers(rainy - rain + detail, rain, detail)
 
     @torch.inference_mode()
@@ -230,11 +231,11 @@ class FoldedSemiDRDNet(nn.Module):
         """Gates of a picture from equal-sized crops (N, 3, H, W) of it; None for a network without SE."""
         if not self.config.se:
             return None
-        return self.rrn.measure_gates(self._input(crops))
+        return self.rrn.measure_gates(self._input(crops, self.config.unshuffle))
 
-    def _input(self, rainy: Tensor) -> Tensor:
+    def _input(self, rainy: Tensor, unshuffle: int) -> Tensor:
         dtype = self.rrn.slope.dtype
-        return to_blocks(rainy.to(dtype), self.config.unshuffle).contiguous(memory_format=torch.channels_last)
+        return to_blocks(rainy.to(dtype), unshuffle).contiguous(memory_format=torch.channels_last)
 
 
 def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:

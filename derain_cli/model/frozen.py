@@ -71,10 +71,12 @@ class FrozenForm:
 
     def _layers(self, rainy: Tensor, folded: Folded) -> Layers:
         height, width = rainy.shape[-2:]
-        unshuffle = self.model.config.unshuffle
-        x = to_blocks(rainy.to(self.dtype), unshuffle).contiguous(memory_format=torch.channels_last)
-        layers = []
-        for (_, plan, _), tensors in zip(self._nets, folded, strict=True):
+        config, layers = self.model.config, []
+        picture = rainy.to(self.dtype)
+        for (_, plan, _), tensors, unshuffle in zip(
+            self._nets, folded, (config.unshuffle, config.drn_unshuffle), strict=False
+        ):
+            x = to_blocks(picture, unshuffle).contiguous(memory_format=torch.channels_last)
             out: Tensor = _SubNetwork.apply(x, plan, *tensors)
             layers.append(from_blocks(out, unshuffle, height, width).to(rainy.dtype))
         rain = layers[0]

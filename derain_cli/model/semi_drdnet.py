@@ -131,8 +131,8 @@ def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
     """The DRN that `config` asks for, on pixel-unshuffled pictures; None where `detail` is `none`."""
     if config.detail == "none":
         return None
-    channels = COLOURS * config.unshuffle**2
-    return DetailRepairNetwork(channels, config.width, config.drn_blocks, config.detail)
+    channels = COLOURS * config.drn_unshuffle**2
+    return DetailRepairNetwork(channels, config.drn_width, config.drn_blocks, config.detail)
 
 
 class SemiDRDNet(nn.Module):
@@ -151,7 +151,10 @@ class SemiDRDNet(nn.Module):
         rain = from_blocks(self.rrn(x), self.config.unshuffle, height, width)
         if self.drn is None:
             return Layers(rainy - rain, rain, rain.new_zeros(()).expand_as(rain))
-        detail = from_blocks(self.drn(x), self.config.unshuffle, height, width)
+        coarse = self.config.drn_unshuffle
+        if coarse != self.config.unshuffle:
+            x = to_blocks(rainy, coarse)
+        detail = from_blocks(self.drn(x), coarse, height, width)
         return Layers(rainy - rain + detail, rain, detail)
 
 
@@ -162,23 +165,32 @@ def build(config: ModelConfig | None = None) -> SemiDRDNet:
 
 def macs_per_pixel(config: ModelConfig) -> float:
     """Multiply-accumulates per picture pixel of the folded network; convolutions only (SE and adds are below 0.1 %)."""
-    channels, m = COLOURS * config.unshuffle**2, config.width
-    ends = 2 * 9 * channels * m + 9 * m * m
-    total = ends + config.blocks * 2 * 9 * m * m
+
+    def ends(width: int, unshuffle: int) -> int:
+        return 2 * 9 * COLOURS * unshuffle**2 * width + 9 * width**2
+
+    rrn = ends(config.width, config.unshuffle) + config.blocks * 2 * 9 * config.width**2
+    total = rrn / config.unshuffle**2
     if config.detail != "none":
-        blocks = config.drn_blocks
+        m, unshuffle = config.drn_width, config.drn_unshuffle
         per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
-        total += ends + blocks * per_block + (2 * 9 * channels * m if config.detail == "msarr" else 0)
-    return total / config.unshuffle**2
+        # The head of MSARR is three convolutions.
+        more = 2 * 9 * COLOURS * unshuffle**2 * m if config.detail == "msarr" else 0
+        total += (ends(m, unshuffle) + config.drn_blocks * per_block + more) / unshuffle**2
+    return total
 
 
 def receptive_radius(config: ModelConfig) -> int:
     """How far, in pixels, convolutions reach from a pixel to each side (163 for the paper's DRN; gates left out)."""
     ends = 3
-    rrn = ends + 2 * config.blocks
-    steps = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
-    drn = 0 if config.detail == "none" else ends + steps * config.drn_blocks
-    if config.detail == "msarr":
-        drn += max(DILATIONS) - 1
-    # A block of S x S pixels is one feature: the reach starts anywhere inside it.
-    return max(rrn, drn) * config.unshuffle + config.unshuffle - 1
+
+    def pixels(steps: int, unshuffle: int) -> int:
+        # A block of S x S pixels is one feature: the reach starts anywhere inside it.
+        return steps * unshuffle + unshuffle - 1
+
+    rrn = pixels(ends + 2 * config.blocks, config.unshuffle)
+    if config.detail == "none":
+        return rrn
+    per_block = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
+    drn = ends + per_block * config.drn_blocks + (max(DILATIONS) - 1 if config.detail == "msarr" else 0)
+    return max(rrn, pixels(drn, config.drn_unshuffle))

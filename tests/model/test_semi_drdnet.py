@@ -20,12 +20,16 @@ FORMS = [
     ModelConfig(width=4, blocks=2, detail_blocks=1),
     ModelConfig(width=4, blocks=1, detail_blocks=3, detail="residual"),
     ModelConfig(width=1, blocks=1),
+    ModelConfig(width=4, blocks=2, unshuffle=2, detail_blocks=1, detail_width=6, detail_unshuffle=4),
+    ModelConfig(width=4, blocks=1, unshuffle=3, detail="residual", detail_width=3, detail_unshuffle=2),
 ]
 
 
 def name(config: ModelConfig) -> str:
     gates = "se" if config.se else "bl"
-    return f"m{config.width}-d{config.blocks}-s{config.unshuffle}-{gates}-{config.detail}{config.detail_blocks or ''}"
+    drn = f"-m{config.detail_width}-s{config.detail_unshuffle}" if config.detail_width else ""
+    shape = f"m{config.width}-d{config.blocks}-s{config.unshuffle}"
+    return f"{shape}-{gates}-{config.detail}{config.detail_blocks or ''}{drn}"
 
 
 def count(module: nn.Module | None) -> int:
