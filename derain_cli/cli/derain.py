@@ -105,7 +105,6 @@ class _PhotoTally(ItemTally):
 
     _items: tuple[Item, ...] = ()
     _bar: Bar = field(default_factory=Bar)
-    _counted: PhotoOutcome | None = None
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""
@@ -117,16 +116,14 @@ class _PhotoTally(ItemTally):
         self._bar.update(done, printable(os.path.basename(current)))  # noqa: PTH119  (sources are strings)
 
     def report(self, outcome: PhotoOutcome) -> None:
-        """A photo that was worked on; counted once, however often it is told."""
-        if outcome is self._counted:
+        """A photo that was worked on."""
+        if self.is_told(outcome):
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
-            self._counted = outcome
             self.failed_by(outcome, item.source, output=item.target, **size)
             return
         self.ok += 1
-        self._counted = outcome
         megapixels = outcome.width * outcome.height / 1e6
         if not self.reporter.shows_bar or len(self._items) <= _FEW or self.reporter.verbose:
             what = f"{megapixels:.1f} Mpx, {outcome.seconds:.1f} s"

@@ -160,6 +160,8 @@ class _FrameTally(Tally):
 
     def studied(self, outcome: SourceOutcome) -> None:
         """A clip or photo that was looked at."""
+        if self.is_told(outcome):
+            return
         source, study = outcome.item, outcome.study
         self.last = printable(source.path)
         values: dict[str, Any] = {"kind": "clip" if source.is_clip else "photo"}
@@ -183,6 +185,8 @@ class _FrameTally(Tally):
 
     def written(self, outcome: SourceOutcome) -> None:
         """The pictures of a source."""
+        if self.is_told(outcome):
+            return
         self.last = printable(outcome.item.path)
         if outcome.error is not None:
             self.failed_by(outcome, outcome.item.path)

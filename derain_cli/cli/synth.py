@@ -153,6 +153,8 @@ class _PairTally(Tally):
 
     def report(self, outcome: SynthOutcome) -> None:
         """A photo that was worked on."""
+        if self.is_told(outcome):
+            return
         task = outcome.item
         self.last = printable(task.relative)
         if outcome.error is not None:

@@ -40,6 +40,7 @@ class Tally:
     codes: list[int] = field(default_factory=list)
     stopped_by: int | None = None
     started: float = field(default_factory=time.perf_counter)
+    _last: Outcome[Any] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -69,6 +70,12 @@ class Tally:
             self._finish(error.exit_code, error=error.reason)
             raise
         self._finish(self.exit_code)
+
+    def is_told(self, outcome: Outcome[Any]) -> bool:
+        """Whether this outcome was told just before: one whose telling a signal broke off comes again, and counts
+        once."""
+        told, self._last = outcome is self._last, outcome
+        return told
 
     def failed(self, error: DerainError, **values: Any) -> None:
         """An input that gave nothing; `values` go into its record."""

@@ -217,6 +217,8 @@ class _ClipTally(ItemTally):
 
     def report(self, outcome: ClipOutcome) -> None:
         """A clip that was worked on."""
+        if self.is_told(outcome):
+            return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         for note in outcome.notes:
             self.reporter.note(note, item.source)

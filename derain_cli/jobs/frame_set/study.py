@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -105,7 +106,7 @@ def study_sources(
     Args:
         todo: a settled plan.
         options: `every` and `jobs` matter here.
-        report: called once for each source, in order, in this thread.
+        report: called for each source, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of sources done.
 
     Returns:
@@ -120,8 +121,8 @@ def study_sources(
     found: dict[str, Study] = {}
 
     def tell(outcome: SourceOutcome, done: int) -> None:
-        if outcome.fatal and outcome.error is not None:
-            raise outcome.error
+        if outcome.fatal:
+            return  # raised below
         if outcome.study is not None:
             study = found.setdefault(outcome.study.key, outcome.study)
             if os.fsencode(outcome.study.source.path) < os.fsencode(study.source.path):
@@ -139,7 +140,9 @@ def study_sources(
             return SourceOutcome(source).failed(error, source.path)
 
     with _single_threads():
-        in_order(work, todo.sources, tell, jobs=options.jobs, stop=stop, late=report)
+        fatal = in_order(work, todo.sources, tell, attrgetter("fatal"), jobs=options.jobs, stop=stop)
+    if fatal is not None and fatal.error is not None:
+        raise fatal.error
     return tuple(found[key] for key in sorted(found))
 
 
@@ -157,10 +160,8 @@ def _single_threads() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> SourceOutcome | None:
+def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> SourceOutcome:
     """In a thread."""
-    if stop.is_set():
-        return None
     if not source.is_clip:
         probe_photo(source.path)  # nothing but a regular file that holds a picture is opened below
         key = _content_key(source.path)

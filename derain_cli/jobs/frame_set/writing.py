@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,15 @@ class _Writer:
                 return SourceOutcome(source).failed(error, source.path)
 
         def tell(outcome: SourceOutcome, done: int) -> None:
-            if outcome.fatal and outcome.error is not None:
-                raise outcome.error
+            if outcome.fatal:
+                return  # raised below
             self.report(outcome)
             self.progress(self.written)
 
-        in_order(work, by_source.values(), tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
+        groups = by_source.values()
+        fatal = in_order(work, groups, tell, attrgetter("fatal"), jobs=self.options.jobs, stop=self.stop)
+        if fatal is not None and fatal.error is not None:
+            raise fatal.error
 
     def _write_group(self, group: list[Chosen]) -> None:
         """The pictures of one source. In a thread."""
@@ -152,17 +156,13 @@ class _Writer:
         # While they change, the record says that they are ours and that nothing is known of what is on them.
         self._keep_record({one.file for one in there}, dict(before) | {file: [] for file in old})
 
-        stop = threading.Event()
-
-        def work(file: str) -> str | None:
-            if stop.is_set():
-                return None
+        def work(file: str) -> str:
             thumbs = [thumbnail(read_rgb(self.out / one.file)) for one in wanted[file]]
             captions = [(one.name, _caption(one)) for one in wanted[file]]
             write_rgb(self.out / file, contact_sheet(thumbs, captions, _COLUMNS))
             return file
 
-        in_order(work, old, _untold, jobs=self.options.jobs, stop=stop, late=_untold)
+        in_order(work, old, lambda file, done: None, jobs=self.options.jobs, stop=threading.Event())
         for file in sorted(before.keys() - wanted.keys()):
             _remove(self.out / file)
         return content
@@ -183,10 +183,6 @@ class _Writer:
     def _keep_record(self, pictures: set[str], sheets: Mapping[str, list[str]]) -> None:
         record = {"pictures": sorted(pictures), "sheets": dict(sorted(sheets.items()))}
         _write_if_new(self.out / WORK / "written.json", json.dumps(record, indent=1) + "\n")
-
-
-def _untold(*what: object) -> None:
-    """For work whose results need no telling."""
 
 
 def _is_ours(file: Any, folders: tuple[str, ...]) -> bool:

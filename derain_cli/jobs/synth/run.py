@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
@@ -53,7 +54,7 @@ def synthesize(
     Args:
         todo: a settled plan.
         options: those the plan was made with.
-        report: called once for each photo that was tried, in order, in this thread.
+        report: called for each photo that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of photos done.
 
     Returns:
@@ -64,10 +65,6 @@ def synthesize(
         ResourceError: the disk is full when the manifest is written.
     """
     return _Run(todo, options, report, progress or (lambda done: None)).run()
-
-
-class _Stop(Exception):
-    """No further photo is to be tried."""
 
 
 @dataclass
@@ -85,9 +82,15 @@ class _Run:
                 make_folder(folder)
             # Before the first pair: whoever kills the run must not be able to mix seeds afterwards.
             write_manifest(self.todo, self.options, complete=False)
-            try:
-                self._make_all()
-            except _Stop:
+            fatal = in_order(
+                self._make,
+                self.todo.items,
+                self._tell,
+                attrgetter("fatal"),
+                jobs=self.options.jobs,
+                stop=self.stop,
+            )
+            if fatal is not None:
                 return False  # the disk is full: the manifest says already that pairs are missing
         complete = not self.failed and not self.todo.failed
         write_manifest(self.todo, self.options, complete=complete, without=self.failed)
@@ -98,16 +101,11 @@ class _Run:
         for profile in self.options.profiles:
             yield from pair_folders(self.options.folder(self.todo.out, profile))
 
-    def _make_all(self) -> None:
-        in_order(self._make, self.todo.items, self._tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
-
     def _tell(self, outcome: SynthOutcome, done: int) -> None:
         if outcome.error is not None:
             self.failed.add(outcome.item.name)
         self.report(outcome)
         self.progress(done)
-        if outcome.fatal:
-            raise _Stop
 
     def _make(self, task: PhotoTask) -> SynthOutcome | None:
         """All pairs of a photo; None when the run was stopped before the last."""
