@@ -88,11 +88,12 @@ ROWS: dict[str, list[set[str]]] = {
     "jobs/photos": [{"options", "outcome"}, {"writing"}, {"run"}],
     "jobs/synth": [{"options", "pairs"}, {"manifest"}, {"plan", "run"}],
     "training": [
-        {"muon", "objectives", "pictures"},
+        {"muon", "objectives", "output", "pictures"},
         {"drift", "semi_supervised", "threads"},
         {"trainer"},
         {"run"},
     ],
+    "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],
     "cli": [
         {"console", "options"},
         {"info", "models", "reporter"},

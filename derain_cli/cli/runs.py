@@ -112,6 +112,9 @@ class RunFlags:
             UsageError: an unknown recipe, setting or data set.
             WeightsError: the weights to start from are unusable.
         """
+        from derain_cli.training.output import refuse_output
+
+        refuse_output(self.output, resume=self.resume)  # before torch is loaded
         from derain_cli.checkpoints.find import find_weights
         from derain_cli.checkpoints.weight_file import load_weights
         from derain_cli.config import (

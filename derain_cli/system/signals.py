@@ -1,14 +1,15 @@
-"""Signals that end the program, as an exception."""
+"""Signals that end the program: as an exception, or as a request to stop at the next good place."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "signals"]
+__all__ = ["Interrupted", "signals", "stop_requests"]
 
 
 class Interrupted(BaseException):
@@ -49,3 +50,29 @@ def signals() -> Iterator[None]:
         for number in ours:
             # None: the handler was not installed from Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[signal.Signals]]:
+    """Collects SIGINT, SIGTERM and SIGHUP so that the run can stop between steps; a second one ends at once."""
+    caught: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    watched = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    # What is ignored from the start (`nohup`, a job in the background) stays ignored.
+    watched = [number for number in watched if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.getsignal(number) for number in watched}
+
+    def note(number: int, _: object) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(signal.Signals(number))
+
+    for number in watched:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number in watched:
+            signal.signal(number, old[number])

@@ -21,7 +21,8 @@ from derain_cli.datasets.opening import open_dataset
 from derain_cli.datasets.pairs import Pair, list_photos
 from derain_cli.errors import NothingToDoError, TrainingError, UsageError
 from derain_cli.media.photo import write_rgb
-from derain_cli.training.run import RunPlan, SilentListener, _prepare, train
+from derain_cli.training.run import RunPlan, SilentListener, train
+from derain_cli.training.run.data import prepare
 from tests.standins import clean_picture, make_layout, make_standin, rainy_picture
 
 CONFIG = TrainConfig(
@@ -58,7 +59,7 @@ def a_plan(root: Path, **changes) -> RunPlan:
 
 def test_data_sets_by_name_give_their_training_part(root):
     listener = Notes()
-    sources, held = _prepare(a_plan(root, datasets=("Rain800",), layers=("ddn",)), listener)
+    sources, held = prepare(a_plan(root, datasets=("Rain800",), layers=("ddn",)), listener)
     used = [pair for group in (*sources.pairs, *sources.layers) for pair in group.pairs]
     assert used and held
     assert not any("test" in pair.rainy.parts for pair in used)
@@ -67,7 +68,7 @@ def test_data_sets_by_name_give_their_training_part(root):
 
 def test_validation_never_falls_back_on_test_pictures(root):
     with pytest.raises(UsageError, match="has no split 'val'"):
-        _prepare(a_plan(root, datasets=("Rain800",), validation=("Rain800",)))
+        prepare(a_plan(root, datasets=("Rain800",), validation=("Rain800",)))
 
 
 def test_what_is_no_set_of_pairs_is_refused(root, tmp_path):
@@ -75,12 +76,12 @@ def test_what_is_no_set_of_pairs_is_refused(root, tmp_path):
     make_layout(Layout("{n}"), photos, 2)
     for item, words in ((photos, "no pairs found"), (tmp_path / "nowhere", "no such folder")):
         with pytest.raises(NothingToDoError, match=words):
-            _prepare(a_plan(root, datasets=(item,)))
+            prepare(a_plan(root, datasets=(item,)))
 
 
 def test_held_back_pictures_are_not_given_away_by_other_rain_on_them(root):
-    _, held = _prepare(a_plan(root, datasets=("Rain1400",)))
-    sources, _ = _prepare(a_plan(root, datasets=("Rain1400",), layers=("Rain1400",)))
+    _, held = prepare(a_plan(root, datasets=("Rain1400",)))
+    sources, _ = prepare(a_plan(root, datasets=("Rain1400",), layers=("Rain1400",)))
     hidden = {pair.clean for group in held for pair in group.pairs}
     used = {pair.clean for group in (*sources.pairs, *sources.layers) for pair in group.pairs}
     assert hidden and used
@@ -126,7 +127,7 @@ def test_weights_know_their_training_pictures(root, tmp_path, monkeypatch):
     plan = a_plan(root, datasets=("Rain800",), photos=(photos,))
     train(plan)
     card = load_weights(plan.out / "best.safetensors").card
-    sources, held = _prepare(plan)
+    sources, held = prepare(plan)
     trained_on: list[Pair | Path] = [pair for group in sources.pairs for pair in group.pairs]
     trained_on += list_photos(photos)
     assert card.hashes == hash_files(trained_on)

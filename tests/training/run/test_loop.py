@@ -31,8 +31,8 @@ from derain_cli.evaluation.scores import evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.model import attach_drn
 from derain_cli.model.attach import DerainedOnly
-from derain_cli.training import run
-from derain_cli.training.run import RunPlan, SilentListener, _hold_back, _prepare, train
+from derain_cli.training.run import RunPlan, SilentListener, loop, start, train, validation
+from derain_cli.training.run.data import hold_back, prepare
 
 TINY = ModelConfig(width=4, blocks=1)
 STEPS = 7
@@ -178,7 +178,7 @@ def test_the_best_weights_score_what_their_card_says(unbroken, data):
     assert data.name in str(card.trained_on)
     (name,) = card.scores
     assert set(card.scores[name]) == {"rgb", "y", "pictures"}
-    held = _hold_back(find_pairs(data).groups)[1]
+    held = hold_back(find_pairs(data).groups)[1]
     assert card.scores[name]["pictures"] == len(held[0].pairs)
     found = evaluate(Restorer.from_pretrained(out / "best.safetensors", device="cpu"), held)
     assert found.mean_psnr() == pytest.approx(result.best_psnr, abs=1e-9)
@@ -195,8 +195,8 @@ def test_tensorboard_is_told_the_same_and_it_is_on_disk_when_the_run_ends(plan, 
         kept.append(real(*args))
         return kept[-1]
 
-    real = run._open_log
-    monkeypatch.setattr(run, "_open_log", keep)
+    real = loop.open_log
+    monkeypatch.setattr(loop, "open_log", keep)
     listener = Recorder()
     train(plan, listener)
     assert kept[0].board.file_writer is None, "what an open writer has not flushed is lost when the process ends"
@@ -555,7 +555,7 @@ def test_hold_back_splits_every_group(sizes):
         PairGroup(str(g), tuple(Pair(Path(f"{g}/r/{i}"), Path(f"{g}/c/{i}")) for i in range(size)))
         for g, size in enumerate(sizes)
     ]
-    training, held = _hold_back(groups)
+    training, held = hold_back(groups)
     assert [group.name for group in training] == [group.name for group in groups]
     kept = {group.name: group.pairs for group in held}
     for group, rest in zip(groups, training, strict=True):
@@ -569,7 +569,7 @@ def test_hold_back_splits_every_group(sizes):
 def test_held_back_pairs_are_in_no_source_of_training(plan, data):
     """The same folder for pairs, for layers, and (by another spelling) for layers again."""
     spelled = data / ".." / data.name
-    sources, held = _prepare(dataclasses.replace(plan, layers=(data, spelled)))
+    sources, held = prepare(dataclasses.replace(plan, layers=(data, spelled)))
     hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
     assert len(hidden) == 1
     used = [pair.clean.resolve() for group in (*sources.pairs, *sources.layers) for pair in group.pairs]
@@ -579,7 +579,7 @@ def test_held_back_pairs_are_in_no_source_of_training(plan, data):
 
 def test_given_validation_pairs_are_used_and_nothing_is_held_back(plan, data, tmp_path, pairs):
     mine = pairs(tmp_path / "mine", count=2)
-    sources, held = _prepare(dataclasses.replace(plan, validation=(mine,)))
+    sources, held = prepare(dataclasses.replace(plan, validation=(mine,)))
     assert [group.name for group in held] == ["mine"]
     assert len(sources.pairs[0].pairs) == len(find_pairs(data).pairs)
 
@@ -590,7 +590,7 @@ def test_photos_alone_make_validation_pairs_of_their_own(plan, tmp_path, picture
         write_rgb(tmp_path / "photos" / f"{number:02d}.jpg", picture(40, 44, number))
     mine = dataclasses.replace(plan, datasets=(), photos=(tmp_path / "photos",))
     assert train(mine, Recorder(interrupt_at=3)).step == 3
-    sources, held = _prepare(mine)
+    sources, held = prepare(mine)
     assert sorted(group.name for group in held) == ["heavy", "light", "real"]
     assert len(sources.photos) == 19  # two are kept for validation
     for group in held:
@@ -694,7 +694,7 @@ def test_drift_ends_the_run_and_the_best_weights_stay(semi, monkeypatch):
         fired.append(found)
         return TrainingError("drifts away") if len(fired) == 3 else None
 
-    monkeypatch.setattr(run, "excess", past)
+    monkeypatch.setattr(validation, "excess", past)
     listener = Recorder()
     with pytest.raises(TrainingError, match="drifts away"):
         train(semi, listener)
@@ -712,7 +712,7 @@ def test_without_photos_contrast_is_the_supervised_phase_alone(semi, vgg_file):
 
 
 def test_photos_without_contrast_need_no_features(semi, monkeypatch):
-    monkeypatch.setattr(run, "load_features", None)
+    monkeypatch.setattr(start, "load_features", None)
     listener = Recorder()
     train(change(semi, optim={"steps": 1}, contrast={"mode": "none"}), listener)
     assert [step for step, _ in listener.changes] == [0, 1]
@@ -784,7 +784,7 @@ def test_a_ready_made_network_is_trained_kept_and_resumed_to_the_same_bits(plan,
         assert [k for k in one if not torch.equal(one[k], other[k])] == []
     model = attached(seed=2)
     model.load_state_dict(safetensors.torch.load_file(plan.out / "last.safetensors"))
-    held = _hold_back(find_pairs(data).groups)[1]
+    held = hold_back(find_pairs(data).groups)[1]
     found = evaluate(as_peer(DerainedOnly(model), torch.device("cpu")), held)
     assert found.mean_psnr() == pytest.approx(log(plan.out)[-1]["mean_psnr_rgb"], abs=1e-6)
 

@@ -1,0 +1,104 @@
+"""What a run trains on and what it is validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from derain_cli.config import TrainConfig
+from derain_cli.data.datasets import Sources, check_sources, find_real
+from derain_cli.datasets.finding import find_pairs
+from derain_cli.datasets.opening import open_dataset
+from derain_cli.datasets.pairs import PairGroup, PairSet, list_photos
+from derain_cli.errors import NothingToDoError, UsageError
+from derain_cli.media.photo import read_rgb, write_rgb
+from derain_cli.rain import PROFILES, add_rain
+from derain_cli.training.run.plan import Listener, RunPlan, SilentListener
+
+__all__ = ["hold_back", "prepare"]
+
+
+_HOLD_BACK_SHARE, _HOLD_BACK_MOST = 0.05, 40
+
+
+def hold_back(groups: Sequence[PairGroup]) -> tuple[tuple[PairGroup, ...], tuple[PairGroup, ...]]:
+    """Training and validation pairs: evenly spread over each group, never more than `_HOLD_BACK_MOST` of one."""
+    training, held = [], []
+    for group in groups:
+        count = min(_HOLD_BACK_MOST, max(1, round(len(group.pairs) * _HOLD_BACK_SHARE)))
+        if len(group.pairs) < 2:
+            training.append(group)
+            continue
+        chosen = {len(group.pairs) * i // count for i in range(count)}
+        training.append(PairGroup(group.name, tuple(p for i, p in enumerate(group.pairs) if i not in chosen)))
+        held.append(PairGroup(group.name, tuple(p for i, p in enumerate(group.pairs) if i in chosen)))
+    return tuple(training), tuple(held)
+
+
+def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
+    """Validation pairs with generated rain, written to `folder` once: for runs that have no pairs at all."""
+    for profile in PROFILES:
+        for number, photo in enumerate(photos):
+            target = folder / profile / "norain" / f"{number:03d}.png"
+            if target.exists():
+                continue
+            picture = read_rgb(photo)[:512, :512].astype(np.float32) / np.float32(255)
+            sample = add_rain(picture, profile, np.random.default_rng((config.loop.seed, number)))
+            rainy = folder / profile / "rain" / target.name
+            for place, pixels in ((rainy, sample.rainy), (target, sample.clean)):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_rgb(place, np.rint(pixels * 255).astype(np.uint8))
+    return find_pairs(folder).groups
+
+
+def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
+    """The pairs of a folder or of a named data set."""
+    if isinstance(item, Path) and not item.is_dir():
+        raise NothingToDoError("no such folder", path=item)
+    view = open_dataset(item, split)
+    if not view.groups:
+        raise NothingToDoError("no pairs found", path=item)
+    for warning in view.warnings:
+        listener.note(warning)
+    return PairSet(view.groups, view.rejected)
+
+
+def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, tuple[PairGroup, ...]]:
+    """Training sources and validation groups."""
+    listener = listener or SilentListener()
+    photos = [photo for folder in plan.photos for photo in list_photos(folder)]
+    if plan.photos and not photos:
+        raise NothingToDoError("no photos found", path=plan.photos[0])
+    held: tuple[PairGroup, ...] = tuple(g for item in plan.validation for g in _pairs(item, "val", listener).groups)
+    datasets = [_pairs(item, "train", listener) for item in plan.datasets]
+    layers = [_pairs(item, "train", listener) for item in plan.layers]
+    if not held and datasets:
+        split = [hold_back(found.groups) for found in datasets]
+        held = tuple(group for _, kept in split for group in kept)
+        datasets = [PairSet(train, found.rejected) for (train, _), found in zip(split, datasets, strict=True)]
+        hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
+        # Pairs that share a clean picture with one that is held back would give it away.
+        datasets = [_without(found, hidden) for found in datasets]
+        layers = [_without(found, hidden) for found in layers]
+    if not held and photos:
+        count = max(1, min(8, len(photos) // 10))
+        kept, photos = photos[:count], photos[count:] or photos
+        folder = plan.out / "validation"
+        # A run that can be resumed has them all: a resume that is refused later must not have added any.
+        whole = plan.resume and folder.is_dir()
+        held = find_pairs(folder).groups if whole else _generated_pairs(folder, kept, plan.config)
+    sources = check_sources(datasets, layers, photos, plan.config.data.patch)
+    if plan.real:
+        real, rejected = find_real(plan.real, plan.config.data.patch)
+        sources = replace(sources, real=real, rejected=(*sources.rejected, *rejected))
+    if not held:
+        raise UsageError("nothing to validate on", hint="give pairs with --val")
+    return sources, held
+
+
+def _without(found: PairSet, hidden: set[Path]) -> PairSet:
+    groups = (PairGroup(g.name, tuple(p for p in g.pairs if p.clean.resolve() not in hidden)) for g in found.groups)
+    return PairSet(tuple(g for g in groups if g.pairs), found.rejected)
