@@ -214,12 +214,10 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
     if result.weights is not None and result.best_psnr is not None:
         score = f"mean validation PSNR {result.best_psnr:.2f} dB, rgb"
         if result.best_step == 0:
-            # A run that was stopped before its first validation has nothing of its own to compare yet.
-            own = (plan.out / "last.safetensors").exists()
-            told = "nothing scored better than" if own else "no validation yet but that of"
+            told = "nothing scored better than" if result.scored_step else "no validation yet but that of"
             reporter.say(
                 f"{told} the weights it started from ({score}): {result.weights} is a copy of them"
-                f"{', last.safetensors is of the newest validation' if own else ''}"
+                ", last.safetensors has what this run has learnt"
             )
         else:
             reporter.say(f"best weights: {result.weights} ({score})")
@@ -251,7 +249,9 @@ class _Listener:
         self.reporter.say(f"{begun}: {total:,} steps of {batch} patches")
 
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None:
-        text = f"loss {report.loss:.4f}, {patches_per_second:.1f} patches/s, waiting {waiting_share:.1%}, {self.scores}"
+        psnr = "" if report.psnr is None else f"PSNR {report.psnr:.2f} dB, "
+        pace = f"{patches_per_second:.1f} patches/s, waiting {waiting_share:.1%}"
+        text = f"{psnr}loss {report.loss:.4f}, {pace}, {self.scores}"
         self.update(report.step, text)
         if report.skipped:
             self.reporter.note(f"step {report.step} was not finite and left no trace")
@@ -262,6 +262,7 @@ class _Listener:
                 kind="step",
                 step=report.step,
                 loss=report.loss,
+                psnr_recent=report.psnr,
                 patches_per_second=patches_per_second,
                 waiting_share=waiting_share,
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple, cast
@@ -44,10 +46,29 @@ def _start_method() -> str:
 def _start_worker(_: int) -> None:
     import cv2
 
+    _end_with_the_trainer()
+
     # The trainer stops the workers; Ctrl-C in the terminal reaches them too and must not.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+
+
+def _end_with_the_trainer() -> None:
+    """End this process when the trainer does, however that ends.
+
+    A killed trainer tells its workers nothing: they were started by the fork server, which lives as long as they do,
+    and both would wait for each other with some hundred megabytes for ever.
+    """
+    trainer = multiprocessing.parent_process()
+    if trainer is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([trainer.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="trainer", daemon=True).start()
 
 
 class BatchStream:

@@ -83,6 +83,13 @@ def run_network(model: Derainer, batch: Batch, autocast: bool) -> Outputs:
     return Outputs(derained[:labelled], rain[:labelled], derained[labelled:], rain[labelled:])
 
 
+@torch.no_grad()
+def _psnr(derained: Tensor, clean: Tensor) -> Tensor:
+    """Mean PSNR of the patches, dB (RGB; at most 100), as validation has it but for the rounding to levels."""
+    errors = (derained.clamp(0, 1) - clean).square().flatten(1).mean(1)
+    return -10 * torch.log10(errors.clamp_min(1e-10)).mean()
+
+
 class Supervised:
     """L_d + lambda_r L_r on pairs (eq. 10 without its contrastive term); real patches only lend their statistics.
 
@@ -108,7 +115,9 @@ class Supervised:
         # eq. 11: L1 of f(O) against O - B, which is L1 of O - f(O) against B.
         rain = self.pixel(rainy - outputs.rain, clean)
         total = detail + self.options.rain_weight * rain
-        return Losses(total, {"detail": detail.detach(), "rain": rain.detach()})
+        return Losses(
+            total, {"detail": detail.detach(), "rain": rain.detach()}, {"psnr": _psnr(outputs.derained, clean)}
+        )
 
     def after_step(self, good: bool) -> None:
         """Nothing to do."""

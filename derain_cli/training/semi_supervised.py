@@ -76,7 +76,7 @@ class SemiSupervised:
         pixel = self.supervised.pixel_losses(outputs, batch)
         self._fresh = {"synthetic": outputs.rain.detach(), "real": outputs.real_rain.detach()}
         share = contrast_share(step, self.options)
-        figures = {"contrast_share": pixel.total.new_tensor(share)}
+        figures = {**pixel.figures, "contrast_share": pixel.total.new_tensor(share)}
         phases = [
             _Phase("sup", share * self.options.dual_weight, outputs.derained, batch.pairs[:, 0], ("synthetic", "real"))
         ]

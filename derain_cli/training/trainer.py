@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -20,7 +21,7 @@ from derain_cli.training.muon import Muon
 from derain_cli.training.objectives import Losses, Objective, Supervised, autocast_wanted
 from derain_cli.training.threads import ThreadedStep
 
-__all__ = ["StepReport", "Trainer", "learning_rate"]
+__all__ = ["RECENT", "StepReport", "Trainer", "learning_rate"]
 
 
 def learning_rate(step: int, options: OptimConfig) -> float:
@@ -76,10 +77,15 @@ def _compiles(config: TrainConfig, device: torch.device, note: Callable[[str], N
     return True
 
 
+RECENT = 200
+"""Steps over which the PSNR of the training patches is averaged: that of one batch says little."""
+
+
 @dataclass(frozen=True)
 class StepReport:
     """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite; `figures`
-    of the objective that are no losses."""
+    of the objective that are no losses; `psnr`, the mean PSNR of the training patches over the last `RECENT` steps, dB,
+    None where the objective has none."""
 
     step: int
     loss: float
@@ -88,6 +94,7 @@ class StepReport:
     lr: float
     skipped: bool
     figures: Mapping[str, float] = field(default_factory=dict)
+    psnr: float | None = None
 
 
 class Trainer:
@@ -136,6 +143,7 @@ class Trainer:
         self._frozen = False
         self._threaded: ThreadedStep | None = None
         self.step = self.bad_steps = self.skipped = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepReport]:
         """Trains on uint8 batches, one step each.
@@ -179,7 +187,10 @@ class Trainer:
         parts, figures = (
             {name: float(value) for name, value in values.items()} for values in (losses.parts, losses.figures)
         )
-        return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good, figures)
+        if good and "psnr" in figures:
+            self._recent.append(figures["psnr"])
+        psnr = sum(self._recent) / len(self._recent) if self._recent else None
+        return StepReport(self.step, float(losses.total.detach()), parts, float(norm), rate, not good, figures, psnr)
 
     def _losses(self, batch: Batch) -> Losses:
         """Forward and backward pass: losses, and gradients in the parameters."""
@@ -230,7 +241,8 @@ class Trainer:
         for prefix, optimizer in self.optimizers.items():
             for index, entry in optimizer.state_dict()["state"].items():
                 tensors |= {f"{prefix}.{index}.{k}": v for k, v in entry.items()}
-        return tensors, {"step": self.step, "bad_steps": self.bad_steps, "skipped": self.skipped}
+        counts = {"step": self.step, "bad_steps": self.bad_steps, "skipped": self.skipped}
+        return tensors, counts | {"recent_psnr": list(self._recent)}
 
     def load_state(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """The inverse of `state`.
@@ -264,3 +276,4 @@ class Trainer:
         except (RuntimeError, ValueError, LookupError) as error:
             raise TrainingError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from error
         self.step, self.bad_steps, self.skipped = state["step"], state["bad_steps"], state["skipped"]
+        self._recent = deque(state.get("recent_psnr", ()), maxlen=RECENT)

@@ -158,7 +158,9 @@ def test_each_loss_can_be_left_out(features, batch, network):
 def test_the_figures_tell_ratio_cap_share_and_change(features, batch, network):
     with torch.no_grad():
         figures = make(features, mode="negatives", cap=1e-6)(network(TINY), batch, 5).figures
-    names = {"contrast_share", "real_change"} | {f"{a}_{b}" for a in ("ratio", "capped") for b in ("sup", "unsup")}
+    names = {"contrast_share", "psnr", "real_change"} | {
+        f"{a}_{b}" for a in ("ratio", "capped") for b in ("sup", "unsup")
+    }
     assert set(figures) == names
     assert float(figures["capped_sup"]) == float(figures["capped_unsup"]) == 1.0
     assert float(figures["ratio_sup"]) > 1e-6

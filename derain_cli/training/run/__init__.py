@@ -8,7 +8,7 @@ RUN/pictures/            rainy | restored | clean, each time the run validates; 
 RUN/checkpoints/         the two newest
 RUN/best.safetensors     weights with the best mean validation PSNR (protocol rgb); a copy of the weights that the run
                          started from until something beats them
-RUN/last.safetensors     weights of the newest validation
+RUN/last.safetensors     weights of the newest validation, or of the step at which the run stopped
 RUN/hashes.json          perceptual hashes of the training pictures, for the cards of the weights
 """
 

@@ -64,5 +64,6 @@ def open_log(folder: Path, listener: Listener, step: int) -> RunLog:
     except ImportError:
         listener.note("TensorBoard is not installed (pip install 'derain-cli[train]'); log.jsonl has everything")
     else:
-        log.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        # Records of steps from `purge_step` on are dropped: those of the step that the checkpoint is of stay.
+        log.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else 0)
     return log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from derain_cli.config import to_mapping
 from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches
 from derain_cli.data.loaders import BatchStream
 from derain_cli.engine.device import pick_device
-from derain_cli.errors import TrainingError, UsageError, resource_error_from
+from derain_cli.errors import DerainError, TrainingError, UsageError, resource_error_from
 from derain_cli.system.memory import keep_freed_memory
 from derain_cli.system.provenance import program_version
 from derain_cli.system.signals import stop_requests
@@ -26,7 +27,7 @@ from derain_cli.training.run.log import RunLog, open_log
 from derain_cli.training.run.plan import Listener, RunPlan, RunResult, SilentListener
 from derain_cli.training.run.start import make_objective, starting_tensors
 from derain_cli.training.run.validation import Run
-from derain_cli.training.trainer import Trainer
+from derain_cli.training.trainer import StepReport, Trainer
 
 __all__ = ["train"]
 
@@ -92,6 +93,15 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
         raise full from error
 
 
+def _steps(run: Run, stream: BatchStream) -> Iterator[StepReport]:
+    """The steps of the trainer; what they have learnt is kept if one of them, or the data, ends the run."""
+    try:
+        yield from run.trainer.steps(stream)
+    except DerainError:
+        run.keep_unscored()
+        raise
+
+
 def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult:
     plan, trainer, listener, config = run.plan, run.trainer, run.listener, run.plan.config
     total, batch = config.optim.steps, config.data.batch
@@ -102,7 +112,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
         run.validate()  # what has to be beaten, and what the real photos look like before
     begin = time.monotonic()
     first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
-    for report in trainer.steps(stream):
+    for report in _steps(run, stream):
         elapsed = max(1e-9, time.monotonic() - begin - paused)
         rate, waiting = (report.step - first) * batch / elapsed, stream.waited / elapsed
         listener.stepped(report, rate, waiting)
@@ -116,6 +126,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
                 "bad": stream.bad,
                 **({"bad_real": stream.bad_real} if sources.real else {}),
                 **report.figures,
+                **({} if report.psnr is None else {"psnr_recent": report.psnr}),
             }
             values = {"loss": report.loss, **losses, "grad_norm": report.grad_norm, "lr": report.lr, **extra}
             run.log.write("train", report.step, values)
@@ -132,6 +143,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
             raise TrainingError(f"{stream.bad} training files could not be read", hint="see log.jsonl")
         paused += time.monotonic() - pause
         if stopped and not last:
+            run.keep_unscored()
             break
     best = plan.out / "best.safetensors"
     return RunResult(
@@ -140,6 +152,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
         stopped="" if trainer.step >= total else stopped,
         best_psnr=run.best,
         best_step=run.best_step,
+        scored_step=run.scored_step,
         seconds=time.monotonic() - begin,
         patches_per_second=rate,
         waiting_share=waiting,

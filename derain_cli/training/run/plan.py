@@ -59,13 +59,15 @@ class RunPlan:
 @dataclass(frozen=True)
 class RunResult:
     """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name);
-    `best_step` 0 means that nothing was better than the weights it started from."""
+    `best_step` 0 means that nothing was better than the weights it started from;
+    `scored_step` is that of the newest validation of its own weights, 0 without one."""
 
     step: int
     finished: bool
     stopped: str
     best_psnr: float | None
     best_step: int | None
+    scored_step: int
     seconds: float
     patches_per_second: float
     waiting_share: float

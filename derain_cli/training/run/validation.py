@@ -58,6 +58,7 @@ class Run:
         self.hashes: tuple[str, ...] | None = None
         self.best: float | None = None
         self.best_step: int | None = None
+        self.scored_step = 0
 
     def validate(self) -> None:
         """Score the averaged weights, show and keep them; fresh ones, before the first step, are only scored.
@@ -97,6 +98,7 @@ class Run:
         better = counts and drifted is None and (self.best is None or mean > self.best)
         if trainer.step:
             self._keep("last", evaluation, change)
+            self.scored_step = trainer.step
         if better:
             self.best, self.best_step = mean, trainer.step
             if trainer.step:
@@ -117,7 +119,12 @@ class Run:
         # A copy: evaluation mode is not for a network in training.
         return as_peer(DerainedOnly(copy.deepcopy(average)), device)
 
-    def _keep(self, name: str, evaluation: Evaluation, change: Figures | None) -> None:
+    def keep_unscored(self) -> None:
+        """Keep the averaged weights of a run that ends between validations, as `last` without scores."""
+        if self.trainer.step > self.scored_step:
+            self._keep("last", None, None)
+
+    def _keep(self, name: str, evaluation: Evaluation | None, change: Figures | None) -> None:
         path, average = self.plan.out / f"{name}.safetensors", self.trainer.average
         if isinstance(average, SemiDRDNet):
             save_weights(path, average, self._card(evaluation, change))
@@ -130,7 +137,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         write_rgb(folder / f"{stem}-{self.trainer.step:09d}.png", picture)
 
-    def _card(self, evaluation: Evaluation, change: Figures | None) -> Card:
+    def _card(self, evaluation: Evaluation | None, change: Figures | None) -> Card:
         plan, config = self.plan, self.plan.config
         roles = (
             ("pairs", plan.datasets),
@@ -151,11 +158,12 @@ class Run:
             steps=self.trainer.step + before.steps,
             patches=self.trainer.step * config.data.batch + before.patches,
             commit=program_version(),
-            scores=evaluation.as_dict(),
+            scores=evaluation.as_dict() if evaluation else {},
             licence=before.licence,
             date=today(),
             limits=before.limits,
-            hashes=self._hashes(),
+            # Nobody who stops a run before its first validation wants to wait for the hashes of a large data set.
+            hashes=self._hashes() if evaluation or self.hashes is not None else before.hashes,
             change=change.as_dict() if change else {},
         )
 
@@ -178,7 +186,7 @@ class Run:
 
     def checkpoint(self) -> None:
         tensors, state = self.trainer.state()
-        best = {"best": self.best, "best_step": self.best_step}
+        best = {"best": self.best, "best_step": self.best_step, "scored_step": self.scored_step}
         save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | best)
 
     def restore(self) -> None:
@@ -192,3 +200,4 @@ class Run:
         self.trainer.load_state(tensors, state)
         # Checkpoints of earlier versions do not say at which step it was.
         self.best, self.best_step = state["best"], state.get("best_step")
+        self.scored_step = state.get("scored_step", 0)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
+import math
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,10 +34,11 @@ from derain_cli.errors import DestinationError, NothingToDoError, ResourceError,
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate
 from derain_cli.media.photo import read_rgb, write_rgb
-from derain_cli.model import attach_drn
+from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.training.run import RunPlan, SilentListener, loop, start, train, validation
 from derain_cli.training.run.data import hold_back, prepare
+from derain_cli.training.trainer import Trainer
 
 TINY = ModelConfig(width=4, blocks=1)
 STEPS = 7
@@ -799,3 +805,111 @@ def test_a_ready_made_network_does_not_take_weights_or_another_s_checkpoint(plan
     with pytest.raises(TrainingError, match="does not fit"):
         train(resumed(plan), model=attached())
     assert tree(plan.out) == before
+
+
+# --- how a run ends -----------------------------------------------------------------------------------------------
+
+
+def learnt(out: Path, start=None) -> bool:
+    """Whether `last` has other weights than a fresh network of the run, or than `start`."""
+    fresh = start or build(TINY).state_dict()
+    return any(not torch.equal(value, fresh[name]) for name, value in weights_of(out, "last").tensors.items())
+
+
+@pytest.mark.parametrize("why", ["signal", "time", "loss"])
+def test_a_run_that_stops_before_its_first_validation_leaves_its_weights(plan, why, monkeypatch):
+    early = change(plan, loop={"validate_every": 100, "max_bad_steps": 1}, optim={"steps": 50, "clip": 0.0})
+    if why == "loss":
+        steps = iter(range(100))
+
+        def broken(self, batch):
+            losses = real(self, batch)
+            return losses._replace(total=losses.total * (math.nan if next(steps) == 4 else 1.0))
+
+        real = Trainer._losses
+        monkeypatch.setattr(Trainer, "_losses", broken)
+        with pytest.raises(TrainingError, match="not finite"):
+            train(early)
+    else:
+        result = train(dataclasses.replace(early, minutes=0.0 if why == "time" else None), Recorder(interrupt_at=4))
+        assert result.stopped == ("time" if why == "time" else "SIGTERM")
+        assert result.scored_step == 0
+    card = weights_of(plan.out, "last").card
+    assert card.scores == {}
+    assert card.steps == {"time": 1, "signal": 4, "loss": 5}[why]
+    assert learnt(plan.out)
+
+
+def test_what_is_left_when_a_run_stops_does_not_replace_what_was_scored_at_that_step(plan):
+    train(change(plan, loop={"validate_every": 4}), Recorder(interrupt_at=4))
+    assert weights_of(plan.out, "last").card.scores
+    train(resumed(change(plan, loop={"validate_every": 4})), Recorder(interrupt_at=6))
+    assert weights_of(plan.out, "last").card.scores == {}
+    assert weights_of(plan.out, "last").card.steps == 6
+
+
+def test_tensorboard_keeps_the_step_that_a_run_goes_on_from(plan):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(plan, Recorder(interrupt_at=4))
+    train(resumed(plan))
+    events = accumulator.EventAccumulator(str(plan.out / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("train/loss")] == list(range(1, STEPS + 1))
+
+
+def test_the_psnr_of_the_training_patches_is_a_mean_over_recent_steps(plan):
+    train(plan)
+    rows = [row for row in map(json.loads, (plan.out / "log.jsonl").read_text().splitlines()) if row["kind"] == "train"]
+    each = [row["psnr"] for row in rows]
+    assert 5 < min(each) < max(each) < 60
+    for index, row in enumerate(rows):
+        assert row["psnr_recent"] == pytest.approx(sum(each[: index + 1]) / (index + 1))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from derain_cli.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, TrainConfig
+from derain_cli.training.run import RunPlan, SilentListener, train
+
+class Telling(SilentListener):
+    def stepped(self, report, rate, waiting):
+        print(report.step, flush=True)
+
+if __name__ == "__main__":
+    config = TrainConfig(
+        model=ModelConfig(width=4, blocks=1),
+        data=DataConfig(patch=32, batch=2, workers=2),
+        optim=OptimConfig(steps=100000, precision="fp32"),
+        loop=LoopConfig(threads=1, compile=False, validate_every=100000),
+    )
+    train(RunPlan(out=Path(sys.argv[1]), config=config, datasets=(Path(sys.argv[2]),), device="cpu"), Telling())
+"""
+
+
+def processes_with(text: str) -> list[int]:
+    """Processes that have a text in their environment."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if text.encode() in place.read_bytes():
+                found.append(int(place.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+def test_a_killed_run_leaves_no_process_behind(tmp_path, data):
+    script, mark = tmp_path / "killed.py", f"DERAIN_TEST_MARK={tmp_path}"
+    script.write_text(KILLED)
+    environment = os.environ | {"DERAIN_TEST_MARK": str(tmp_path)}
+    command = [sys.executable, str(script), str(tmp_path / "run"), str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().strip() == "1"
+        assert len(processes_with(mark)) >= 4  # trainer, fork server, two workers
+        running.kill()
+    deadline = time.monotonic() + 20
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not processes_with(mark)
