@@ -1,7 +1,8 @@
 """The exception tree. Every expected failure is a `DerainError` and knows its exit code.
 
 The command line prints one line for each (`derain: error: PATH: REASON (HINT)`) and ends with
-`exit_code`; a traceback means a bug of ours (exit code 1).
+`exit_code`; a traceback means a bug of ours (exit code 1). Errors name no flags: a way out that hangs on the front end
+is a `Remedy`, which each front end words.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Self
+
+from derain_cli.remedies import Remedy
 
 __all__ = [
     "DerainError",
@@ -40,21 +44,46 @@ class DerainError(Exception):
     Args:
         reason: what is wrong, one line, no full stop.
         path: the file or folder it is about.
-        hint: the way out, one line.
+        hint: the way out, one line, where it is the same for all front ends.
+        remedy: the way out, where each front end has words of its own; without `hint`.
+        facts: what goes into the braces of the remedy's sentence; `option` is the name of the option that the reason
+            begins with.
+
+    Attributes:
+        hint: for callers from Python, one line: as given, or the remedy's sentence.
     """
 
     exit_code = 1
 
-    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, hint: str | None = None):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        hint: str | None = None,
+        remedy: Remedy | None = None,
+        **facts: object,
+    ):
         super().__init__(reason)
         self.reason = reason
         self.path = None if path is None else Path(path)
-        self.hint = hint
+        self.remedy, self.facts = remedy, facts
+        self.hint = hint if remedy is None else remedy.format_map(facts)
+
+    @classmethod
+    def like(cls, error: DerainError, *, path: str | os.PathLike[str] | None = None) -> Self:
+        """The same failure as one of this kind; about `path` if it names none."""
+        hint = error.hint if error.remedy is None else None
+        return cls(error.reason, path=error.path or path, hint=hint, remedy=error.remedy, **error.facts)
+
+    def line(self, reason: str, hint: str | None) -> str:
+        """`PATH: REASON (HINT)`, one printable line, in a front end's words."""
+        head = "" if self.path is None else f"{printable(self.path)}: "
+        tail = f" ({printable(hint)})" if hint else ""
+        return f"{head}{printable(reason)}{tail}"
 
     def __str__(self) -> str:
-        head = "" if self.path is None else f"{printable(self.path)}: "
-        tail = f" ({printable(self.hint)})" if self.hint else ""
-        return f"{head}{printable(self.reason)}{tail}"
+        return self.line(self.reason, self.hint)
 
 
 class UsageError(DerainError):
@@ -120,7 +149,7 @@ def resource_error_from(error: BaseException, path: str | os.PathLike[str] | Non
     if isinstance(error, ResourceError):
         return error
     if isinstance(error, MemoryError):
-        return OutOfMemoryError("out of memory", path=path, hint="try a smaller --tile")
+        return OutOfMemoryError("out of memory", path=path, remedy=Remedy.SMALLER_TILES)
     if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(_FULL[error.errno], path=path, hint="free some space or choose another folder")
     text = str(error)
@@ -147,7 +176,7 @@ def _lost_device(error: Exception) -> DeviceLostError | None:
     if type(error).__name__ != "AcceleratorError" and "CUDA error" not in str(error):
         return None
     first = (str(error).strip().splitlines() or [""])[0]
-    return DeviceLostError(f"the device failed: {first}", hint="--device cpu")
+    return DeviceLostError(f"the device failed: {first}", remedy=Remedy.USE_CPU)
 
 
 def is_fatal(error: Exception) -> bool:

@@ -17,6 +17,7 @@ PACKAGE = Path(derain_cli.__file__).parent
 
 ROWS: dict[str, list[set[str]]] = {
     "": [
+        {"remedies"},
         {"errors"},
         {"config", "system"},
         {"media", "model", "losses", "rain", "metrics"},
@@ -95,7 +96,8 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],
     "cli": [
-        {"console", "options"},
+        {"hints", "options"},
+        {"console"},
         {"info", "models", "reporter"},
         {"eval", "runs", "tally"},
         {"finetune_real", "frames", "items", "synth", "train"},

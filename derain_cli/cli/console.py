@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from derain_cli.cli.hints import line_of
 from derain_cli.errors import DerainError, ResourceError, expected
 from derain_cli.system.signals import Interrupted
 
@@ -78,7 +79,7 @@ def print_error(error: DerainError, *, debug: bool = False) -> None:
     """`derain: error: PATH: REASON (HINT)` on stderr, with `debug` the traceback before it."""
     if debug:
         print_message("".join(traceback.format_exception(error)).rstrip())
-    print_message(f"derain: error: {error}")
+    print_message(f"derain: error: {line_of(error)}")
 
 
 def print_message(text: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import as_derain_error
+from derain_cli.cli.hints import hint_of, reason_of
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import DerainError
 from derain_cli.system.signals import Interrupted
@@ -67,7 +68,7 @@ class Tally:
             self._finish(stop.exit_code, error="interrupted")
             raise
         except DerainError as error:
-            self._finish(error.exit_code, error=error.reason)
+            self._finish(error.exit_code, error=reason_of(error))
             raise
         self._finish(self.exit_code)
 
@@ -81,7 +82,9 @@ class Tally:
         """An input that gave nothing; `values` go into its record."""
         self.codes.append(error.exit_code)
         self.reporter.error(error)
-        self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
+        self.reporter.record(
+            **values, status="failed", error=reason_of(error), hint=hint_of(error), code=error.exit_code
+        )
 
     def failed_by(self, outcome: Outcome[Any], source: str, **values: Any) -> None:
         """The same for what was tried and ended with an error: a bug of ours, too, is told as one."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from derain_cli.errors import UsageError
 
-__all__ = ["differing_keys", "from_mapping", "require", "to_mapping"]
+__all__ = ["differing_keys", "from_mapping", "require", "require_option", "to_mapping"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,18 @@ def require(condition: bool, message: str) -> None:
     """Raise a `UsageError` with `message` unless `condition` holds."""
     if not condition:
         raise UsageError(message)
+
+
+def require_option(condition: bool, option: str, requirement: str) -> None:
+    """Raise a `UsageError` on the option of that name, such as "tile must be ...", unless `condition` holds.
+
+    Args:
+        condition: what must hold.
+        option: the field's name; a front end puts its own in its place.
+        requirement: what follows the name.
+    """
+    if not condition:
+        raise UsageError(f"{option} {requirement}", option=option)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -68,7 +68,7 @@ class DatasetRecord:
         layouts: packings found in the wild, in the order in which they are tried; they say what pairs with what.
         aliases: other names.
         truth: whether there are clean pictures.
-        hub: a copy that `--download` can fetch.
+        hub: a copy that can be fetched.
     """
 
     name: str
@@ -430,7 +430,7 @@ _RECORDS: tuple[DatasetRecord, ...] = (
 )
 
 DATASETS: dict[str, DatasetRecord] = {record.name: record for record in _RECORDS}
-"""Sets that `--dataset` knows by name; any other folder of pairs works too."""
+"""Sets known by name; any other folder of pairs works too."""
 
 
 def _plain(name: str) -> str:

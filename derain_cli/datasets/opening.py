@@ -13,6 +13,7 @@ from derain_cli.datasets.finding import NoPartnersError, find_pairs
 from derain_cli.datasets.layouts import Found
 from derain_cli.datasets.pairs import Pair, PairGroup, folder_name, list_photos
 from derain_cli.errors import InputError, NothingToDoError
+from derain_cli.remedies import Remedy
 
 __all__ = ["DatasetView", "open_dataset", "resolve_dataset", "root_of_datasets"]
 
@@ -50,7 +51,7 @@ class DatasetView:
 
 
 def root_of_datasets(given: Path | None = None) -> Path:
-    """Where data sets lie: `given` (`--data-root`), else the environment's `DERAIN_DATA`, else `./datasets`."""
+    """Where data sets lie: `given`, else the environment's `DERAIN_DATA`, else `./datasets`."""
     return given or Path(os.environ.get("DERAIN_DATA") or "datasets")
 
 
@@ -139,11 +140,12 @@ def _not_there(record: DatasetRecord, split: str, root: Path) -> NothingToDoErro
         lay = f"its parts are {', '.join(part.parts)}"
     else:
         lay = f"put it in {root / part.places[0]}: {' or '.join(str(layout) for layout in record.layouts[:2])}"
-    download = ", or use --download" if record.hub else ""
     return NothingToDoError(
         f"{record.name} ({split}) is not there",
         path=root,
-        hint=f"get it from {record.page}{download}; {lay}; --data-root or DERAIN_DATA names the folder of all sets",
+        remedy=Remedy.FETCH_DATA_SET if record.hub else Remedy.GET_DATA_SET,
+        page=record.page,
+        layout=lay,
     )
 
 

@@ -172,7 +172,7 @@ def _pictures_in_turn(turn: Sequence[_Restored[R]], helpers: int) -> int:
 
 
 def _about(error: InputError, path: Path) -> InputError:
-    return error if error.path is not None else InputError(error.reason, path=path, hint=error.hint)
+    return error if error.path is not None else InputError.like(error, path=path)
 
 
 def _outcome(judging: deque[Future[R]]) -> R | InputError:

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
+from derain_cli.remedies import Remedy
 from derain_cli.system.finder import separators
 
 __all__ = [
@@ -103,18 +104,18 @@ class WorkList:
         done: inputs whose output is there already.
         failed: what cannot be done, each with its path.
         notes: path and remark on what was passed over.
-        hint: how more inputs could be found, for a list that is empty.
+        remedy: how more inputs could be found, for a list that is empty.
     """
 
     items: tuple[Item, ...]
     done: tuple[Item, ...] = ()
     failed: tuple[DerainError, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
-    hint: str | None = None
+    remedy: Remedy | None = None
 
     def nothing_found(self, what: str = "images") -> NothingToDoError:
         """The error for a list without anything to do."""
-        return NothingToDoError(f"no {what} found", hint=self.hint)
+        return NothingToDoError(f"no {what} found", remedy=self.remedy)
 
 
 def listed(suffixes: frozenset[str]) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from derain_cli.errors import DerainError, DestinationError, UsageError, printable
 from derain_cli.jobs.items import DEFAULT_SUFFIX, Item, Naming, WorkList, listed, own_tails
+from derain_cli.remedies import Remedy
 from derain_cli.system.finder import Finder, Found, Selection, identity_of, is_pattern, separators
 
 __all__ = ["folder_problem", "plan"]
@@ -73,11 +74,11 @@ class _Planner:
                 self.failed.append(problem)
             elif os.path.lexists(target) and not self.naming.overwrite:
                 if self.output_file:
-                    raise DestinationError("the destination exists", path=target, hint="--overwrite replaces it")
+                    raise DestinationError("the destination exists", path=target, remedy=Remedy.REPLACE)
                 done.append(Item(one.source, target, note))
             else:
                 items.append(Item(one.source, target, note))
-        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes), self.passed_over.hint())
+        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes), self.passed_over.remedy())
 
     # --- the output ---------------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class _Planner:
         writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:
-                raise UsageError(f"the output is to be {suffix} by its name and {self.naming.format} by --format")
+                raise UsageError(f"the output is to be {suffix} by its name and {self.naming.format} by its format")
             return True
         if lone and suffix:
             raise UsageError(
@@ -104,7 +105,7 @@ class _Planner:
             hint = None if lone else "several inputs need a folder"
             raise DestinationError("the output is a file, not a folder", path=out, hint=hint)
         if writable:
-            raise UsageError("one output file for several inputs", path=out, hint="-o FOLDER")
+            raise UsageError("one output file for several inputs", path=out, remedy=Remedy.OUTPUT_FOLDER)
         return False
 
     @property
@@ -140,9 +141,7 @@ class _Planner:
         """Why this output cannot be written, as far as that can be seen without trying."""
         longest = max(len(os.fsencode(os.path.basename(p))) for p in (target, *self.naming.companions_of(target)))
         if longest > _NAME_MAX:
-            return DestinationError(
-                "the output's name would be too long", path=target, hint="-o FOLDER keeps names as they are"
-            )
+            return DestinationError("the output's name would be too long", path=target, remedy=Remedy.KEEP_NAMES)
         if os.path.isdir(target):
             return DestinationError("the destination is a folder", path=target)
         return self._folder(os.path.dirname(target))[1]
@@ -159,7 +158,9 @@ class _Planner:
     def _refuse_outputs_among_inputs(self) -> None:
         if self.naming.output is None and not self._suffix:
             for path in filter(os.path.isdir, self.paths):
-                raise UsageError("without -o an empty --suffix would write into the input folder", path=path)
+                raise UsageError(
+                    "an empty suffix would put outputs into the input folder", path=path, remedy=Remedy.OUTPUT_FOLDER
+                )
 
     def _without_own_outputs(self, found: list[Found]) -> list[Found]:
         """Leaves out files that an earlier run made of other inputs: `*.jpg` brings them in again."""
@@ -204,7 +205,7 @@ class _Planner:
             raise DestinationError(
                 f"two inputs for one output: {found[one_index].source} and {found[other_index].source}{more}",
                 path=path,
-                hint="run them with different -o folders or another --suffix",
+                remedy=Remedy.OTHER_FOLDER_OR_SUFFIX,
             )
         return [found[i] for i in kept], [targets[i] for i in kept]
 
@@ -221,7 +222,7 @@ class _Planner:
                 identity = identity_of(path)
                 if identity is not None and identity in inputs:
                     which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
-                    raise DestinationError(f"the output is {which}", path=path, hint="another -o, or --suffix")
+                    raise DestinationError(f"the output is {which}", path=path, remedy=Remedy.OTHER_OUTPUT_OR_SUFFIX)
 
 
 def folder_problem(folder: str) -> DerainError | None:
@@ -230,7 +231,7 @@ def folder_problem(folder: str) -> DerainError | None:
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place):
-        return DestinationError("is not a folder", path=place, hint="choose another -o")
+        return DestinationError("is not a folder", path=place, remedy=Remedy.OTHER_OUTPUT)
     if not os.access(place, os.W_OK | os.X_OK):
-        return DestinationError("the folder cannot be written to", path=place, hint="choose another -o")
+        return DestinationError("the folder cannot be written to", path=place, remedy=Remedy.OTHER_OUTPUT)
     return None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from derain_cli.errors import DerainError, InputError
+from derain_cli.remedies import Remedy
 
 __all__ = ["Finder", "Found", "Identity", "PassedOver", "Selection", "identity_of", "is_pattern", "separators"]
 
@@ -75,14 +76,15 @@ class PassedOver:
     outputs: int = 0
     filtered: int = 0
 
-    def hint(self) -> str | None:
+    def remedy(self) -> Remedy | None:
+        """How more could be found."""
         if self.folders:
-            return "-r looks into sub-folders"
+            return Remedy.SUB_FOLDERS
         if self.links:
-            return "--follow-symlinks follows the links found"
+            return Remedy.FOLLOW_LINKS
         if self.filtered:
-            return "--include and --exclude left all out"
-        return "only earlier outputs are there" if self.outputs else None
+            return Remedy.OTHER_PATTERNS
+        return Remedy.ONLY_OUTPUTS if self.outputs else None
 
 
 @dataclass

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from derain_cli.cli.hints import line_of
 from derain_cli.datasets.catalogue import DATASETS, find_record
 from derain_cli.datasets.opening import open_dataset, resolve_dataset
 from derain_cli.datasets.pairs import read_pair
@@ -61,7 +62,7 @@ def test_a_set_that_is_not_there_says_where_to_get_it_and_how_to_lay_it_out(tmp_
     for split, part in record.splits.items():
         with pytest.raises(NothingToDoError) as caught:
             open_dataset(record.name, split, tmp_path)
-        text = str(caught.value)
+        text = line_of(caught.value)
         assert record.page in text
         assert ("--download" in text) == bool(record.hub)
         assert "--data-root" in text

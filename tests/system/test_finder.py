@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from derain_cli.remedies import Remedy
 from derain_cli.system.finder import Finder, Selection
 from tests.listing import READABLE, touch
 
@@ -163,6 +164,23 @@ def test_a_folder_that_cannot_be_read_fails_alone() -> None:
     Path("in/x").chmod(0o700)
     assert sources == ["in/a.jpg"]
     assert [str(error) for error in search.failed] == ["in/x: cannot be read: Permission denied"]
+
+
+def test_where_nothing_is_found_it_is_known_how_more_could_be() -> None:
+    touch("deep/x/a.jpg", "old/a.jpg", "old/a_clean.jpg", "none/a.txt")
+    Path("linked").mkdir()
+    os.symlink("../old/a.jpg", "linked/a.jpg")
+
+    def remedy(path: str, *tails: str, **selection: Any) -> Remedy | None:
+        search = Finder([path], Selection(READABLE, **selection), tails)
+        list(search.find())
+        return search.passed_over.remedy()
+
+    assert remedy("deep") is Remedy.SUB_FOLDERS
+    assert remedy("linked") is Remedy.FOLLOW_LINKS
+    assert remedy("old", exclude=("*",)) is Remedy.OTHER_PATTERNS
+    assert remedy("old", "_clean", exclude=()) is Remedy.ONLY_OUTPUTS
+    assert remedy("none") is None
 
 
 def test_deep_trees_need_no_recursion() -> None:

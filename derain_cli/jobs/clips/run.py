@@ -271,7 +271,7 @@ class _Job:
             raise ResourceError(
                 f"about {wanted >> 20} MB are needed and {free >> 20} MB are free",
                 path=self.target.parent,
-                hint="free some space or choose another -o",
+                hint="free some space or choose another folder",
             )
 
 

@@ -28,6 +28,7 @@ from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.media.pixels import to_uint8
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text, make_folder
 
 __all__ = ["write_frame_set"]
@@ -178,7 +179,9 @@ class _Writer:
         except FileNotFoundError:
             return set(), {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DestinationError("the record of what was written is damaged", path=path, hint="another -o") from error
+            raise DestinationError(
+                "the record of what was written is damaged", path=path, remedy=Remedy.OTHER_OUTPUT
+            ) from error
 
     def _keep_record(self, pictures: set[str], sheets: Mapping[str, list[str]]) -> None:
         record = {"pictures": sorted(pictures), "sheets": dict(sorted(sheets.items()))}

@@ -18,6 +18,7 @@ from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.rain import PROFILES
+from derain_cli.remedies import Remedy
 from derain_cli.system.finder import Finder, Selection, identity_of
 
 __all__ = ["plan_synthesis"]
@@ -99,13 +100,13 @@ class _Planner:
 
     def _refuse_output(self) -> None:
         if os.path.lexists(self.out) and not self.out.is_dir():
-            raise DestinationError("the output is a file, not a folder", path=self.out, hint="choose another -o")
+            raise DestinationError("the output is a file, not a folder", path=self.out, remedy=Remedy.OTHER_OUTPUT)
         problem = folder_problem(str(self.out))
         if problem is not None:
             raise problem
         for folder in map(Path, self.paths):
             if folder.is_dir() and self.out.is_dir() and folder.samefile(self.out):
-                raise DestinationError("the output folder is an input", path=folder, hint="choose another -o")
+                raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_sources(self, tasks: list[PhotoTask]) -> None:
         """No photo may lie where pairs go: it would be replaced, or rained on once more at every run."""
@@ -113,12 +114,14 @@ class _Planner:
         for folder in {Path(task.source).parent for task in tasks}:
             real = folder.resolve()
             if real == self.out.resolve():
-                raise DestinationError("the output folder is an input", path=folder, hint="choose another -o")
+                raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
             if not places.isdisjoint((real, *real.parents)):
-                raise DestinationError("pairs go here, and photos come from here", path=folder, hint="another -o")
+                raise DestinationError(
+                    "pairs go here, and photos come from here", path=folder, remedy=Remedy.OTHER_OUTPUT
+                )
         for path in (path for task in tasks for pair in task.pairs for path in (pair.rainy, pair.clean)):
             if path.is_symlink():
-                raise DestinationError("the destination is a symbolic link", path=path, hint="choose another -o")
+                raise DestinationError("the destination is a symbolic link", path=path, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_clashes(self, tasks: list[PhotoTask], known: Mapping[str, str]) -> None:
         """No two photos may have one name, in the way in which names are compared when pairs are looked for."""
@@ -134,7 +137,7 @@ class _Planner:
                     raise DestinationError(
                         f"two photos would be one pair: {sources[other]} and {task.source}",
                         path=task.pairs[0].rainy,
-                        hint="rename one, or run them with different -o folders",
+                        remedy=Remedy.RENAME_OR_OTHER_FOLDER,
                     )
             sources[task.name] = task.source
             planned.add(task.name)
@@ -147,5 +150,5 @@ def _nothing(finder: Finder) -> NothingToDoError:
     """Why there is nothing to do: the first reason if there are any."""
     first = next(iter(finder.failed), None)
     if first is None:
-        return NothingToDoError("no photos found", hint=finder.passed_over.hint())
-    return NothingToDoError(first.reason, path=first.path)
+        return NothingToDoError("no photos found", remedy=finder.passed_over.remedy())
+    return NothingToDoError.like(first)
