@@ -91,7 +91,7 @@ ROWS: dict[str, list[set[str]]] = {
     "training": [
         {"muon", "objectives", "output", "pictures"},
         {"drift", "semi_supervised", "threads"},
-        {"trainer"},
+        {"selection", "trainer"},
         {"run"},
     ],
     "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],

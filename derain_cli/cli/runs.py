@@ -8,7 +8,7 @@ import signal
 import time
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from derain_cli.evaluation.scores import Evaluation
     from derain_cli.metrics.no_reference import Figures
     from derain_cli.training.run import RunPlan, RunResult
+    from derain_cli.training.selection import Gain
     from derain_cli.training.trainer import StepReport
 
 __all__ = ["RunFlags", "run_plan", "takes"]
@@ -221,7 +222,8 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
                 ", last.safetensors has what this run has learnt"
             )
         else:
-            reporter.say(f"best weights: {result.weights} ({score})")
+            mixed = "" if result.best_share == 1 else f"; {1 - result.best_share:.0%} of the weights it started from"
+            reporter.say(f"best weights: {result.weights} ({score}{mixed})")
     reporter.record(
         kind="summary",
         step=result.step,
@@ -229,6 +231,7 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
         stopped=result.stopped,
         best_psnr_rgb=result.best_psnr,
         best_step=result.best_step,
+        best_share=result.best_share,
         patches_per_second=result.patches_per_second,
         waiting_share=result.waiting_share,
         weights=None if result.weights is None else str(result.weights),
@@ -293,6 +296,13 @@ class _Listener:
             f"other kept {change.other_energy_kept:.0%}"
         )
         self.reporter.record(kind="real", step=step, change=change.as_dict())
+
+    def averaged(self, share: float, gain: Gain, best: bool) -> None:
+        self.reporter.say(
+            f"{share:.0%} of these weights, {1 - share:.0%} of those at the start: {gain.psnr:.2f} dB; streak energy "
+            f"removed {gain.removed:.1%}, of clean pictures {gain.harm:.1%}{'  best' if best else ''}"
+        )
+        self.reporter.record(kind="average", share=share, best=best, **asdict(gain))
 
     def note(self, text: str) -> None:
         self.reporter.note(text)

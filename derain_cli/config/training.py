@@ -201,6 +201,7 @@ class ContrastConfig:
             third of the patches of real photos, most ratios are at the cap and give no gradient (docs/contrast.md).
         max_change: mean |I_r - O_r| over fixed crops of the real photos, in levels of 255, past which a run stops.
         max_colour: shift of a channel's mean over the same crops, in levels of 255, past which a run stops.
+        psnr_budget: by how many dB the mean validation PSNR of the best weights may be below that of their start.
     """
 
     mode: ContrastMode = "none"
@@ -215,11 +216,12 @@ class ContrastConfig:
     bank_floor: float = 2.0
     max_change: float = 15.0
     max_colour: float = 6.0
+    psnr_budget: float = 0.1
 
     def __post_init__(self) -> None:
         _require(1 <= self.negatives <= 64, f"contrast.negatives must be 1 to 64, not {self.negatives}")
         _require(self.bank >= 1, f"contrast.bank must be at least 1, not {self.bank}")
-        for name in ("warmup", "ramp", "dual_weight", "unsup_weight", "bank_floor"):
+        for name in ("warmup", "ramp", "dual_weight", "unsup_weight", "bank_floor", "psnr_budget"):
             _require(getattr(self, name) >= 0, f"contrast.{name} cannot be negative")
         for name in ("cap", "max_change", "max_colour"):
             _require(getattr(self, name) > 0, f"contrast.{name} must be positive")

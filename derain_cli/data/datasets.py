@@ -78,6 +78,7 @@ class Sources:
         layers: groups of pairs whose rain layer (rainy minus clean) is put on other backgrounds.
         photos: photos without rain: backgrounds for true layers and for generated rain.
         real: photos in real rain, without clean partners, from `find_real`.
+        real_held: such photos that are kept out of the training, to choose the best weights by.
         rejected: what cannot be used, and why.
     """
 
@@ -85,6 +86,7 @@ class Sources:
     layers: tuple[PairGroup, ...] = ()
     photos: tuple[Path, ...] = ()
     real: tuple[Path, ...] = ()
+    real_held: tuple[Path, ...] = ()
     rejected: tuple[InputError, ...] = field(default=())
 
 

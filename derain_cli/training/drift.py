@@ -7,7 +7,8 @@ push I_r away from O_r, also where there is no rain: the change of a few photos 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +16,10 @@ from numpy.typing import NDArray
 
 from derain_cli.config import ContrastConfig
 from derain_cli.errors import InputError, TrainingError
-from derain_cli.media.photo import read_rgb
 from derain_cli.metrics.no_reference import Figures, figures
 from derain_cli.training.pictures import GRID_SIDE, centre, grid
 
-__all__ = ["CROPS", "RealWatch", "excess"]
+__all__ = ["CROPS", "Look", "RealWatch", "excess"]
 
 CROPS = 12
 """Photos that are looked at, evenly spread over those given."""
@@ -27,33 +27,43 @@ CROPS = 12
 _SHOWN = 4
 
 Picture = NDArray[np.uint8]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen of the crops: their mean figures, and a grid before | after of some of them (uint8 HxWx3)."""
+
+    mean: Figures
+    grid: Picture
 
 
 class RealWatch:
-    """The middles of a few real photos, the same ones each time.
+    """The middles of a few photos, the same ones each time.
 
     Args:
-        photos: real photos, in a fixed order; unreadable ones are passed over.
+        photos: photos, in a fixed order; unreadable ones are passed over.
+        read: reads one of them, RGB uint8 HxWx3.
         side: of the crops, pixels.
     """
 
-    def __init__(self, photos: Sequence[Path], side: int = GRID_SIDE):
+    def __init__(self, photos: Sequence[T], read: Callable[[T], Picture], side: int = GRID_SIDE):
         self.crops: list[Picture] = []
-        for place in dict.fromkeys(len(photos) * i // CROPS for i in range(CROPS)):
+        for place in dict.fromkeys(len(photos) * i // CROPS for i in range(CROPS if photos else 0)):
             try:
                 # A copy: the crop alone stays in memory, not the photo.
-                self.crops.append(centre(read_rgb(photos[place]), side).copy())
+                self.crops.append(centre(read(photos[place]), side).copy())
             except InputError:
                 continue
 
-    def look(self, restore: Callable[[Picture], Picture]) -> tuple[Figures, Picture] | None:
-        """Mean figures over the crops and a grid rainy | restored of some of them; None when there are no crops."""
+    def look(self, restore: Callable[[Picture], Picture]) -> Look | None:
+        """What `restore` makes of them; None when there are no crops."""
         if not self.crops:
             return None
         restored = [restore(crop) for crop in self.crops]
         found = [figures(_tensor(before), _tensor(after)) for before, after in zip(self.crops, restored, strict=True)]
         shown = list(zip(self.crops, restored, strict=True))[:_SHOWN]
-        return Figures.mean(found), grid(shown)
+        return Look(Figures.mean(found), grid(shown))
 
 
 def _tensor(picture: Picture) -> torch.Tensor:

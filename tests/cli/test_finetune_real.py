@@ -67,7 +67,7 @@ def test_a_tiny_run_from_end_to_end(derain, real, pair_folder, weights, vgg_file
     ended = derain("finetune-real", *argv, "--json")
     assert ended.code == 0, ended.err
     kinds = [record["kind"] for record in ended.records]
-    assert kinds == ["validation", "real", "validation", "real", "summary"]
+    assert kinds == ["validation", "real", "validation", "real", *3 * ["average"], "summary"]
     assert ended.records[1]["change"]["mean_change"] == 0.0  # these weights change nothing yet
     assert "real photos: mean change 0.00" in ended.err
     card = load_weights(Path("run/last.safetensors")).card

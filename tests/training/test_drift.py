@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derain_cli.config import ContrastConfig
-from derain_cli.media.photo import write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.training.drift import CROPS, RealWatch, excess
 from derain_cli.training.pictures import centre, grid
 
@@ -24,11 +24,13 @@ def darker(picture):
 
 
 def test_the_crops_are_the_same_middles_each_time(photos, picture):
-    watch = RealWatch(photos, side=32)
+    watch = RealWatch(photos, read_rgb, side=32)
     assert len(watch.crops) == CROPS
     assert (watch.crops[1] == picture(40, 50, 2)[4:36, 9:41]).all()
-    found, sheet = watch.look(darker)
-    again, same = RealWatch(photos, side=32).look(darker)
+    look = watch.look(darker)
+    found, sheet = look.mean, look.grid
+    other = RealWatch(photos, read_rgb, side=32).look(darker)
+    again, same = other.mean, other.grid
     assert found == again
     assert (sheet == same).all()
     assert found.mean_change == pytest.approx(7, abs=0.1)
@@ -39,9 +41,9 @@ def test_the_crops_are_the_same_middles_each_time(photos, picture):
 
 def test_unreadable_photos_are_passed_over(photos):
     photos[0].write_bytes(b"")
-    assert len(RealWatch(photos).crops) == CROPS - 1
-    assert len(RealWatch(photos[1:3]).crops) == 2
-    assert RealWatch(photos[:1]).look(darker) is None
+    assert len(RealWatch(photos, read_rgb).crops) == CROPS - 1
+    assert len(RealWatch(photos[1:3], read_rgb).crops) == 2
+    assert RealWatch(photos[:1], read_rgb).look(darker) is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_unreadable_photos_are_passed_over(photos):
     ],
 )
 def test_past_a_bound_it_is_an_error_with_a_way_out(photos, bounds, told):
-    found = RealWatch(photos).look(darker)[0]
+    found = RealWatch(photos, read_rgb).look(darker).mean
     error = excess(found, ContrastConfig(**bounds))
     if told is None:
         assert error is None

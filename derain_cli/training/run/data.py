@@ -24,6 +24,9 @@ __all__ = ["hold_back", "prepare"]
 
 _HOLD_BACK_SHARE, _HOLD_BACK_MOST = 0.05, 40
 
+_REAL_HELD, _REAL_LEAST = 10, 6
+"""Every tenth real photo is kept out of the training, where there are enough of them."""
+
 
 def hold_back(groups: Sequence[PairGroup]) -> tuple[tuple[PairGroup, ...], tuple[PairGroup, ...]]:
     """Training and validation pairs: evenly spread over each group, never more than `_HOLD_BACK_MOST` of one."""
@@ -94,7 +97,15 @@ def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, t
     sources = check_sources(datasets, layers, photos, plan.config.data.patch)
     if plan.real:
         real, rejected = find_real(plan.real, plan.config.data.patch)
-        sources = replace(sources, real=real, rejected=(*sources.rejected, *rejected))
+        chosen = real[::_REAL_HELD] if len(real) >= _REAL_LEAST else ()
+        if not chosen:
+            listener.note(f"{len(real)} real photos are too few to keep some out: all choose the best weights, too")
+        sources = replace(
+            sources,
+            real=tuple(photo for photo in real if photo not in set(chosen)),
+            real_held=chosen or real,
+            rejected=(*sources.rejected, *rejected),
+        )
     if not held:
         raise UsageError("nothing to validate on", remedy=Remedy.NAME_PAIRS)
     return sources, held

@@ -27,7 +27,7 @@ def fingerprint(sources: Sources) -> str:
     files = [path for group in groups for pair in group.pairs for path in (pair.rainy, pair.clean)]
     for path in (*files, *sources.photos):
         digest.update(f"{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
-    for path in sources.real:
+    for path in (*sources.real, *sources.real_held):
         digest.update(f"real\0{path.name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 

@@ -108,7 +108,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
     patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
     stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
     listener.started(trainer.step, total, batch)
-    if (sources.real or run.start is not None) and not trainer.step:
+    if (sources.real_held or run.start is not None) and not trainer.step:
         run.validate()  # what has to be beaten, and what the real photos look like before
     begin = time.monotonic()
     first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
@@ -145,6 +145,8 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
         if stopped and not last:
             run.keep_unscored()
             break
+    if trainer.step >= total:
+        run.try_averages()
     best = plan.out / "best.safetensors"
     return RunResult(
         step=trainer.step,
@@ -153,6 +155,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
         best_psnr=run.best,
         best_step=run.best_step,
         scored_step=run.scored_step,
+        best_share=run.best_share,
         seconds=time.monotonic() - begin,
         patches_per_second=rate,
         waiting_share=waiting,

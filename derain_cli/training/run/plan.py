@@ -9,6 +9,7 @@ from typing import Protocol
 from derain_cli.config import TrainConfig
 from derain_cli.evaluation.scores import Evaluation
 from derain_cli.metrics.no_reference import Figures
+from derain_cli.training.selection import Gain
 from derain_cli.training.trainer import StepReport
 
 __all__ = ["Listener", "RunPlan", "RunResult", "SilentListener"]
@@ -60,7 +61,8 @@ class RunPlan:
 class RunResult:
     """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name);
     `best_step` 0 means that nothing was better than the weights it started from;
-    `scored_step` is that of the newest validation of its own weights, 0 without one."""
+    `scored_step` is that of the newest validation of its own weights, 0 without one; `best_share` is
+    that of the fine-tuned weights in the best ones, the rest being those that the run started from."""
 
     step: int
     finished: bool
@@ -68,6 +70,7 @@ class RunResult:
     best_psnr: float | None
     best_step: int | None
     scored_step: int
+    best_share: float
     seconds: float
     patches_per_second: float
     waiting_share: float
@@ -81,6 +84,7 @@ class Listener(Protocol):
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
     def looked(self, step: int, change: Figures) -> None: ...
+    def averaged(self, share: float, gain: Gain, best: bool) -> None: ...
     def note(self, text: str) -> None: ...
 
 
@@ -91,4 +95,5 @@ class SilentListener:
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
     def looked(self, step: int, change: Figures) -> None: ...
+    def averaged(self, share: float, gain: Gain, best: bool) -> None: ...
     def note(self, text: str) -> None: ...

@@ -5,39 +5,69 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from derain_cli.checkpoints.average import average_weights
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.run_state import latest_checkpoint, save_checkpoint
-from derain_cli.checkpoints.weight_file import Weights, save_state, save_weights
+from derain_cli.checkpoints.weight_file import Weights, load_weights, save_state, save_weights
 from derain_cli.config import RestoreOptions, to_mapping
 from derain_cli.data.datasets import Sources
 from derain_cli.datasets.fingerprint import hash_files
-from derain_cli.datasets.pairs import PairGroup
+from derain_cli.datasets.pairs import PairGroup, read_clean
 from derain_cli.engine.restorer import Restorer
 from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import Evaluation, PictureResult, evaluate
 from derain_cli.evaluation.turns import Picture
-from derain_cli.media.photo import write_rgb
-from derain_cli.metrics.no_reference import Figures
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.model import SemiDRDNet, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.provenance import program_version, today
-from derain_cli.training.drift import RealWatch, excess
+from derain_cli.training.drift import Look, RealWatch, excess
 from derain_cli.training.pictures import grid
 from derain_cli.training.run.folder import data_name, fingerprint, read_hashes
 from derain_cli.training.run.log import RunLog
 from derain_cli.training.run.plan import Listener, RunPlan
+from derain_cli.training.selection import SHARES, Gain, Selection
 from derain_cli.training.trainer import Trainer
 
 __all__ = ["Run"]
 
 
 _GRID_PICTURES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What some weights do to the validation pairs and, in runs with real photos, to those."""
+
+    evaluation: Evaluation
+    grid: NDArray[np.uint8]
+    gain: Gain | None
+    look: Look | None
+
+    def values(self) -> dict[str, Any]:
+        """For the log."""
+        evaluation = self.evaluation
+        values: dict[str, Any] = {
+            "mean_psnr_rgb": evaluation.mean_psnr(),
+            "megapixels_per_second": evaluation.megapixels / evaluation.seconds,
+        }
+        for group, scores in evaluation.after.items():
+            for protocol, value in scores.items():
+                values |= {f"{group}/psnr_{protocol}": value.psnr, f"{group}/ssim_{protocol}": value.ssim}
+        return values | {f"real/{name}": value for name, value in self.change().items()}
+
+    def change(self) -> dict[str, float]:
+        """Of real photos, and of clean ones where there is no rain to take out; for the log and the card."""
+        found = self.look.mean.as_dict() if self.look else {}
+        return found | ({"clean_streak_energy_removed": self.gain.harm} if self.gain else {})
 
 
 class Run:
@@ -54,11 +84,24 @@ class Run:
     ):
         self.plan, self.trainer, self.log, self.listener, self.start = plan, trainer, log, listener, start
         self.sources, self.held = data
-        self.watch = RealWatch(self.sources.real) if self.sources.real else None
+        self.selection = self._selection()
         self.hashes: tuple[str, ...] | None = None
         self.best: float | None = None
         self.best_step: int | None = None
+        self.best_share = 1.0
         self.scored_step = 0
+
+    def _selection(self) -> Selection | None:
+        """How runs with real photos that start from trained weights choose, and what the real photos are watched with.
+
+        None without real photos. Fresh weights are far from any budget: such runs, and those without real photos, go by
+        the mean validation PSNR alone.
+        """
+        if not self.sources.real_held:
+            return None
+        pairs = [pair for group in self.held for pair in group.pairs]
+        clean = RealWatch(pairs, lambda pair: read_clean(pair, read_rgb))
+        return Selection(RealWatch(self.sources.real_held, read_rgb), clean, self.plan.config.contrast.psnr_budget)
 
     def validate(self) -> None:
         """Score the averaged weights, show and keep them; fresh ones, before the first step, are only scored.
@@ -67,7 +110,55 @@ class Run:
             TrainingError: the change of the real photos is past its bound; the best weights so far are untouched.
         """
         trainer, plan = self.trainer, self.plan
-        restorer = self._restorer()
+        scored = self._score(self._restorer(trainer.average))
+        self.log.write("validation", trainer.step, scored.values())
+        self._show("step", "validation", scored.grid)
+        if scored.look:
+            self._show("real-step", "real", scored.look.grid)
+        drifted = excess(scored.look.mean, plan.config.contrast) if scored.look else None
+        if trainer.step:
+            self._keep("last", scored)
+            self.scored_step = trainer.step
+        counts = trainer.step > 0 or self.start is not None
+        # Asked in any case: the first weights are what the budget is counted from.
+        better = drifted is None and self._is_best(scored) and counts
+        if better:
+            self.best, self.best_step, self.best_share = scored.evaluation.mean_psnr(), trainer.step, 1.0
+            if trainer.step:
+                self._keep("best", scored)
+            elif self.start is not None:
+                # With its own card, which says what made it: this run has not.
+                atomic_bytes(plan.out / "best.safetensors", self.start.path.read_bytes(), overwrite=True)
+        self.listener.validated(trainer.step, scored.evaluation, better)
+        if scored.look is not None:
+            self.listener.looked(trainer.step, scored.look.mean)
+        if drifted:
+            raise drifted
+
+    def try_averages(self) -> None:
+        """Try averages of the newest weights with those that the run started from, and keep the best of all.
+
+        Fine-tuning on real photos pays on pairs for what it takes out of them; some way back most of both is kept
+        (`derain_cli.model.average`). Only runs with real photos that start from weights do this.
+        """
+        if self.selection is None or self.start is None or not self.scored_step:
+            return
+        newest = load_weights(self.plan.out / "last.safetensors")
+        if newest.config != self.start.config:
+            return
+        for share in SHARES:
+            made, card = average_weights([self.start, newest], [1 - share, share])
+            scored = self._score(self._restorer(made))
+            better = self._is_best(scored)
+            self.log.write("average", self.trainer.step, {"share": share, **scored.values()})
+            if better:
+                self.best, self.best_step, self.best_share = scored.evaluation.mean_psnr(), self.trainer.step, share
+                card = replace(card, name=self.plan.name, scores=scored.evaluation.as_dict(), change=scored.change())
+                save_weights(self.plan.out / "best.safetensors", made, card)
+            assert scored.gain is not None
+            self.listener.averaged(share, scored.gain, better)
+
+    def _score(self, restorer: Callable[[Picture], Picture]) -> _Scored:
         shown: dict[str, list[PictureResult]] = {}
 
         def each(result: PictureResult) -> None:
@@ -76,58 +167,32 @@ class Run:
                 rows.append(result)
 
         evaluation = evaluate(restorer, self.held, each)
-        mean = evaluation.mean_psnr()
-        values: dict[str, Any] = {
-            "mean_psnr_rgb": mean,
-            "megapixels_per_second": evaluation.megapixels / evaluation.seconds,
-        }
-        for group, scores in evaluation.after.items():
-            for protocol, value in scores.items():
-                values |= {f"{group}/psnr_{protocol}": value.psnr, f"{group}/ssim_{protocol}": value.ssim}
-        looked = self.watch.look(restorer) if self.watch else None
-        change = looked[0] if looked else None
-        if change is not None:
-            values |= {f"real/{name}": value for name, value in change.as_dict().items()}
-        self.log.write("validation", trainer.step, values)
         rows = [(r.rainy, r.restored, r.clean) for results in shown.values() for r in results]
-        self._show("step", "validation", grid(rows))
-        if looked:
-            self._show("real-step", "real", looked[1])
-        drifted = excess(change, plan.config.contrast) if change else None
-        counts = trainer.step > 0 or self.start is not None
-        better = counts and drifted is None and (self.best is None or mean > self.best)
-        if trainer.step:
-            self._keep("last", evaluation, change)
-            self.scored_step = trainer.step
-        if better:
-            self.best, self.best_step = mean, trainer.step
-            if trainer.step:
-                self._keep("best", evaluation, change)
-            elif self.start is not None:
-                # With its own card, which says what made it: this run has not.
-                atomic_bytes(plan.out / "best.safetensors", self.start.path.read_bytes(), overwrite=True)
-        self.listener.validated(trainer.step, evaluation, better)
-        if change is not None:
-            self.listener.looked(trainer.step, change)
-        if drifted:
-            raise drifted
+        found = self.selection.measure(restorer, evaluation.mean_psnr()) if self.selection else None
+        gain, look = found or (None, None)
+        return _Scored(evaluation, grid(rows), gain, look)
 
-    def _restorer(self) -> Callable[[Picture], Picture]:
-        average, device = self.trainer.average, self.trainer.device
-        if isinstance(average, SemiDRDNet):
-            return Restorer(fold(average), RestoreOptions(device=str(device)))
+    def _is_best(self, scored: _Scored) -> bool:
+        if self.selection is not None and scored.gain is not None and self.start is not None:
+            return self.selection.is_best(scored.gain)
+        return self.best is None or scored.evaluation.mean_psnr() > self.best
+
+    def _restorer(self, model: nn.Module) -> Callable[[Picture], Picture]:
+        device = self.trainer.device
+        if isinstance(model, SemiDRDNet):
+            return Restorer(fold(model.to(device)), RestoreOptions(device=str(device)))
         # A copy: evaluation mode is not for a network in training.
-        return as_peer(DerainedOnly(copy.deepcopy(average)), device)
+        return as_peer(DerainedOnly(copy.deepcopy(model)), device)
 
     def keep_unscored(self) -> None:
         """Keep the averaged weights of a run that ends between validations, as `last` without scores."""
         if self.trainer.step > self.scored_step:
-            self._keep("last", None, None)
+            self._keep("last", None)
 
-    def _keep(self, name: str, evaluation: Evaluation | None, change: Figures | None) -> None:
+    def _keep(self, name: str, scored: _Scored | None) -> None:
         path, average = self.plan.out / f"{name}.safetensors", self.trainer.average
         if isinstance(average, SemiDRDNet):
-            save_weights(path, average, self._card(evaluation, change))
+            save_weights(path, average, self._card(scored))
         else:
             save_state(path, average)
 
@@ -137,7 +202,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         write_rgb(folder / f"{stem}-{self.trainer.step:09d}.png", picture)
 
-    def _card(self, evaluation: Evaluation | None, change: Figures | None) -> Card:
+    def _card(self, scored: _Scored | None) -> Card:
         plan, config = self.plan, self.plan.config
         roles = (
             ("pairs", plan.datasets),
@@ -158,13 +223,13 @@ class Run:
             steps=self.trainer.step + before.steps,
             patches=self.trainer.step * config.data.batch + before.patches,
             commit=program_version(),
-            scores=evaluation.as_dict() if evaluation else {},
+            scores=scored.evaluation.as_dict() if scored else {},
             licence=before.licence,
             date=today(),
             limits=before.limits,
             # Nobody who stops a run before its first validation wants to wait for the hashes of a large data set.
-            hashes=self._hashes() if evaluation or self.hashes is not None else before.hashes,
-            change=change.as_dict() if change else {},
+            hashes=self._hashes() if scored or self.hashes is not None else before.hashes,
+            change=scored.change() if scored else {},
         )
 
     def _hashes(self) -> tuple[str, ...]:
@@ -187,7 +252,8 @@ class Run:
     def checkpoint(self) -> None:
         tensors, state = self.trainer.state()
         best = {"best": self.best, "best_step": self.best_step, "scored_step": self.scored_step}
-        save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | best)
+        chosen = self.selection.state() if self.selection else {}
+        save_checkpoint(self.plan.out / "checkpoints", self.trainer.step, tensors, state | best | {"selection": chosen})
 
     def restore(self) -> None:
         found = latest_checkpoint(self.plan.out / "checkpoints")
@@ -201,3 +267,5 @@ class Run:
         # Checkpoints of earlier versions do not say at which step it was.
         self.best, self.best_step = state["best"], state.get("best_step")
         self.scored_step = state.get("scored_step", 0)
+        if self.selection is not None:
+            self.selection.load_state(state.get("selection", {}))

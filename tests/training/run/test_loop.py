@@ -39,6 +39,7 @@ from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.training.run import RunPlan, SilentListener, loop, start, train, validation
 from derain_cli.training.run.data import hold_back, prepare
+from derain_cli.training.selection import Selection
 from derain_cli.training.trainer import Trainer
 
 TINY = ModelConfig(width=4, blocks=1)
@@ -679,6 +680,8 @@ def test_a_run_with_real_photos_shows_and_weighs_them(semi_unbroken):
     assert pictures == [f"real-step-{n:09d}.png" for n in (0, 3, 6, 7)]
     assert read_rgb(out / "pictures" / pictures[0]).shape == (4 * 240, 2 * 240, 3)
     card = weights_of(out, "last").card
+    harm = card.change.pop("clean_streak_energy_removed")
+    assert -100 < harm < 1
     assert card.change == listener.changes[-1][1].as_dict()
     assert any(line.startswith("real photos without ground truth: ") for line in card.trained_on)
     assert card.recipe["contrast"]["mode"] == "both"
@@ -742,7 +745,9 @@ def test_contrast_and_features_bind_a_run(semi, tmp_path, vgg_weights):
     assert tree(semi.out) == before
     listener = Recorder()
     assert train(resumed(semi), listener).finished, "what was refused has not spoilt the run"
-    assert listener.notes == [note for note in listener.notes if "3.png" in note]
+    assert [note for note in listener.notes if "3.png" not in note] == [
+        "4 real photos are too few to keep some out: all choose the best weights, too"
+    ]
 
 
 def test_a_run_from_before_there_was_contrast_goes_on(plan, unbroken):
@@ -915,3 +920,89 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path, data):
     while processes_with(mark) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not processes_with(mark)
+
+
+# --- the best weights of a run with real photos -------------------------------------------------------------------
+
+
+class Choosing(Recorder):
+    """Remembers what averages were tried."""
+
+    def __init__(self):
+        super().__init__()
+        self.averages = []
+
+    def averaged(self, share, gain, best):
+        self.averages.append((share, gain, best))
+
+
+def gains_by(monkeypatch, values):
+    """Real photos are given these values, one after the other: of the start, the validations, the averages."""
+    found = iter(values)
+
+    def measured(self, restore, psnr):
+        result = real(self, restore, psnr)
+        assert result is not None
+        return replace_gain(result[0], next(found)), result[1]
+
+    def replace_gain(gain, value):
+        return dataclasses.replace(gain, removed=value, harm=0.0)
+
+    real = Selection.measure
+    monkeypatch.setattr(Selection, "measure", measured)
+
+
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [((0.2, 0.3, 0.4, 0.1, 0.5, 0.1), 0.5), ((0.2, 0.3, 0.4, 0.1, 0.1, 0.1), 1.0), ((0.9, 0.1, 0.1, 0, 0, 0), None)],
+    ids=["an average", "the newest", "the start"],
+)
+def test_the_best_by_real_photos_is_kept_and_averages_are_tried(semi, tmp_path, monkeypatch, values, share):
+    start = tmp_path / "start.safetensors"
+    save_weights(start, build(TINY), Card(name="the start"))
+    gains_by(monkeypatch, values)
+    listener = Choosing()
+    plan = change(
+        dataclasses.replace(semi, start=str(start), out=tmp_path / "own"),
+        contrast={"psnr_budget": 100.0, "max_change": 255.0, "max_colour": 255.0},
+        loop={"validate_every": 3},
+        optim={"steps": 6},
+    )
+    result = train(plan, listener)
+    best, last = weights_of(plan.out, "best"), weights_of(plan.out, "last")
+    assert [row[0] for row in listener.averages] == [0.25, 0.5, 0.75]
+    first = load_weights(start)
+    if share is None:
+        assert result.best_step == 0
+        assert (plan.out / "best.safetensors").read_bytes() == start.read_bytes()
+        return
+    assert result.best_step == 6
+    assert result.best_share == share
+    for name, tensor in best.tensors.items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, torch.lerp(first.tensors[name], last.tensors[name], share), atol=1e-6), name
+    if share < 1:
+        assert [part["share"] for part in best.card.recipe["average"]] == [0.5, 0.5]
+        assert best.card.scores
+        assert best.card.change["streak_energy_removed"] is not None
+
+
+def test_a_run_that_is_stopped_does_not_try_averages(semi, tmp_path, monkeypatch):
+    start = tmp_path / "start.safetensors"
+    save_weights(start, build(TINY), Card())
+    listener = Choosing()
+    listener.interrupt_at = 2
+    plan = dataclasses.replace(semi, start=str(start), out=tmp_path / "own")
+    train(change(plan, contrast={"max_change": 255.0, "max_colour": 255.0}), listener)
+    assert listener.averages == []
+
+
+def test_some_real_photos_are_kept_out_of_the_training_where_there_are_enough(plan, tmp_path, picture):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(12):
+        write_rgb(folder / f"{number:02d}.png", picture(40, 40, number))
+    sources, _ = prepare(dataclasses.replace(plan, real=(folder,)))
+    assert [photo.stem for photo in sources.real_held] == ["00", "10"]
+    assert len(sources.real) == 10
+    assert not set(sources.real) & set(sources.real_held)
