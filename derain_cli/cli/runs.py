@@ -46,7 +46,9 @@ Validation = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")]
-Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, paper, finetune, or a TOML file.")]
+Recipe = Annotated[
+    str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, paper, finetune, paper-semi, or a TOML file.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a setting; repeatable.")
 ]
@@ -101,7 +103,7 @@ class RunFlags:
     quiet: options.Quiet = False
     debug: options.Debug = False
 
-    def plan(self, real: list[Path] | None = None) -> RunPlan:
+    def plan(self, real: list[Path] | None = None, adapts: str | None = None) -> RunPlan:
         """What they ask for.
 
         The network is the recipe's; where the recipe leaves it open, that of the weights to start from. `--set` changes
@@ -109,6 +111,7 @@ class RunFlags:
 
         Args:
             real: photos in real rain, or folders of them.
+            adapts: the weights to start from where neither `--from` nor a network of the recipe's own says otherwise.
 
         Raises:
             UsageError: an unknown recipe, setting or data set.
@@ -134,8 +137,9 @@ class RunFlags:
             return tuple(Path(each) if Path(each).is_dir() else find_record(each).name for each in names or ())
 
         tables = load_recipe(self.recipe)
-        if self.from_ is not None and "model" not in tables:
-            tables = {**tables, "model": to_mapping(load_weights(find_weights(self.from_)).config)}
+        start = self.from_ or (None if "model" in tables else adapts)
+        if start is not None and "model" not in tables:
+            tables = {**tables, "model": to_mapping(load_weights(find_weights(start)).config)}
         tables = apply_overrides(tables, parse_overrides(self.set_ or ()))
         if self.contrast is not None:
             tables = apply_overrides(tables, {"contrast": {"mode": self.contrast}})
@@ -148,7 +152,7 @@ class RunFlags:
             real=tuple(real or ()),
             vgg=self.vgg,
             validation=folders(self.val),
-            start=self.from_,
+            start=start,
             resume=self.resume,
             force=self.force,
             device=self.device,

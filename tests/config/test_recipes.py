@@ -137,3 +137,10 @@ def test_recipe_that_is_not_there_names_those_that_are(name):
     with pytest.raises(UsageError) as caught:
         load_recipe(name)
     assert "paper" in str(caught.value)
+
+
+def test_the_semi_supervised_recipe_is_the_paper_s_with_its_contrast():
+    """The same network, data and schedule; lambda_dual 0.5 and lambda_unsup 1 of section IV-B."""
+    plain, semi = (from_mapping(TrainConfig, load_recipe(name)) for name in ("paper", "paper-semi"))
+    assert (semi.model, semi.data, semi.optim, semi.loop) == (plain.model, plain.data, plain.optim, plain.loop)
+    assert (semi.contrast.mode, semi.contrast.dual_weight, semi.contrast.unsup_weight) == ("both", 0.5, 1.0)
