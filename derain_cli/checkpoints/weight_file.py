@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from derain_cli.checkpoints.card import Card, from_mapping_card
+from derain_cli.checkpoints.card import Card
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.model import SemiDRDNet, build
@@ -144,7 +144,7 @@ def load_weights(path: Path) -> Weights:
         raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {_FORMAT}")
     try:
         config = from_mapping(ModelConfig, ours["config"])
-        card = from_mapping_card(ours["card"])
+        card = Card.from_mapping(ours["card"])
         tensors = safetensors.torch.load(blob)
     except (SafetensorError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise refuse(f"not a usable weights file: {error}", error) from error

@@ -26,7 +26,6 @@ __all__ = [
     "list_photos",
     "read_clean",
     "read_pair",
-    "read_rainy",
 ]
 
 Picture = NDArray[np.uint8]
@@ -83,12 +82,6 @@ def _half(picture: Picture, right: bool, path: Path) -> Picture:
     if width % 2:
         raise InputError(f"a side-by-side picture of odd width ({width}) has no two halves", path=path)
     return picture[:, width // 2 :] if right else picture[:, : width // 2]
-
-
-def read_rainy(pair: Pair, read: Reader = read_rgb) -> Picture:
-    """The rainy picture alone, uint8 HxWx3; errors as for `read_pair`."""
-    picture = read(pair.rainy)
-    return _half(picture, pair.halves == "clean|rainy", pair.rainy) if pair.halves else picture
 
 
 def read_clean(pair: Pair, read: Reader = read_rgb) -> Picture:
