@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import types
@@ -69,13 +70,18 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
+@functools.lru_cache
+def _type_hints(cls: type[Any]) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """`cls` (a frozen dataclass) from nested mappings.
 
     Raises:
         UsageError: an unknown key (the nearest is named), a wrong type or a value out of range.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(typing.cast(Any, cls))
     for key in values:
         if key not in hints:
             raise UsageError(f"unknown option {where + '.' if where else ''}{key}", hint=_nearest(key, hints))
