@@ -29,7 +29,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "config": [{"schema"}, {"recipes", "restore", "training", "video"}],
     "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
-    "media": [{"pixels"}, {"clip", "hidden", "montage", "photo"}],
+    "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"formats", "jpeg", "png"},
         {"metadata", "opening"},

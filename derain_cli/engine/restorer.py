@@ -21,6 +21,7 @@ from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.engine.torch_backend import TorchBackend
 from derain_cli.errors import InputError, OutOfMemoryError
+from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
@@ -53,6 +54,11 @@ class PictureLayers:
     derained: Array
     rain: Array
     detail: Array
+
+
+def _empty_layers(image: Array) -> tuple[Array, Array]:
+    """Rain layer and repaired detail of a picture in which nothing is found."""
+    return np.zeros_like(image), np.full_like(image, round(np.iinfo(image.dtype).max / 2))
 
 
 def _check(image: Array) -> None:
@@ -166,6 +172,8 @@ class Restorer:
         first = images[0]
         if any(image.shape != first.shape or image.dtype != first.dtype for image in images):
             raise InputError("pictures of a batch must have one shape and one dtype")
+        if any(image[content_box(image)].shape != image.shape for image in images):
+            return [self._run(image, None, 1)[0] for image in images]  # what is inside has shapes of its own
         return self._restore_batch(self._filled(images))[: len(images)]
 
     def at_once(self, height: int, width: int) -> int:
@@ -228,6 +236,18 @@ class Restorer:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
         _check(image)
         self._backend.notes = []
+        box = content_box(image)
+        inside = image[box]
+        if inside.shape == image.shape:
+            return self._run_inside(image, progress, wanted)
+        # A flat border has no rain in it, and says nothing about the picture: the network does not see it.
+        found = self._run_inside(np.ascontiguousarray(inside), progress, wanted)
+        layers = [image.copy(), *_empty_layers(image)][:wanted]
+        for layer, part in zip(layers, found, strict=True):
+            layer[box] = part
+        return layers
+
+    def _run_inside(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         filled = self._filled([image])
         if wanted > 1 or len(filled) == 1:
             return self._restore_one(image, progress, wanted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -733,3 +735,27 @@ def test_making_a_restorer_leaves_the_network_alone(network, picture):
     make(model, precision="bf16")(picture(20, 20))
     assert model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+# --- flat borders -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("level", [0, 1], ids=["black", "white"])
+def test_a_flat_border_stays_and_the_inside_is_what_it_is_without(network, dtype, level):
+    restorer = Restorer(network(ModelConfig(width=4, blocks=1, unshuffle=2)))
+    top = np.iinfo(dtype).max
+    inside = np.random.default_rng(0).integers(0, top, (33, 41, 3), dtype, endpoint=True)
+    picture = np.full((60, 70, 3), level * top, dtype)
+    picture[11:44, 7:48] = inside
+    border = np.ones(picture.shape[:2], bool)
+    border[11:44, 7:48] = False
+    layers, alone = restorer.layers(picture), restorer.layers(inside)
+    assert np.array_equal(layers.derained[border], picture[border])
+    assert not layers.rain[border].any()
+    assert np.unique(layers.detail[border]).tolist() == [round(top / 2)]
+    for whole, part in zip(dataclasses.astuple(layers), dataclasses.astuple(alone), strict=True):
+        assert np.array_equal(whole[11:44, 7:48], part)
+    assert np.array_equal(restorer(picture), layers.derained)
+    together = restorer.batch([picture, np.roll(picture, 3, axis=0)])
+    assert np.array_equal(together[0], layers.derained)
