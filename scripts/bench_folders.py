@@ -21,8 +21,8 @@ import torch
 
 from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.items import Item
-from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.jobs.photos.run import restore_photos
 from derain_cli.media.photo import read_photo, write_photo, write_rgb
 
@@ -65,9 +65,9 @@ def main() -> None:
         seconds = {"bare": 0.0, "folder": 0.0}
         processor = {"bare": 0.0, "folder": 0.0}
         ratios = []
-        failed: list[Outcome] = []
+        failed: list[PhotoOutcome] = []
 
-        def tell(outcome: Outcome) -> None:
+        def tell(outcome: PhotoOutcome) -> None:
             if outcome.error is not None:
                 failed.append(outcome)
 

@@ -126,3 +126,9 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory, vgg_weights: dict[str, Te
     path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
     safetensors.torch.save_file({k: v.half() for k, v in vgg_weights.items()}, path)
     return path
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder is an empty one."""
+    monkeypatch.chdir(tmp_path)

@@ -20,6 +20,8 @@ CODES = {
     "NothingToDoError": 4,
     "WeightsError": 5,
     "ResourceError": 6,
+    "OutOfMemoryError": 6,
+    "DeviceLostError": 6,
     "DestinationError": 7,
     "TrainingError": 3,
 }

@@ -17,6 +17,7 @@ PACKAGE = Path(derain_cli.__file__).parent
 
 ROWS: dict[str, list[set[str]]] = {
     "": [
+        {"remedies"},
         {"errors"},
         {"config", "system"},
         {"media", "model", "losses", "rain", "metrics"},
@@ -27,7 +28,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "config": [{"schema"}, {"recipes", "restore", "training", "video"}],
-    "system": [{"files", "locks", "memory", "provenance", "signals"}],
+    "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"formats", "jpeg", "png"},
@@ -70,8 +71,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "jobs": [
         {"admission", "items", "ordered", "prefetch"},
-        {"inputs", "outcome"},
-        {"outputs"},
+        {"outcome", "outputs"},
         {"clips", "frame_set", "photos", "synth"},
     ],
     "jobs/clips": [
@@ -86,7 +86,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"choice"},
         {"writing"},
     ],
-    "jobs/photos": [{"options"}, {"writing"}, {"run"}],
+    "jobs/photos": [{"options", "outcome"}, {"writing"}, {"run"}],
     "jobs/synth": [{"options", "pairs"}, {"manifest"}, {"plan", "run"}],
     "training": [
         {"muon", "objectives", "output", "pictures"},
@@ -96,7 +96,8 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],
     "cli": [
-        {"console", "options"},
+        {"hints", "options"},
+        {"console"},
         {"info", "models", "reporter"},
         {"eval", "runs", "tally"},
         {"finetune_real", "frames", "items", "synth", "train"},

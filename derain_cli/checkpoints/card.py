@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["Card", "from_mapping_card"]
+__all__ = ["Card"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,17 @@ class Card:
     hashes: tuple[str, ...] = ()
     change: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """A card from JSON; keys that later versions may add are passed over.
 
-def from_mapping_card(values: Mapping[str, Any]) -> Card:
-    """A `Card` from JSON; keys that later versions may add are passed over."""
-    known = {k: v for k, v in values.items() if k in Card.__dataclass_fields__}
-    for name in ("trained_on", "hashes"):
-        if name in known:
-            known[name] = tuple(known[name])
-    if not all(re.fullmatch("[0-9a-f]{16}", each) for each in known.get("hashes", ())):
-        raise ValueError("hashes that are none")
-    return Card(**known)
+        Raises:
+            ValueError, TypeError: it is no card.
+        """
+        known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
+        for name in ("trained_on", "hashes"):
+            if name in known:
+                known[name] = tuple(known[name])
+        if not all(re.fullmatch("[0-9a-f]{16}", each) for each in known.get("hashes", ())):
+            raise ValueError("hashes that are none")
+        return cls(**known)

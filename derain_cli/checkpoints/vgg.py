@@ -14,15 +14,11 @@ from torch import Tensor
 
 from derain_cli.errors import WeightsError, resource_error_from
 from derain_cli.losses.features import VGGFeatures
+from derain_cli.remedies import Remedy
 
 __all__ = ["load_features", "state_digest"]
 
 _PREFIX = "features."
-_HINT = "--vgg FILE takes other weights, --contrast none does without"
-_OFFLINE_HINT = (
-    "give the weights as --vgg FILE (safetensors with torchvision's names), let torchvision download them once "
-    "where there is a network, or train with --contrast none"
-)
 
 
 def load_features(file: Path | None, note: Callable[[str], None] | None = None) -> tuple[VGGFeatures, str]:
@@ -42,7 +38,7 @@ def load_features(file: Path | None, note: Callable[[str], None] | None = None) 
     try:
         features = VGGFeatures(weights)
     except WeightsError as error:
-        raise WeightsError(error.reason, path=file, hint=_HINT) from error
+        raise WeightsError(error.reason, path=file, remedy=Remedy.OTHER_FEATURES) from error
     return features, state_digest(features.features.state_dict())
 
 
@@ -58,13 +54,15 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 def _from_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():  # a pipe would be waited on for ever
         reason = "not a regular file" if path.exists() else "no such file"
-        raise WeightsError(f"cannot read the VGG-16 weights: {reason}", path=path, hint=_HINT)
+        raise WeightsError(f"cannot read the VGG-16 weights: {reason}", path=path, remedy=Remedy.OTHER_FEATURES)
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(_PREFIX)]  # noqa: SIM118  (it is no mapping)
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError("not a usable weights file (safetensors)", path=path, hint=_HINT) from error
+        raise WeightsError(
+            "not a usable weights file (safetensors)", path=path, remedy=Remedy.OTHER_FEATURES
+        ) from error
 
 
 def _from_torchvision(note: Callable[[str], None] | None) -> dict[str, Tensor]:
@@ -73,7 +71,7 @@ def _from_torchvision(note: Callable[[str], None] | None) -> dict[str, Tensor]:
     weights = VGG16_Weights.IMAGENET1K_V1
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if note is not None and not cached.exists():
-        note("fetching torchvision's VGG-16 weights (528 MB), once; --vgg FILE takes them from a file")
+        note("fetching torchvision's VGG-16 weights (528 MB), once; they can also be given as a file")
     try:
         state = cast(dict[str, Any], weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except Exception as error:  # its loader fails in many ways: no network, a wrong hash, a damaged cache
@@ -82,5 +80,5 @@ def _from_torchvision(note: Callable[[str], None] | None) -> dict[str, Tensor]:
             raise full from error
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         first = (str(cause).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"cannot get torchvision's VGG-16 weights: {first}", hint=_OFFLINE_HINT) from error
+        raise WeightsError(f"cannot get torchvision's VGG-16 weights: {first}", remedy=Remedy.FETCH_FEATURES) from error
     return {name: tensor for name, tensor in state.items() if name.startswith(_PREFIX)}

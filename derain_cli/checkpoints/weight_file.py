@@ -20,10 +20,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from derain_cli.checkpoints.card import Card, from_mapping_card
+from derain_cli.checkpoints.card import Card
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.model import SemiDRDNet, build
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_bytes
 
 __all__ = ["Weights", "load_weights", "network", "on_cpu", "save_state", "save_weights"]
@@ -33,7 +34,6 @@ _FORMAT = 1
 _MAX_HEADER = 4 << 20
 _MAX_TENSORS = 20_000
 _DTYPES = {"F32", "F16", "BF16", "I64"}
-_HINT = "`derain models` lists the installed ones"
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,12 @@ def _read(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise WeightsError("not a usable weights file: not a regular file", path=path, hint=_HINT)
+            raise WeightsError("not a usable weights file: not a regular file", path=path, remedy=Remedy.LIST_MODELS)
         return path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read the weights: {error.strerror or error}", path=path, hint=_HINT) from error
+        raise WeightsError(
+            f"cannot read the weights: {error.strerror or error}", path=path, remedy=Remedy.LIST_MODELS
+        ) from error
 
 
 def load_weights(path: Path) -> Weights:
@@ -124,7 +126,7 @@ def load_weights(path: Path) -> Weights:
     """
 
     def refuse(reason: str, cause: BaseException | None = None) -> WeightsError:
-        error = WeightsError(reason, path=path, hint=_HINT)
+        error = WeightsError(reason, path=path, remedy=Remedy.LIST_MODELS)
         error.__cause__ = cause
         return error
 
@@ -142,7 +144,7 @@ def load_weights(path: Path) -> Weights:
         raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {_FORMAT}")
     try:
         config = from_mapping(ModelConfig, ours["config"])
-        card = from_mapping_card(ours["card"])
+        card = Card.from_mapping(ours["card"])
         tensors = safetensors.torch.load(blob)
     except (SafetensorError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise refuse(f"not a usable weights file: {error}", error) from error

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from derain_cli.errors import DerainError, ResourceError, resource_error_from
+from derain_cli.cli.hints import line_of
+from derain_cli.errors import DerainError, ResourceError, expected
 from derain_cli.system.signals import Interrupted
 
 __all__ = ["as_derain_error", "debug_wanted", "print_data", "print_error", "print_json", "print_message"]
@@ -37,7 +38,7 @@ def debug_wanted(arguments: list[str] | None = None) -> bool:
 
 def as_derain_error(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError:
     """The error to tell: as it is, as what it stands for, or as a bug of ours; about `path` if it names none."""
-    known = error if isinstance(error, DerainError) else resource_error_from(error, path)
+    known = expected(error, path)
     if known is None and isinstance(error, ImportError) and any(words in str(error) for words in _NO_ROOM):
         known = ResourceError("not enough memory to load torch", hint="close other programs, or raise the limit")
     if known is None:
@@ -78,7 +79,7 @@ def print_error(error: DerainError, *, debug: bool = False) -> None:
     """`derain: error: PATH: REASON (HINT)` on stderr, with `debug` the traceback before it."""
     if debug:
         print_message("".join(traceback.format_exception(error)).rstrip())
-    print_message(f"derain: error: {error}")
+    print_message(f"derain: error: {line_of(error)}")
 
 
 def print_message(text: str) -> None:

@@ -15,7 +15,7 @@ from derain_cli.errors import printable
 
 if TYPE_CHECKING:
     from derain_cli.jobs.items import Item, WorkList
-    from derain_cli.jobs.outcome import Outcome
+    from derain_cli.jobs.photos.outcome import PhotoOutcome
 
 __all__ = ["derain"]
 
@@ -59,31 +59,27 @@ def derain(
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
     restore = options.restore_options(device, precision, tile, strength)
-    from derain_cli.jobs.items import COMPARE, LAYERS, Rules
+    from derain_cli.jobs.items import COMPARE, LAYERS, Naming
     from derain_cli.jobs.outputs import plan
     from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
 
-    rules = Rules(
-        readable=READABLE_SUFFIXES,
-        writable=WRITABLE_SUFFIXES,
+    naming = Naming(
+        WRITABLE_SUFFIXES,
         output=output,
         suffix=suffix,
         format=format,
-        recursive=recursive,
-        follow_symlinks=follow_symlinks,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
         overwrite=overwrite,
         companions=((COMPARE,) if compare else ()) + (LAYERS if save_layers else ()),
     )
+    selection = options.selection(READABLE_SUFFIXES, recursive, follow_symlinks, include, exclude)
     encode = EncodeOptions(quality=quality)
     reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
     tally = _PhotoTally(reporter, dry_run)
     with tally.telling():
-        work = plan(paths, rules)
+        work = plan(paths, selection, naming)
         tally.tell_plan(work)
         if dry_run:
-            tally.planned(work, rules)
+            tally.planned(work, naming)
         elif work.items:
             from derain_cli.jobs.photos.options import BatchOptions
             from derain_cli.jobs.photos.run import restore_photos
@@ -93,7 +89,7 @@ def derain(
                 encode=encode,
                 max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
                 overwrite=overwrite,
-                companions=rules.companions,
+                companions=naming.companions,
                 jobs=jobs,
                 fail_fast=fail_fast,
             )
@@ -109,7 +105,6 @@ class _PhotoTally(ItemTally):
 
     _items: tuple[Item, ...] = ()
     _bar: Bar = field(default_factory=Bar)
-    _counted: Outcome | None = None
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""
@@ -120,17 +115,15 @@ class _PhotoTally(ItemTally):
         current = self._items[min(int(done), len(self._items) - 1)].source
         self._bar.update(done, printable(os.path.basename(current)))  # noqa: PTH119  (sources are strings)
 
-    def report(self, outcome: Outcome) -> None:
-        """A photo that was worked on; counted once, however often it is told."""
-        if outcome is self._counted:
+    def report(self, outcome: PhotoOutcome) -> None:
+        """A photo that was worked on."""
+        if self.is_told(outcome):
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
-            self._counted = outcome
-            self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
+            self.failed_by(outcome, item.source, output=item.target, **size)
             return
         self.ok += 1
-        self._counted = outcome
         megapixels = outcome.width * outcome.height / 1e6
         if not self.reporter.shows_bar or len(self._items) <= _FEW or self.reporter.verbose:
             what = f"{megapixels:.1f} Mpx, {outcome.seconds:.1f} s"

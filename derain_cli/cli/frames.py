@@ -16,7 +16,7 @@ from derain_cli.errors import printable
 if TYPE_CHECKING:
     from derain_cli.jobs.frame_set.choice import Choice, Chosen
     from derain_cli.jobs.frame_set.plan import FrameSetPlan
-    from derain_cli.jobs.frame_set.study import Outcome
+    from derain_cli.jobs.frame_set.study import SourceOutcome
 
 __all__ = ["frames"]
 
@@ -158,16 +158,18 @@ class _FrameTally(Tally):
             else:
                 print_data(printable(source.path))
 
-    def studied(self, outcome: Outcome) -> None:
+    def studied(self, outcome: SourceOutcome) -> None:
         """A clip or photo that was looked at."""
-        source, study = outcome.source, outcome.study
+        if self.is_told(outcome):
+            return
+        source, study = outcome.item, outcome.study
         self.last = printable(source.path)
         values: dict[str, Any] = {"kind": "clip" if source.is_clip else "photo"}
         if study is not None:
             shots = len({one.shot for one in study.measured})
             values |= {"frames": study.frames, "measured": len(study.measured), "shots": shots}
         if outcome.error is not None:
-            self.failed_by(outcome.error, source.path, fatal=outcome.fatal, **values)
+            self.failed_by(outcome, source.path, **values)
             return
         self.ok += 1
         earlier = ", by an earlier run" if outcome.known else ""
@@ -181,11 +183,13 @@ class _FrameTally(Tally):
         for note in choice.notes:
             self.reporter.note(note)
 
-    def written(self, outcome: Outcome) -> None:
+    def written(self, outcome: SourceOutcome) -> None:
         """The pictures of a source."""
-        self.last = printable(outcome.source.path)
+        if self.is_told(outcome):
+            return
+        self.last = printable(outcome.item.path)
         if outcome.error is not None:
-            self.failed_by(outcome.error, outcome.source.path, fatal=outcome.fatal)
+            self.failed_by(outcome, outcome.item.path)
 
     def tell_set(self, there: tuple[Chosen, ...], output: str) -> None:
         """How large the set is."""

@@ -13,7 +13,7 @@ from derain_cli.errors import DerainError, printable
 if TYPE_CHECKING:
     from derain_cli.config import RestoreOptions
     from derain_cli.engine.restorer import Restorer
-    from derain_cli.jobs.items import Item, Rules, WorkList
+    from derain_cli.jobs.items import Item, Naming, WorkList
 
 __all__ = ["ItemTally"]
 
@@ -47,11 +47,11 @@ class ItemTally(Tally):
             self.total = 0
             raise work.nothing_found(what)
 
-    def planned(self, work: WorkList, rules: Rules) -> None:
+    def planned(self, work: WorkList, naming: Naming) -> None:
         """The items of a dry run."""
         for item in work.items:
             self.ok += 1
-            companions = rules.companions_of(item.target)
+            companions = naming.companions_of(item.target)
             if self.reporter.json:
                 notes = [item.note] if item.note else []
                 self.record_item(item, "planned", companions=list(companions), notes=notes)

@@ -8,6 +8,7 @@ import typer
 
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import UsageError
+from derain_cli.system.finder import Selection
 
 __all__ = [
     "SETTINGS",
@@ -37,6 +38,7 @@ __all__ = [
     "Verbose",
     "new_app",
     "restore_options",
+    "selection",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -146,3 +148,21 @@ def restore_options(
         raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {tile!r}")
     side: int | Literal["auto"] = "auto" if tile == "auto" else int(tile)
     return RestoreOptions(device=device, precision=precision, tile=side, strength=strength)
+
+
+def selection(
+    readable: frozenset[str],
+    recursive: bool,
+    follow_symlinks: bool,
+    include: list[str] | None,
+    exclude: list[str] | None,
+) -> Selection:
+    """The flags that say which files are taken as one object."""
+    return Selection(
+        readable,
+        depth=None if recursive else 0,
+        file_links=follow_symlinks,
+        folder_links=follow_symlinks,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from derain_cli.cli.console import debug_wanted, print_json, print_message
+from derain_cli.cli.hints import line_of
 from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Reporter:
         """One line, always; with `debug` the traceback before it."""
         if self.debug:
             self._line("".join(traceback.format_exception(error)).rstrip())
-        self._line(f"derain: error: {error}")
+        self._line(f"derain: error: {line_of(error)}")
 
     def record(self, **values: Any) -> None:
         """A JSON record on stdout, if asked for."""

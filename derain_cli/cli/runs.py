@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from derain_cli.cli import options
+from derain_cli.cli.hints import line_of
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import ContrastMode
 
@@ -289,7 +290,7 @@ class _Listener:
             )
             self.reporter.say(f"step {step:,}, {group} ({evaluation.count[group]}): {both}{'  best' if best else ''}")
         for error in evaluation.failed:
-            self.reporter.note(f"not scored: {error}")
+            self.reporter.note(f"not scored: {line_of(error)}")
         self.reporter.record(kind="validation", step=step, best=best, scores=means)
 
     def looked(self, step: int, change: Figures) -> None:

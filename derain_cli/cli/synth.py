@@ -153,10 +153,12 @@ class _PairTally(Tally):
 
     def report(self, outcome: SynthOutcome) -> None:
         """A photo that was worked on."""
-        task = outcome.task
+        if self.is_told(outcome):
+            return
+        task = outcome.item
         self.last = printable(task.relative)
         if outcome.error is not None:
-            self.failed_by(outcome.error, task.source, fatal=outcome.fatal)
+            self.failed_by(outcome, task.source)
             return
         self.ok += 1
         self.pairs += len(task.pairs)

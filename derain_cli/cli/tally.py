@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import as_derain_error
+from derain_cli.cli.hints import hint_of, reason_of
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import DerainError
 from derain_cli.system.signals import Interrupted
+
+if TYPE_CHECKING:
+    from derain_cli.jobs.outcome import Outcome
 
 __all__ = ["Tally"]
 
@@ -37,6 +41,7 @@ class Tally:
     codes: list[int] = field(default_factory=list)
     stopped_by: int | None = None
     started: float = field(default_factory=time.perf_counter)
+    _last: Outcome[Any] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -63,20 +68,29 @@ class Tally:
             self._finish(stop.exit_code, error="interrupted")
             raise
         except DerainError as error:
-            self._finish(error.exit_code, error=error.reason)
+            self._finish(error.exit_code, error=reason_of(error))
             raise
         self._finish(self.exit_code)
+
+    def is_told(self, outcome: Outcome[Any]) -> bool:
+        """Whether this outcome was told just before: one whose telling a signal broke off comes again, and counts
+        once."""
+        told, self._last = outcome is self._last, outcome
+        return told
 
     def failed(self, error: DerainError, **values: Any) -> None:
         """An input that gave nothing; `values` go into its record."""
         self.codes.append(error.exit_code)
         self.reporter.error(error)
-        self.reporter.record(**values, status="failed", error=error.reason, hint=error.hint, code=error.exit_code)
+        self.reporter.record(
+            **values, status="failed", error=reason_of(error), hint=hint_of(error), code=error.exit_code
+        )
 
-    def failed_by(self, error: Exception, source: str, *, fatal: bool, **values: Any) -> None:
-        """The same for what was tried: a bug of ours, too, is told as one."""
-        known = as_derain_error(error, source)
-        if fatal:
+    def failed_by(self, outcome: Outcome[Any], source: str, **values: Any) -> None:
+        """The same for what was tried and ended with an error: a bug of ours, too, is told as one."""
+        assert outcome.error is not None
+        known = as_derain_error(outcome.error, source)
+        if outcome.fatal:
             self.stopped_by = known.exit_code
         self.failed(known, input=source, **values)
 

@@ -114,31 +114,27 @@ def video(
         temporal=temporal,
         keep_partial=keep_partial,
     )
-    from derain_cli.jobs.items import Rules
+    from derain_cli.jobs.items import Naming
     from derain_cli.jobs.outputs import plan
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 
-    rules = Rules(
-        readable=READABLE_CLIPS,
-        writable=WRITABLE_CLIPS,
+    naming = Naming(
+        WRITABLE_CLIPS,
         fallback=".mp4",
         output=output,
         suffix=_PREVIEW if preview and suffix is None else suffix,
         format=format,
-        recursive=recursive,
-        follow_symlinks=follow_symlinks,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
         overwrite=overwrite,
     )
+    selection = options.selection(READABLE_CLIPS, recursive, follow_symlinks, include, exclude)
     reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
     tally = _ClipTally(reporter, dry_run)
     with tally.telling():
-        work = plan(paths, rules)
+        work = plan(paths, selection, naming)
         tally.tell_plan(work, "clips")
         if dry_run:
-            tally.planned(work, rules)
+            tally.planned(work, naming)
             return tally.exit_code
         from derain_cli.jobs.clips.frame_restorer import Engine
         from derain_cli.jobs.clips.parts import forget_work
@@ -221,6 +217,8 @@ class _ClipTally(ItemTally):
 
     def report(self, outcome: ClipOutcome) -> None:
         """A clip that was worked on."""
+        if self.is_told(outcome):
+            return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         for note in outcome.notes:
             self.reporter.note(note, item.source)
@@ -229,7 +227,7 @@ class _ClipTally(ItemTally):
             return
         if outcome.error is not None:
             self.unusable += outcome.unusable
-            self.failed_by(outcome.error, item.source, fatal=outcome.fatal, output=item.target, **size)
+            self.failed_by(outcome, item.source, output=item.target, **size)
             return
         fresh = outcome.frames - outcome.resumed
         values = {

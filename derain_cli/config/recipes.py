@@ -1,4 +1,4 @@
-"""Recipes: TOML files with the tables and keys of `TrainConfig`; `--set table.key=value` overrides one of them."""
+"""Recipes: TOML files with the tables and keys of `TrainConfig`, of which single ones can be overridden."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from derain_cli.config.schema import require
+from derain_cli.config.schema import require_option
 from derain_cli.errors import UsageError
 
 __all__ = ["RECIPES", "apply_overrides", "load_recipe", "parse_overrides", "recipe_names"]
@@ -43,7 +43,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         parts = key.strip().split(".")
-        require(bool(equals) and all(parts), f"--set takes table.key=value, not {pair!r}")
+        require_option(bool(equals) and all(parts), "set", f"takes table.key=value, not {pair!r}")
         try:
             read = tomllib.loads(f"v = {text.strip()}")
         except tomllib.TOMLDecodeError:
@@ -52,7 +52,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         table = tables
         for part in parts[:-1]:
             table = table.setdefault(part, {})
-            require(isinstance(table, dict), f"--set {pair!r}: {part} is not a table")
+            require_option(isinstance(table, dict), "set", f"{pair!r}: {part} is not a table")
         table[parts[-1]] = value
     return tables
 

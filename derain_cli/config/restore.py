@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Literal
 
-from derain_cli.config.schema import require
+from derain_cli.config.schema import require_option
 
 __all__ = ["RestoreOptions"]
 
@@ -30,17 +30,20 @@ class RestoreOptions:
     def __post_init__(self) -> None:
         base, _, index = self.device.partition(":")
         known = base in {"auto", "cpu", "cuda", "mps"} and (not index or (base == "cuda" and index.isdigit()))
-        require(
+        require_option(
             known and not (":" in self.device and not index),
-            f"device must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}",
+            "device",
+            f"must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}",
         )
-        require(
+        require_option(
             self.precision in typing.get_args(typing.get_type_hints(RestoreOptions)["precision"]),
-            f"precision must be auto, fp32, bf16 or fp16, not {self.precision!r}",
+            "precision",
+            f"must be auto, fp32, bf16 or fp16, not {self.precision!r}",
         )
         if self.tile != "auto":
-            require(
+            require_option(
                 isinstance(self.tile, int) and (self.tile == 0 or self.tile >= 64),
-                f"tile must be auto, 0 (whole picture) or at least 64, not {self.tile}",
+                "tile",
+                f"must be auto, 0 (whole picture) or at least 64, not {self.tile}",
             )
-        require(0.0 <= self.strength <= 1.0, f"strength must be 0 to 1, not {self.strength}")
+        require_option(0.0 <= self.strength <= 1.0, "strength", f"must be 0 to 1, not {self.strength}")

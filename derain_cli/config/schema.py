@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import types
@@ -13,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from derain_cli.errors import UsageError
 
-__all__ = ["differing_keys", "from_mapping", "require", "to_mapping"]
+__all__ = ["differing_keys", "from_mapping", "require", "require_option", "to_mapping"]
 
 T = TypeVar("T")
 
@@ -22,6 +23,18 @@ def require(condition: bool, message: str) -> None:
     """Raise a `UsageError` with `message` unless `condition` holds."""
     if not condition:
         raise UsageError(message)
+
+
+def require_option(condition: bool, option: str, requirement: str) -> None:
+    """Raise a `UsageError` on the option of that name, such as "tile must be ...", unless `condition` holds.
+
+    Args:
+        condition: what must hold.
+        option: the field's name; a front end puts its own in its place.
+        requirement: what follows the name.
+    """
+    if not condition:
+        raise UsageError(f"{option} {requirement}", option=option)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
@@ -57,13 +70,18 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
+@functools.lru_cache
+def _type_hints(cls: type[Any]) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """`cls` (a frozen dataclass) from nested mappings.
 
     Raises:
         UsageError: an unknown key (the nearest is named), a wrong type or a value out of range.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(typing.cast(Any, cls))
     for key in values:
         if key not in hints:
             raise UsageError(f"unknown option {where + '.' if where else ''}{key}", hint=_nearest(key, hints))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from derain_cli.config.schema import require
+from derain_cli.config.schema import require_option
 
 __all__ = ["Temporal", "VideoCodec", "VideoOptions"]
 
@@ -39,11 +39,11 @@ class VideoOptions:
     segment: int = 120
 
     def __post_init__(self) -> None:
-        require(self.crf is None or 0 <= self.crf <= 63, f"crf must be 0 to 63, not {self.crf}")
-        require(self.start >= 0, f"start cannot be negative: {self.start}")
-        require(self.end is None or self.end > self.start, f"end must come after start, not at {self.end}")
-        require(self.preview is None or self.preview > 0, f"preview must last longer than {self.preview} s")
-        require(self.segment >= 1, f"segment must be at least 1 frame, not {self.segment}")
+        require_option(self.crf is None or 0 <= self.crf <= 63, "crf", f"must be 0 to 63, not {self.crf}")
+        require_option(self.start >= 0, "start", f"cannot be negative: {self.start}")
+        require_option(self.end is None or self.end > self.start, "end", f"must come after start, not at {self.end}")
+        require_option(self.preview is None or self.preview > 0, "preview", f"must last longer than {self.preview} s")
+        require_option(self.segment >= 1, "segment", f"must be at least 1 frame, not {self.segment}")
 
     @property
     def until(self) -> float | None:

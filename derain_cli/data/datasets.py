@@ -25,6 +25,7 @@ from derain_cli.errors import DerainError, InputError, NothingToDoError, Trainin
 from derain_cli.media.photo import probe_photo, read_rgb
 from derain_cli.rain import add_rain
 from derain_cli.rain.lookalikes import framed, lookalike, plain
+from derain_cli.remedies import Remedy
 
 __all__ = [
     "MAX_BAD_SHARE",
@@ -122,7 +123,7 @@ def _usable(item: Pair | Path, patch: int) -> InputError | None:
     width = width // 2 if halves else width
     if min(width, height) < patch:
         return InputError(
-            f"{width}x{height} is smaller than the {patch}x{patch} patch", path=paths[0], hint="--set data.patch"
+            f"{width}x{height} is smaller than the {patch}x{patch} patch", path=paths[0], remedy=Remedy.SMALLER_PATCH
         )
     return None
 
@@ -160,7 +161,7 @@ def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: S
     used = sum(len(g.pairs) for g in (*good_pairs, *good_layers)) + len(good_photos)
     if not used:
         first = f": {rejected[0]}" if rejected else ""
-        raise UsageError(f"nothing to train on{first}", hint="--dataset, --layers or --clean")
+        raise UsageError(f"nothing to train on{first}", remedy=Remedy.NAME_DATA)
     if len(rejected) > MAX_BAD_SHARE * (used + len(rejected)):
         raise TrainingError(
             f"{len(rejected)} of {used + len(rejected)} training files are unusable, first: {rejected[0]}"
@@ -185,7 +186,7 @@ def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tup
         folder = place / "train" if (place / "train").is_dir() else place
         listed += list_photos(folder) if folder.is_dir() else [folder]
     if not listed:
-        raise NothingToDoError("no photos found", path=places[0] if places else None, hint="--real")
+        raise NothingToDoError("no photos found", path=places[0] if places else None, remedy=Remedy.NAME_REAL)
     good: list[Path] = []
     rejected: list[InputError] = []
     readable = False
@@ -205,7 +206,7 @@ def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tup
     if not good:
         count = "the only real photo" if len(rejected) == 1 else f"none of the {len(rejected)} real photos"
         verb = "cannot" if len(rejected) == 1 else "can"
-        raise NothingToDoError(f"{count} {verb} be used, first: {rejected[0]}", hint="--real")
+        raise NothingToDoError(f"{count} {verb} be used, first: {rejected[0]}", remedy=Remedy.NAME_REAL)
     return tuple(good), tuple(rejected)
 
 

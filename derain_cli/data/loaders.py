@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from derain_cli.data.datasets import TrainingPatches
 from derain_cli.errors import DerainError, TrainingError
+from derain_cli.remedies import Remedy
 
 __all__ = ["Batch", "BatchStream", "auto_workers"]
 
@@ -115,7 +116,7 @@ class BatchStream:
                 raise type(error)(last.partition(": ")[2]) from error
             except RuntimeError as error:
                 if "DataLoader worker" in str(error):
-                    raise TrainingError("a data-loading process died", hint="--set data.workers=0 shows why") from error
+                    raise TrainingError("a data-loading process died", remedy=Remedy.NO_WORKERS) from error
                 raise
             self.waited += time.perf_counter() - begin
             self.bad += int(bad.sum())

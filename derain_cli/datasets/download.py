@@ -23,6 +23,7 @@ from derain_cli.datasets.catalogue import DATASETS, DatasetRecord, HubCopy, find
 from derain_cli.datasets.opening import root_of_datasets
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, ResourceError, resource_error_from
 from derain_cli.media.photo import READABLE_SUFFIXES
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
 
 __all__ = ["MAX_RATIO", "download_dataset", "unpack"]
@@ -49,7 +50,7 @@ def download_dataset(
 
     Args:
         name: of a data set, or an alias.
-        data_root: `--data-root`; None asks `DERAIN_DATA`, then takes `./datasets`.
+        data_root: where data sets lie; None asks `DERAIN_DATA`, then takes `./datasets`.
         tell: is told what is fetched from where and on what terms, one line each.
         progress: whether the client shows its progress on stderr.
 
@@ -92,9 +93,7 @@ def _copy_of(record: DatasetRecord) -> HubCopy:
     if record.hub is not None:
         return record.hub
     on_hub = ", ".join(name for name, each in DATASETS.items() if each.hub)
-    raise NothingToDoError(
-        f"{record.name} is not on the Hub", hint=f"get it from {record.page}; --download knows {on_hub}"
-    )
+    raise NothingToDoError(f"{record.name} is not on the Hub", remedy=Remedy.NOT_ON_HUB, page=record.page, names=on_hub)
 
 
 def _read_marker(place: Path, repo: str) -> list[str]:
@@ -200,7 +199,7 @@ def _check_room(needed: int, archives: bool, place: Path) -> None:
         raise ResourceError(
             f"{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free",
             path=place,
-            hint="free some space or choose another --data-root",
+            remedy=Remedy.MORE_SPACE_FOR_DATA,
         )
 
 
@@ -218,7 +217,7 @@ def _mapped(error: Exception, record: DatasetRecord, copy: HubCopy, place: Path)
         code = getattr(error.response, "status_code", "?")
         return NothingToDoError(f"the Hub refused {copy.repo} ({code})", hint=f"try again later, or {by_hand}")
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
-        return DestinationError(f"cannot write here: {error.strerror}", path=place, hint="choose another --data-root")
+        return DestinationError(f"cannot write here: {error.strerror}", path=place, remedy=Remedy.OTHER_DATA_ROOT)
     # Connection errors are no OSError in every version of the client.
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENT:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

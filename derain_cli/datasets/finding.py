@@ -13,7 +13,6 @@ from derain_cli.datasets.pairs import (
     PairGroup,
     PairSet,
     folder_name,
-    is_picture,
     list_photos,
 )
 from derain_cli.datasets.sides import rainier_vote
@@ -69,7 +68,7 @@ def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair
 
 def _flat(place: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
     """Pairs by the first of `FLAT_LAYOUTS` that explains at least half of the pictures."""
-    files = [f for f in list_photos(place) if len(f.relative_to(place).parts) <= 2]
+    files = list_photos(place, depth=1)
     if not any(f.parent == place for f in files):
         return ()
     for layout in FLAT_LAYOUTS:
@@ -83,7 +82,7 @@ def _flat(place: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
 
 def _side_by_side(place: Path, notes: list[str]) -> tuple[Pair, ...]:
     """Pairs of a folder of side-by-side pictures, known by their halves showing the same thing."""
-    files = sorted(p for p in place.iterdir() if p.is_file() and is_picture(p.name))
+    files = [p for p in list_photos(place, depth=0) if p.is_file()]
     vote = rainier_vote([Pair(file, file, "rainy|clean") for file in files])
     if vote is None:
         return ()

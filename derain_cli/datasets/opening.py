@@ -13,8 +13,9 @@ from derain_cli.datasets.finding import NoPartnersError, find_pairs
 from derain_cli.datasets.layouts import Found
 from derain_cli.datasets.pairs import Pair, PairGroup, folder_name, list_photos
 from derain_cli.errors import InputError, NothingToDoError
+from derain_cli.remedies import Remedy
 
-__all__ = ["DatasetView", "open_dataset", "resolve_dataset", "root_of_datasets"]
+__all__ = ["DatasetView", "open_dataset", "root_of_datasets"]
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -50,25 +51,8 @@ class DatasetView:
 
 
 def root_of_datasets(given: Path | None = None) -> Path:
-    """Where data sets lie: `given` (`--data-root`), else the environment's `DERAIN_DATA`, else `./datasets`."""
+    """Where data sets lie: `given`, else the environment's `DERAIN_DATA`, else `./datasets`."""
     return given or Path(os.environ.get("DERAIN_DATA") or "datasets")
-
-
-def resolve_dataset(name_or_folder: str, data_root: Path | None = None, split: str = "train") -> Path:
-    """The folder of a data set: a path as it is, a name below the data root (`DERAIN_DATA`, else `./datasets`).
-
-    Raises:
-        UsageError: neither a folder nor a known name, or no such split.
-        NothingToDoError: a known name that is not under the data root; the hint says where to get it and how to
-            lay it out.
-    """
-    if Path(name_or_folder).is_dir():
-        return Path(name_or_folder)
-    record = find_record(name_or_folder)
-    root = root_of_datasets(data_root)
-    for place in _places(record.split(split), root):
-        return place
-    raise _not_there(record, split, root)
 
 
 def open_dataset(name_or_folder: str | Path, split: str = "test", data_root: Path | None = None) -> DatasetView:
@@ -139,11 +123,12 @@ def _not_there(record: DatasetRecord, split: str, root: Path) -> NothingToDoErro
         lay = f"its parts are {', '.join(part.parts)}"
     else:
         lay = f"put it in {root / part.places[0]}: {' or '.join(str(layout) for layout in record.layouts[:2])}"
-    download = ", or use --download" if record.hub else ""
     return NothingToDoError(
         f"{record.name} ({split}) is not there",
         path=root,
-        hint=f"get it from {record.page}{download}; {lay}; --data-root or DERAIN_DATA names the folder of all sets",
+        remedy=Remedy.FETCH_DATA_SET if record.hub else Remedy.GET_DATA_SET,
+        page=record.page,
+        layout=lay,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from derain_cli.errors import InputError
 from derain_cli.media.photo import READABLE_SUFFIXES, read_rgb
+from derain_cli.system.finder import Finder, Selection
 
 __all__ = [
     "SPLIT_NAMES",
@@ -23,11 +23,9 @@ __all__ = [
     "Picture",
     "Reader",
     "folder_name",
-    "is_picture",
     "list_photos",
     "read_clean",
     "read_pair",
-    "read_rainy",
 ]
 
 Picture = NDArray[np.uint8]
@@ -86,12 +84,6 @@ def _half(picture: Picture, right: bool, path: Path) -> Picture:
     return picture[:, width // 2 :] if right else picture[:, : width // 2]
 
 
-def read_rainy(pair: Pair, read: Reader = read_rgb) -> Picture:
-    """The rainy picture alone, uint8 HxWx3; errors as for `read_pair`."""
-    picture = read(pair.rainy)
-    return _half(picture, pair.halves == "clean|rainy", pair.rainy) if pair.halves else picture
-
-
 def read_clean(pair: Pair, read: Reader = read_rgb) -> Picture:
     """The clean picture alone, uint8 HxWx3; errors as for `read_pair`."""
     picture = read(pair.clean)
@@ -116,17 +108,15 @@ def read_pair(pair: Pair, read: Reader = read_rgb) -> tuple[Picture, Picture]:
     return rainy, clean
 
 
-def list_photos(folder: Path) -> list[Path]:
-    """Readable pictures by suffix, in the folder and below, sorted; hidden ones are left out."""
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [Path(where, f) for f in files if is_picture(f)]
-    return sorted(found)
+def list_photos(folder: Path, depth: int | None = None) -> list[Path]:
+    """Readable pictures by suffix, in the folder and below, sorted; hidden ones are left out.
 
-
-def is_picture(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in READABLE_SUFFIXES
+    Args:
+        folder: where they are looked for.
+        depth: levels of sub-folders that are looked into; None looks into all.
+    """
+    finder = Finder([str(folder)], Selection(READABLE_SUFFIXES, depth, file_links=True))
+    return sorted(Path(found.source) for found in finder.find())
 
 
 def folder_name(place: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from derain_cli.errors import ResourceError
+from derain_cli.remedies import Remedy
 from derain_cli.system.memory import free_memory
 
 __all__ = ["NO_MEMORY", "free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
@@ -27,9 +28,9 @@ def pick_device(asked: str) -> torch.device:
     device = torch.device(asked)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise ResourceError(f"no device {asked}: {found} CUDA devices found", hint="--device auto or cpu")
+        raise ResourceError(f"no device {asked}: {found} CUDA devices found", remedy=Remedy.OTHER_DEVICE)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ResourceError("no device mps on this machine", hint="--device auto or cpu")
+        raise ResourceError("no device mps on this machine", remedy=Remedy.OTHER_DEVICE)
     return device
 
 

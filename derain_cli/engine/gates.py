@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from derain_cli.engine.device import NO_MEMORY, is_out_of_memory
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, sample_crops
 from derain_cli.engine.torch_backend import TorchBackend
-from derain_cli.errors import ResourceError
+from derain_cli.errors import OutOfMemoryError
 from derain_cli.model.fold import Gates
 
 __all__ = ["are_sampled", "picture_gates"]
@@ -33,7 +33,7 @@ def picture_gates(backend: TorchBackend, image: NDArray[Any]) -> Gates | None:
         image: the whole picture.
 
     Raises:
-        ResourceError: out of memory even with one small crop.
+        OutOfMemoryError: out of memory even with one small crop.
     """
     if not backend.config.se:
         return None
@@ -50,7 +50,7 @@ def picture_gates(backend: TorchBackend, image: NDArray[Any]) -> Gates | None:
             if not is_out_of_memory(error):
                 raise
             if side <= SMALLEST_TILE and count == 1:
-                raise ResourceError(NO_MEMORY, hint="close other programs") from error
+                raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
         # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
         backend.empty_cache()
         if not sampled:

@@ -20,7 +20,7 @@ from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device, p
 from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.engine.torch_backend import TorchBackend
-from derain_cli.errors import InputError, ResourceError
+from derain_cli.errors import InputError, OutOfMemoryError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
@@ -145,7 +145,7 @@ class Restorer:
 
         Raises:
             InputError: another kind of picture.
-            ResourceError: out of memory even with the smallest tiles.
+            OutOfMemoryError: out of memory even with the smallest tiles.
         """
         if isinstance(image, np.ndarray):
             return self._run(image, progress, wanted=1)[0]
@@ -162,7 +162,7 @@ class Restorer:
 
         Raises:
             InputError: another kind of picture, shapes or dtypes that differ, or non-finite values for one of them.
-            ResourceError: out of memory even with one picture at a time and the smallest tiles.
+            OutOfMemoryError: out of memory even with one picture at a time and the smallest tiles.
         """
         self._backend.notes = []
         for image in images:
@@ -312,7 +312,7 @@ class Restorer:
                 raise
             side = max(tile.write.height, tile.write.width)
             if side <= SMALLEST_TILE:
-                raise ResourceError(NO_MEMORY, hint="close other programs") from error
+                raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
             results = None
         if results is not None:
             for target, result in zip(out, results, strict=True):

@@ -19,6 +19,7 @@ from derain_cli.errors import InputError
 from derain_cli.model import FoldedSemiDRDNet
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import Layers
+from derain_cli.remedies import Remedy
 
 __all__ = ["AUTO_BYTES", "BATCHES", "Batches", "TorchBackend"]
 
@@ -28,7 +29,7 @@ AUTO_BYTES = 2**31
 """What one pass and the arrays of a picture may take at most on a CPU where tiles are chosen automatically; half of the
 free memory if that is less. Larger tiles are hardly faster."""
 
-_NOT_FINITE, _NOT_FINITE_HINT = "the network gave non-finite values", "the weights may be damaged: derain models verify"
+_NOT_FINITE = "the network gave non-finite values"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class TorchBackend:
         exact = None if gates is None else [gate.float() for gate in gates]
         again = self.exact(rainy[bad], exact)
         if not bool(torch.isfinite(again.derained).all()):
-            raise InputError(_NOT_FINITE, hint=_NOT_FINITE_HINT)
+            raise InputError(_NOT_FINITE, remedy=Remedy.VERIFY_MODELS)
         for layer, redone in zip(layers, again, strict=True):
             layer[bad] = redone
         return layers

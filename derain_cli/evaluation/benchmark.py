@@ -21,6 +21,7 @@ from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.scores import PhotoResult, PictureResult, Scores, evaluate, examine
 from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb
+from derain_cli.remedies import Remedy
 
 __all__ = ["Benchmark", "Exhibit", "Listener", "SilentListener", "run_benchmark"]
 
@@ -164,7 +165,7 @@ class _Run:
         for text in found:
             self.listener.warned(text)
         if found and self.options.strict:
-            raise NothingToDoError(found[0], hint="leave --strict out to measure all the same")
+            raise NothingToDoError(found[0], remedy=Remedy.NOT_STRICT)
         return found
 
     # --- the work ------------------------------------------------------------------------------------------------

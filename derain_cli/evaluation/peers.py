@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, WeightsError, resource_error_from
 from derain_cli.evaluation.baselines import BASELINES
+from derain_cli.remedies import Remedy
 
 __all__ = ["Peer", "as_peer", "find_peer", "is_peer"]
 
@@ -180,7 +181,7 @@ def _checked(restored: Any, shape: tuple[int, ...]) -> Picture:
         raise InputError(f"the network gave {tuple(restored.shape)}, not (1, 3, {height}, {width})")
     if restored.shape[2] < height or restored.shape[3] < width:
         size = f"{restored.shape[3]}x{restored.shape[2]} for a picture of {width}x{height}"
-        raise InputError(f"the network gave {size}", hint="--pad-multiple N")
+        raise InputError(f"the network gave {size}", remedy=Remedy.PAD)
     restored = restored[0, :, :height, :width].float()
     if not bool(torch.isfinite(restored).all()):
         raise InputError("the network gave non-finite values")
@@ -199,13 +200,12 @@ def _failures() -> Iterator[None]:
     except Exception as error:
         text = str(error).strip()
         if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text:
-            raise ResourceError("out of memory in the network", hint="--device cpu, or smaller pictures") from error
+            raise ResourceError("out of memory in the network", remedy=Remedy.USE_CPU_OR_SMALLER) from error
         full = resource_error_from(error)
         if full:
             raise full from error
         last = text.splitlines()[-1].strip() if text else ""
-        hint = "sides may have to be multiples of 8 or so: --pad-multiple N"
-        raise InputError(f"the network failed: {type(error).__name__}: {last}", hint=hint) from error
+        raise InputError(f"the network failed: {type(error).__name__}: {last}", remedy=Remedy.PAD_MAYBE) from error
 
 
 def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from derain_cli.errors import DestinationError, printable, resource_error_from
 from derain_cli.media.photo import write_rgb
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
 
 __all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words", "published_after"]
@@ -92,7 +93,7 @@ class Report:
     def __init__(self, folder: Path, *, overwrite: bool = False):
         self.folder, self.page = folder, folder / "index.html"
         if self.page.exists() and not overwrite:
-            raise DestinationError("there is a report already", path=self.page, hint="--overwrite replaces it")
+            raise DestinationError("there is a report already", path=self.page, remedy=Remedy.REPLACE)
         try:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -6,7 +6,8 @@ pictures is in memory at a time, however many there are.
 Where the restorer leaves cores free (it works on a GPU, or on one thread), the helpers work beside it. Where it needs
 them all they take turns with it: a helper that takes a core from one of a network's threads stops them all at the next
 layer, which waits for the slowest. Which of the two it is, is measured on the first pictures. In turns, the restorer's
-seconds are those of a machine of its own.
+seconds are those of a machine of its own. That is why scoring has an engine of its own beside those of `jobs`, which
+never let threads wait for each other on purpose.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def _pictures_in_turn(turn: Sequence[_Restored[R]], helpers: int) -> int:
 
 
 def _about(error: InputError, path: Path) -> InputError:
-    return error if error.path is not None else InputError(error.reason, path=path, hint=error.hint)
+    return error if error.path is not None else InputError.like(error, path=path)
 
 
 def _outcome(judging: deque[Future[R]]) -> R | InputError:

@@ -1,4 +1,4 @@
-"""What is to be done: inputs with their outputs, and the rules by which they were found."""
+"""What is to be done: inputs with their outputs, and what these are called."""
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
 # `./` at the front, which `Path` drops, have a meaning.
@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
+from derain_cli.remedies import Remedy
+from derain_cli.system.finder import separators
 
 __all__ = [
     "COMPARE",
@@ -17,11 +19,11 @@ __all__ = [
     "LAYERS",
     "Companion",
     "Item",
-    "Rules",
+    "Naming",
     "WorkList",
     "companion_path",
     "listed",
-    "separators",
+    "own_tails",
 ]
 
 DEFAULT_SUFFIX = "_derained"
@@ -41,21 +43,21 @@ def companion_path(target: str, companion: Companion) -> str:
     return f"{stem}{tag}{suffix or own}"
 
 
+def own_tails(suffix: str = DEFAULT_SUFFIX) -> tuple[str, ...]:
+    """What ends the names, without suffix, of outputs that `derain` writes beside their inputs."""
+    return tuple(f"{suffix}{tag}" for tag in ("", *(tag for tag, _ in (COMPARE, *LAYERS)))) if suffix else ()
+
+
 @dataclass(frozen=True)
-class Rules:
-    """What is taken, and what outputs are called.
+class Naming:
+    """What outputs are called, and where they lie.
 
     Attributes:
-        readable: suffixes (lower case, with dot) taken in folders and by globs; files named outright are always taken.
         writable: suffixes an output may have.
         fallback: suffix of the output where the input's own cannot be written.
         output: as given with `-o`: a file, a folder, or None for results beside the inputs.
         suffix: put behind names; None is `DEFAULT_SUFFIX` beside the inputs and nothing inside an output folder.
         format: suffix of all outputs, without dot; None keeps the input's.
-        recursive: look into sub-folders.
-        follow_symlinks: follow symbolic links found in folders (those named outright are followed always).
-        include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
-        exclude: patterns, none of which may match; a sub-folder that matches is not entered.
         overwrite: outputs that exist are replaced, not passed over.
         companions: further pictures written with each output.
 
@@ -63,16 +65,11 @@ class Rules:
         UsageError: a suffix or format that cannot be used.
     """
 
-    readable: frozenset[str]
     writable: frozenset[str]
     fallback: str = ".png"
     output: str | None = None
     suffix: str | None = None
     format: str | None = None
-    recursive: bool = False
-    follow_symlinks: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
     overwrite: bool = False
     companions: tuple[Companion, ...] = ()
 
@@ -107,22 +104,18 @@ class WorkList:
         done: inputs whose output is there already.
         failed: what cannot be done, each with its path.
         notes: path and remark on what was passed over.
-        hint: how more inputs could be found, for a list that is empty.
+        remedy: how more inputs could be found, for a list that is empty.
     """
 
     items: tuple[Item, ...]
     done: tuple[Item, ...] = ()
     failed: tuple[DerainError, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
-    hint: str | None = None
+    remedy: Remedy | None = None
 
     def nothing_found(self, what: str = "images") -> NothingToDoError:
         """The error for a list without anything to do."""
-        return NothingToDoError(f"no {what} found", hint=self.hint)
-
-
-def separators() -> str:
-    return os.sep + (os.altsep or "")
+        return NothingToDoError(f"no {what} found", remedy=self.remedy)
 
 
 def listed(suffixes: frozenset[str]) -> str:

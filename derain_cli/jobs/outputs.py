@@ -16,45 +16,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from derain_cli.errors import DerainError, DestinationError, UsageError, printable
-from derain_cli.jobs.inputs import Finder, Found, identity_of, is_pattern
-from derain_cli.jobs.items import COMPARE, DEFAULT_SUFFIX, LAYERS, Item, Rules, WorkList, listed, separators
+from derain_cli.jobs.items import DEFAULT_SUFFIX, Item, Naming, WorkList, listed, own_tails
+from derain_cli.remedies import Remedy
+from derain_cli.system.finder import Finder, Found, Selection, identity_of, is_pattern, separators
 
-__all__ = ["plan"]
+__all__ = ["folder_problem", "plan"]
 
 
 _NAME_MAX = 255
 
 
-def plan(paths: Sequence[str], rules: Rules) -> WorkList:
+def plan(paths: Sequence[str], selection: Selection, naming: Naming) -> WorkList:
     """The work list for files, folders and patterns as they were given on the command line.
 
     A folder's tree is mirrored below the output folder, and so is what a pattern matches (below its fixed part).
+
+    Args:
+        paths: files, folders, patterns.
+        selection: what is taken of them.
+        naming: what the outputs are called.
 
     Raises:
         UsageError: the output's suffix cannot be written, or one output file is named for several inputs.
         DestinationError: an output is an input, two inputs have one output, or the output cannot be a folder.
     """
-    return _Planner(paths, rules).plan()
+    return _Planner(paths, selection, naming).plan()
 
 
 @dataclass
 class _Planner:
     paths: Sequence[str]
-    rules: Rules
+    selection: Selection
+    naming: Naming
     _folders: dict[str, tuple[str, DerainError | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.output_file = self._output_is_file()
-        output = identity_of(self.rules.output) if self.rules.output and not self.output_file else None
-        tags = ("", *(tag for tag, _ in (COMPARE, *LAYERS)))
-        own_tails = [f"{self._suffix}{tag}" for tag in tags] if self._suffix else []
-        self.finder = Finder(self.paths, self.rules, own_tails, output)
+        output = identity_of(self.naming.output) if self.naming.output and not self.output_file else None
+        self.finder = Finder(self.paths, self.selection, own_tails(self._suffix), output)
         self.failed, self.notes, self.passed_over = self.finder.failed, self.finder.notes, self.finder.passed_over
 
     def plan(self) -> WorkList:
-        if self.rules.output is not None:
-            root = os.path.dirname(self.rules.output) if self.output_file else self.rules.output
-            problem = _folder_problem(root)
+        if self.naming.output is not None:
+            root = os.path.dirname(self.naming.output) if self.output_file else self.naming.output
+            problem = folder_problem(root)
             if problem is not None:
                 raise problem
         self._refuse_outputs_among_inputs()
@@ -67,78 +72,76 @@ class _Planner:
             problem = self._problem(target)
             if problem is not None:
                 self.failed.append(problem)
-            elif os.path.lexists(target) and not self.rules.overwrite:
+            elif os.path.lexists(target) and not self.naming.overwrite:
                 if self.output_file:
-                    raise DestinationError("the destination exists", path=target, hint="--overwrite replaces it")
+                    raise DestinationError("the destination exists", path=target, remedy=Remedy.REPLACE)
                 done.append(Item(one.source, target, note))
             else:
                 items.append(Item(one.source, target, note))
-        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes), self.passed_over.hint())
+        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes), self.passed_over.remedy())
 
     # --- the output ---------------------------------------------------------------------------------------------
 
     def _output_is_file(self) -> bool:
         """Whether `-o` names one file; else it is a folder, there or to be made."""
-        out = self.rules.output
+        out = self.naming.output
         if out is None or out.endswith(tuple(separators())) or os.path.isdir(out):
             return False
         suffix = os.path.splitext(out)[1]
-        format_suffix = f".{self.rules.format.lower().lstrip('.')}" if self.rules.format else None
+        format_suffix = f".{self.naming.format.lower().lstrip('.')}" if self.naming.format else None
         lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not is_pattern(self.paths[0])
-        writable = suffix.lower() in self.rules.writable
+        writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:
-                raise UsageError(f"the output is to be {suffix} by its name and {self.rules.format} by --format")
+                raise UsageError(f"the output is to be {suffix} by its name and {self.naming.format} by its format")
             return True
         if lone and suffix:
             raise UsageError(
                 f"cannot write files of type {suffix}",
                 path=out,
-                hint=f"one of {listed(self.rules.writable)}; or a folder: {printable(out)}{os.sep}",
+                hint=f"one of {listed(self.naming.writable)}; or a folder: {printable(out)}{os.sep}",
             )
         if os.path.lexists(out):
             hint = None if lone else "several inputs need a folder"
             raise DestinationError("the output is a file, not a folder", path=out, hint=hint)
         if writable:
-            raise UsageError("one output file for several inputs", path=out, hint="-o FOLDER")
+            raise UsageError("one output file for several inputs", path=out, remedy=Remedy.OUTPUT_FOLDER)
         return False
 
     @property
     def _suffix(self) -> str:
-        return DEFAULT_SUFFIX if self.rules.suffix is None else self.rules.suffix
+        return DEFAULT_SUFFIX if self.naming.suffix is None else self.naming.suffix
 
     def _place(self, one: Found) -> tuple[str, str]:
         """The folder of an output, and what is put behind its name: in `-o`, or else next to the input."""
-        rules = self.rules
-        if rules.output is not None:
-            return os.path.join(rules.output, one.below), rules.suffix or ""
+        naming = self.naming
+        if naming.output is not None:
+            return os.path.join(naming.output, one.below), naming.suffix or ""
         if one.folder is not None:
             return os.path.join(one.folder + self._suffix, one.below), ""  # the folder's own name carries the suffix
         return os.path.dirname(one.source), self._suffix
 
     def _target(self, one: Found) -> tuple[str, str]:
         """The output's path, and a remark when its format is not the input's."""
-        rules = self.rules
-        if self.output_file and rules.output:
-            return rules.output, ""
+        naming = self.naming
+        if self.output_file and naming.output:
+            return naming.output, ""
         folder, tag = self._place(one)
         stem, suffix = os.path.splitext(os.path.basename(one.source))
         note = ""
-        if rules.format:
-            suffix = f".{rules.format.lstrip('.')}"
-        elif suffix.lower() not in rules.writable:
+        if naming.format:
+            suffix = f".{naming.format.lstrip('.')}"
+        elif suffix.lower() not in naming.writable:
             if suffix:
-                note = f"{suffix} cannot be written: the output is {rules.fallback}"
-            suffix = rules.fallback
+                note = f"{suffix} cannot be written: the output is {naming.fallback}"
+            suffix = naming.fallback
         return os.path.join(folder, f"{stem}{tag}{suffix}"), note
 
     def _problem(self, target: str) -> DerainError | None:
         """Why this output cannot be written, as far as that can be seen without trying."""
-        longest = max(len(os.fsencode(os.path.basename(p))) for p in (target, *self.rules.companions_of(target)))
+        longest = max(len(os.fsencode(os.path.basename(p))) for p in (target, *self.naming.companions_of(target)))
         if longest > _NAME_MAX:
-            return DestinationError(
-                "the output's name would be too long", path=target, hint="-o FOLDER keeps names as they are"
-            )
+            return DestinationError("the output's name would be too long", path=target, remedy=Remedy.KEEP_NAMES)
         if os.path.isdir(target):
             return DestinationError("the destination is a folder", path=target)
         return self._folder(os.path.dirname(target))[1]
@@ -147,15 +150,17 @@ class _Planner:
         """The one name of a folder that may have several, and why nothing can be written there."""
         known = self._folders.get(folder)
         if known is None:
-            known = self._folders[folder] = (os.path.realpath(folder), _folder_problem(folder))
+            known = self._folders[folder] = (os.path.realpath(folder), folder_problem(folder))
         return known
 
     # --- what would destroy something ---------------------------------------------------------------------------
 
     def _refuse_outputs_among_inputs(self) -> None:
-        if self.rules.output is None and not self._suffix:
+        if self.naming.output is None and not self._suffix:
             for path in filter(os.path.isdir, self.paths):
-                raise UsageError("without -o an empty --suffix would write into the input folder", path=path)
+                raise UsageError(
+                    "an empty suffix would put outputs into the input folder", path=path, remedy=Remedy.OUTPUT_FOLDER
+                )
 
     def _without_own_outputs(self, found: list[Found]) -> list[Found]:
         """Leaves out files that an earlier run made of other inputs: `*.jpg` brings them in again."""
@@ -190,7 +195,7 @@ class _Planner:
                 self.notes.append((one.source, "is named twice"))
                 continue
             kept.append(index)
-            for path in (target, *self.rules.companions_of(target)):
+            for path in (target, *self.naming.companions_of(target)):
                 other = takers.setdefault(self._key(path), index)
                 if other != index:
                     clashes.append((path, other, index))
@@ -200,7 +205,7 @@ class _Planner:
             raise DestinationError(
                 f"two inputs for one output: {found[one_index].source} and {found[other_index].source}{more}",
                 path=path,
-                hint="run them with different -o folders or another --suffix",
+                remedy=Remedy.OTHER_FOLDER_OR_SUFFIX,
             )
         return [found[i] for i in kept], [targets[i] for i in kept]
 
@@ -213,20 +218,20 @@ class _Planner:
         # By device and inode: sees through other spellings, links of both kinds and file systems without case.
         inputs = {one.identity: one.source for one in found if one.identity is not None}
         for one, (target, _) in zip(found, targets, strict=True):
-            for path in (target, *self.rules.companions_of(target)):
+            for path in (target, *self.naming.companions_of(target)):
                 identity = identity_of(path)
                 if identity is not None and identity in inputs:
                     which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
-                    raise DestinationError(f"the output is {which}", path=path, hint="another -o, or --suffix")
+                    raise DestinationError(f"the output is {which}", path=path, remedy=Remedy.OTHER_OUTPUT_OR_SUFFIX)
 
 
-def _folder_problem(folder: str) -> DerainError | None:
+def folder_problem(folder: str) -> DerainError | None:
     """Why files cannot be put into `folder`, which may still have to be made."""
     place = os.path.abspath(folder)
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place):
-        return DestinationError("is not a folder", path=place, hint="choose another -o")
+        return DestinationError("is not a folder", path=place, remedy=Remedy.OTHER_OUTPUT)
     if not os.access(place, os.W_OK | os.X_OK):
-        return DestinationError("the folder cannot be written to", path=place, hint="choose another -o")
+        return DestinationError("the folder cannot be written to", path=place, remedy=Remedy.OTHER_OUTPUT)
     return None

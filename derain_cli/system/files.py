@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
+from derain_cli.remedies import Remedy
 
 __all__ = ["atomic_bytes", "atomic_file", "atomic_text", "make_folder", "sweep_stale"]
 
@@ -97,7 +98,7 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         full = resource_error_from(error, folder)
         reason = f"the folder cannot be made: {_words(error)}"
-        raise full or DestinationError(reason, path=folder, hint="choose another -o") from error
+        raise full or DestinationError(reason, path=folder, remedy=Remedy.OTHER_OUTPUT) from error
     sweep_stale(folder)
 
 
@@ -139,7 +140,7 @@ def _resolve_target(path: Path, overwrite: bool) -> Path:
         raise DestinationError(f"the destination is {kind}", path=path)
     # lexists: a dangling link is something that exists, though it has no content to lose.
     if not overwrite and os.path.lexists(path):
-        raise DestinationError("the destination exists", path=path, hint="--overwrite replaces it")
+        raise DestinationError("the destination exists", path=path, remedy=Remedy.REPLACE)
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -200,9 +201,7 @@ def _publish(temporary: Path, target: Path, path: Path, overwrite: bool) -> None
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.replace(temporary, target)  # noqa: PTH105  (both spellings are the same; this one names the call)
     except FileExistsError as error:
-        raise DestinationError(
-            "the destination came into being meanwhile", path=path, hint="--overwrite replaces it"
-        ) from error
+        raise DestinationError("the destination came into being meanwhile", path=path, remedy=Remedy.REPLACE) from error
     except OSError as error:
         mapped = _resource_error(error, path)
         raise mapped or DestinationError(f"cannot write here: {_words(error)}", path=path) from error

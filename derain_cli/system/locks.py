@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from derain_cli.errors import DestinationError
 
-__all__ = ["locked"]
+__all__ = ["LOCK", "locked"]
+
+LOCK = "lock"
+"""Name of the file in the folder that is locked; it stays."""
 
 
 @contextmanager
 def locked(folder: Path, target: Path) -> Iterator[None]:
     """Hold `folder` for this process; a process that dies lets go.
 
+    Where the disk knows no locks (some network disks), filelock's own stand in for them if the disk says so; if it
+    fails in another way, work goes on without.
+
+    Args:
+        folder: made if it is missing.
+        target: what is made in it, for the error.
+
     Raises:
-        DestinationError: another process works on it.
+        DestinationError: another process works in it.
     """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    lock = FileLock(folder / LOCK)
     try:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            pass
-        else:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DestinationError("another process is making this clip", path=target) from error
-            except OSError:
-                pass  # a network disk without locks
+        held = lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DestinationError("another process is at work on it", path=target) from error
+    except OSError:
+        held = None
+    with held or nullcontext():
         yield
-    finally:
-        os.close(handle)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from derain_cli.errors import DestinationError, NothingToDoError
+from derain_cli.remedies import Remedy
 
 __all__ = ["refuse_output"]
 
@@ -23,13 +24,13 @@ def refuse_output(out: Path, *, resume: bool) -> None:
     """
     if (out / "run.json").exists():
         if not resume:
-            raise DestinationError("there is a run here already", path=out, hint="--resume goes on with it")
+            raise DestinationError("there is a run here already", path=out, remedy=Remedy.RESUME)
     elif resume:
-        raise NothingToDoError("no run to resume here", path=out, hint="leave --resume out to start one")
+        raise NothingToDoError("no run to resume here", path=out, remedy=Remedy.START_RUN)
     elif os.path.lexists(out) and not out.is_dir():
-        raise DestinationError("not a folder", path=out, hint="choose another -o")
+        raise DestinationError("not a folder", path=out, remedy=Remedy.OTHER_OUTPUT)
     elif out.exists() and any(p.name != "validation" for p in out.iterdir()):
-        raise DestinationError("the folder is not empty", path=out, hint="choose another -o")
+        raise DestinationError("the folder is not empty", path=out, remedy=Remedy.OTHER_OUTPUT)
     _refuse_unwritable(out)
 
 
@@ -39,6 +40,6 @@ def _refuse_unwritable(out: Path) -> None:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise DestinationError(f"{there} is a file, not a folder", path=out, hint="choose another -o")
+        raise DestinationError(f"{there} is a file, not a folder", path=out, remedy=Remedy.OTHER_OUTPUT)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise DestinationError(f"{there} cannot be written to", path=out, hint="choose another -o")
+        raise DestinationError(f"{there} cannot be written to", path=out, remedy=Remedy.OTHER_OUTPUT)

@@ -17,6 +17,7 @@ from derain_cli.data.loaders import Batch
 from derain_cli.errors import TrainingError
 from derain_cli.model import Derainer, SemiDRDNet, build
 from derain_cli.model.frozen import FrozenForm, has_frozen_form
+from derain_cli.remedies import Remedy
 from derain_cli.training.muon import Muon
 from derain_cli.training.objectives import Losses, Objective, Supervised, autocast_wanted
 from derain_cli.training.threads import ThreadedStep
@@ -182,7 +183,7 @@ class Trainer:
         if self.bad_steps >= self.config.loop.max_bad_steps:
             raise TrainingError(
                 f"the loss was not finite for {self.bad_steps} steps in a row (step {self.step})",
-                hint="lower --set optim.lr; the last checkpoint is good",
+                remedy=Remedy.LOWER_RATE,
             )
         parts, figures = (
             {name: float(value) for name, value in values.items()} for values in (losses.parts, losses.figures)

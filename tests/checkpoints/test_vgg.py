@@ -12,6 +12,7 @@ import torch
 from torchvision.models import VGG16_Weights
 
 from derain_cli.checkpoints.vgg import load_features
+from derain_cli.cli.hints import line_of
 from derain_cli.errors import ResourceError, WeightsError
 
 
@@ -66,7 +67,7 @@ def test_an_unusable_file_is_refused_by_name(tmp_path, vgg_file, fault):
         load_features(path)
     assert caught.value.exit_code == 5
     assert "vgg.safetensors" in str(caught.value)
-    assert "--contrast none" in str(caught.value)
+    assert "--contrast none" in line_of(caught.value)
     if fault == "other":
         assert "not a VGG-16: features.0.weight is [8, 3, 3, 3]" in str(caught.value)
 
@@ -98,7 +99,7 @@ def test_no_weights_to_be_had_names_the_ways_out(torchvision_says, failure):
     with pytest.raises(WeightsError) as caught:
         load_features(None)
     assert caught.value.exit_code == 5
-    assert all(way in str(caught.value) for way in ("--vgg FILE", "torchvision", "--contrast none"))
+    assert all(way in line_of(caught.value) for way in ("--vgg FILE", "torchvision", "--contrast none"))
 
 
 def test_a_full_disk_is_no_missing_network(torchvision_says):

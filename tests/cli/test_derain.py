@@ -23,7 +23,7 @@ import derain_cli.jobs.photos.writing
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.engine.restorer import Restorer
-from derain_cli.errors import InputError, ResourceError
+from derain_cli.errors import InputError, OutOfMemoryError
 from derain_cli.media.photo import encode, read_photo, read_rgb, write_photo
 from tests.cli.conftest import Derain, noise, photo, snapshot
 
@@ -550,7 +550,7 @@ def test_out_of_memory_concerns_its_own_file(derain: Derain, monkeypatch: pytest
 
     def hungry(self: Restorer, image: Any, progress: Any = None) -> Any:
         if image.shape[1] == 16:
-            raise ResourceError("out of memory even with the smallest tiles")
+            raise OutOfMemoryError("out of memory even with the smallest tiles")
         return run(self, image, progress)
 
     monkeypatch.setattr(Restorer, "__call__", hungry)
@@ -706,6 +706,6 @@ def test_json_is_one_object_a_line(derain: Derain) -> None:
 def test_outcomes_cannot_be_changed() -> None:
     from derain_cli.jobs.items import Item
 
-    outcome = derain_cli.jobs.photos.run.Outcome(Item("a", "b"))
+    outcome = derain_cli.jobs.photos.run.PhotoOutcome(Item("a", "b"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         outcome.fatal = True  # type: ignore[misc]

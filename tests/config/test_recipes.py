@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 
+from derain_cli.cli.hints import line_of
 from derain_cli.config import (
     ModelConfig,
     TrainConfig,
@@ -80,8 +81,9 @@ def test_set_collects_several_and_the_last_one_wins():
 
 @pytest.mark.parametrize("text", ["", "optim.lr", "=3", ".lr=3", "optim.=3", "optim..lr=3"])
 def test_set_refuses_what_is_no_assignment(text):
-    with pytest.raises(UsageError, match="--set takes table"):
+    with pytest.raises(UsageError, match="takes table") as caught:
         parse_overrides([text])
+    assert line_of(caught.value).startswith("--set takes table.key=value")
 
 
 def test_set_refuses_a_key_below_a_value():

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from derain_cli.cli.hints import line_of
 from derain_cli.datasets.catalogue import DATASETS, find_record
-from derain_cli.datasets.opening import open_dataset, resolve_dataset
+from derain_cli.datasets.opening import open_dataset
 from derain_cli.datasets.pairs import read_pair
 from derain_cli.errors import NothingToDoError, UsageError
 from tests.standins import make_standin
@@ -52,8 +53,6 @@ def test_every_split_is_found_in_every_place(tmp_path, record, split, place):
     assert len(view.warnings) == (1 if expected else 0)
     for warning in view.warnings:
         assert f"3 {'pairs' if record.truth else 'pictures'} where its authors have {expected:,}" in warning
-    root = resolve_dataset(record.name, tmp_path, split)
-    assert all(root in rainy.parents for rainy, _ in made)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=by_name)
@@ -61,7 +60,7 @@ def test_a_set_that_is_not_there_says_where_to_get_it_and_how_to_lay_it_out(tmp_
     for split, part in record.splits.items():
         with pytest.raises(NothingToDoError) as caught:
             open_dataset(record.name, split, tmp_path)
-        text = str(caught.value)
+        text = line_of(caught.value)
         assert record.page in text
         assert ("--download" in text) == bool(record.hub)
         assert "--data-root" in text

@@ -8,11 +8,11 @@ import pytest
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.layouts import Layout
 from derain_cli.datasets.opening import open_dataset
-from derain_cli.datasets.pairs import Pair, list_photos, read_clean, read_pair, read_rainy
+from derain_cli.datasets.pairs import Pair, list_photos
 from derain_cli.datasets.sides import looks_swapped
-from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.media.photo import read_rgb, write_rgb
-from tests.standins import clean_picture, make_layout, rainy_picture
+from derain_cli.errors import NothingToDoError
+from derain_cli.media.photo import write_rgb
+from tests.standins import clean_picture, make_layout
 
 SIDE_BY_SIDE = [Layout("{n}", halves="clean|rainy"), Layout("{n}", halves="rainy|clean")]
 TOLD_BY_NAMES = [
@@ -152,41 +152,6 @@ def test_a_folder_is_narrowed_to_the_split(tmp_path):
     assert len(open_dataset(tmp_path, "train").pairs) == 4
     assert len(open_dataset(str(tmp_path), "test").pairs) == 2
     assert len(open_dataset(tmp_path, "val").pairs) == 6, "there is none: all of it"
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layout", SIDE_BY_SIDE, ids=str)
-def test_halves_are_read_as_two_pictures(tmp_path, layout):
-    make_layout(layout, tmp_path, 2)
-    for number in range(2):
-        pair = Pair(tmp_path / f"{number + 1}.png", tmp_path / f"{number + 1}.png", layout.halves)
-        rainy, clean = read_pair(pair)
-        assert np.array_equal(clean, clean_picture(32, 40, number))
-        assert np.array_equal(rainy, rainy_picture(32, 40, number, "light", number))
-        assert np.array_equal(read_rainy(pair), rainy)
-        assert np.array_equal(read_clean(pair), clean)
-
-
-def test_a_side_by_side_picture_is_read_once(tmp_path):
-    make_layout(SIDE_BY_SIDE[0], tmp_path, 1)
-    read = []
-
-    def reader(path):
-        read.append(path)
-        return read_rgb(path)
-
-    read_pair(Pair(tmp_path / "1.png", tmp_path / "1.png", "clean|rainy"), reader)
-    assert len(read) == 1
-
-
-def test_an_odd_width_has_no_halves(tmp_path):
-    write_rgb(tmp_path / "1.png", clean_picture(20, 41, 0))
-    pair = Pair(tmp_path / "1.png", tmp_path / "1.png", "clean|rainy")
-    for read in (read_pair, read_rainy, read_clean):
-        with pytest.raises(InputError, match="odd width"):
-            read(pair)
 
 
 # --- swapped ----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import pytest
 from derain_cli.datasets.catalogue import DATASETS
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.layouts import LAYOUTS
-from derain_cli.datasets.opening import resolve_dataset as resolve
-from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
+from derain_cli.datasets.opening import open_dataset
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet
 from derain_cli.errors import NothingToDoError, UsageError
 
 
@@ -131,32 +131,26 @@ def test_no_folder_at_all(tmp_path):
         find_pairs(tmp_path / "file")
 
 
-def test_photos_are_listed_sorted_with_those_below(tmp_path):
-    touch(tmp_path, "b.jpg", "a.PNG", "sub/c.webp", "notes.txt", ".hidden.png", ".git/d.png")
-    assert [str(p.relative_to(tmp_path)) for p in list_photos(tmp_path)] == ["a.PNG", "b.jpg", "sub/c.webp"]
-    assert list_photos(tmp_path / "missing") == []
-
-
-def test_photos_in_a_loop_of_links_end(tmp_path):
-    touch(tmp_path, "a.png")
-    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert [p.name for p in list_photos(tmp_path)] == ["a.png"]
-
-
 def test_a_folder_is_itself_and_a_name_lies_below_the_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DERAIN_DATA", raising=False)
-    touch(tmp_path, "mine/rain/1.png", "datasets/Rain200L/train/rain/1.png", "else/RainTrainH/rain/1.png")
-    assert resolve("mine") == Path("mine")
-    assert resolve("rain200l") == Path("datasets/Rain200L/train")
+    for place in ("mine", "datasets/Rain200L/train", "else/RainTrainH"):
+        touch(tmp_path, f"{place}/rain/1.png", f"{place}/norain/1.png")
+
+    def folder(name, root=None):
+        (pair,) = open_dataset(name, "train", root).pairs
+        return pair.rainy.parent.parent
+
+    assert folder("mine") == Path("mine")
+    assert folder("rain200l") == Path("datasets/Rain200L/train")
     monkeypatch.setenv("DERAIN_DATA", str(tmp_path / "else"))
-    assert resolve("Rain100H") == tmp_path / "else" / "RainTrainH"
-    assert resolve("Rain200L", tmp_path / "datasets") == tmp_path / "datasets" / "Rain200L" / "train"
+    assert folder("Rain100H") == tmp_path / "else" / "RainTrainH"
+    assert folder("Rain200L", tmp_path / "datasets") == tmp_path / "datasets" / "Rain200L" / "train"
     with pytest.raises(NothingToDoError, match="DERAIN_DATA"):
-        resolve("Rain200L")
+        folder("Rain200L")
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(UsageError) as caught:
-        resolve("Rain300", tmp_path)
+        open_dataset("Rain300", "train", tmp_path)
     assert all(name in str(caught.value) for name in DATASETS)

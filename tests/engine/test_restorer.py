@@ -21,7 +21,7 @@ from derain_cli.engine import gates, torch_backend
 from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
 from derain_cli.engine.tiling import SMALLEST_TILE
-from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
+from derain_cli.errors import InputError, OutOfMemoryError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
 from derain_cli.model.semi_drdnet import receptive_radius
 from derain_cli.rain import add_rain
@@ -490,7 +490,7 @@ def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
 def test_out_of_memory_with_the_smallest_tiles_is_a_resource_error(config, tile, network, picture):
     restorer = make(busy(network, config), tile=tile)
     restorer._backend.net = Faulty(restorer._backend.net, 1000, OUT_OF_MEMORY[1])
-    with pytest.raises(ResourceError) as caught:
+    with pytest.raises(OutOfMemoryError) as caught:
         restorer(picture(300, 300))
     assert caught.value.exit_code == 6
     restorer._backend.net = restorer._backend.exact  # and the next picture is fine

@@ -10,15 +10,14 @@ import pytest
 
 from derain_cli.errors import DestinationError, UsageError
 from derain_cli.jobs.items import COMPARE, LAYERS
-from derain_cli.jobs.outputs import plan
-from tests.jobs.listing import pairs, rules, touch
+from tests.listing import pairs, planned, touch
 
 pytestmark = pytest.mark.usefixtures("inside")
 
 
 def test_results_lie_beside_the_inputs() -> None:
     touch("a.jpg", "d/b.png", "folder/c.jpg")
-    assert pairs(plan(["a.jpg", "./d/b.png", "folder"], rules())) == {
+    assert pairs(planned(["a.jpg", "./d/b.png", "folder"])) == {
         "a.jpg": "a_derained.jpg",
         "./d/b.png": "./d/b_derained.png",
         "folder/c.jpg": "folder_derained/c.jpg",
@@ -28,13 +27,13 @@ def test_results_lie_beside_the_inputs() -> None:
 def test_the_current_folder_has_a_name(tmp_path: Path) -> None:
     touch("here/a.jpg")
     os.chdir("here")
-    assert pairs(plan(["."], rules())) == {"./a.jpg": f"{tmp_path}/here_derained/a.jpg"}
+    assert pairs(planned(["."])) == {"./a.jpg": f"{tmp_path}/here_derained/a.jpg"}
 
 
 @pytest.mark.parametrize("out", ["out", "out/", "new/out"])
 def test_a_tree_is_mirrored(out: str) -> None:
     touch("in/a.jpg", "in/x/y/b.jpg", "in/x/c.png")
-    assert pairs(plan(["in"], rules(output=out, recursive=True))) == {
+    assert pairs(planned(["in"], output=out, recursive=True)) == {
         "in/a.jpg": os.path.join(out, "a.jpg"),
         "in/x/c.png": os.path.join(out, "x/c.png"),
         "in/x/y/b.jpg": os.path.join(out, "x/y/b.jpg"),
@@ -44,44 +43,44 @@ def test_a_tree_is_mirrored(out: str) -> None:
 def test_an_output_name_that_would_be_too_long_fails_alone() -> None:
     long = "n" * 251 + ".png"
     touch(long, "a.png")
-    work = plan([long, "a.png"], rules())
+    work = planned([long, "a.png"])
     assert list(pairs(work)) == ["a.png"]
     assert "too long" in str(work.failed[0])
 
 
 def test_formats_that_cannot_be_written_become_another_with_a_note() -> None:
     touch("a.gif")
-    (item,) = plan(["a.gif"], rules()).items
+    (item,) = planned(["a.gif"]).items
     assert item.target == "a_derained.png"
     assert ".gif" in item.note
 
 
 def test_format_and_suffix() -> None:
     touch("in/a.jpg")
-    assert pairs(plan(["in"], rules(format="webp", suffix="_x"))) == {"in/a.jpg": "in_x/a.webp"}
-    assert pairs(plan(["in"], rules(format="webp", suffix="_x", output="out"))) == {"in/a.jpg": "out/a_x.webp"}
-    assert pairs(plan(["in/a.jpg"], rules(suffix="-dry"))) == {"in/a.jpg": "in/a-dry.jpg"}
+    assert pairs(planned(["in"], format="webp", suffix="_x")) == {"in/a.jpg": "in_x/a.webp"}
+    assert pairs(planned(["in"], format="webp", suffix="_x", output="out")) == {"in/a.jpg": "out/a_x.webp"}
+    assert pairs(planned(["in/a.jpg"], suffix="-dry")) == {"in/a.jpg": "in/a-dry.jpg"}
     with pytest.raises(UsageError):
-        rules(format="xyz")
+        planned([], format="xyz")
     with pytest.raises(UsageError):
-        rules(suffix="/x")
+        planned([], suffix="/x")
 
 
 def test_output_file_or_folder() -> None:
     touch("a.jpg", "b.jpg", "there.txt")
     Path("dir.png").mkdir()
-    assert pairs(plan(["a.jpg"], rules(output="new/b.png"))) == {"a.jpg": "new/b.png"}
-    assert pairs(plan(["a.jpg"], rules(output="dir.png"))) == {"a.jpg": "dir.png/a.jpg"}
-    assert pairs(plan(["a.jpg"], rules(output="x.png/"))) == {"a.jpg": "x.png/a.jpg"}
-    assert pairs(plan(["a.jpg"], rules(output="plain"))) == {"a.jpg": "plain/a.jpg"}
+    assert pairs(planned(["a.jpg"], output="new/b.png")) == {"a.jpg": "new/b.png"}
+    assert pairs(planned(["a.jpg"], output="dir.png")) == {"a.jpg": "dir.png/a.jpg"}
+    assert pairs(planned(["a.jpg"], output="x.png/")) == {"a.jpg": "x.png/a.jpg"}
+    assert pairs(planned(["a.jpg"], output="plain")) == {"a.jpg": "plain/a.jpg"}
     with pytest.raises(UsageError, match="xyz"):
-        plan(["a.jpg"], rules(output="b.xyz"))
+        planned(["a.jpg"], output="b.xyz")
     with pytest.raises(UsageError):
-        plan(["a.jpg"], rules(output="b.png", format="jpg"))
+        planned(["a.jpg"], output="b.png", format="jpg")
     with pytest.raises(UsageError):
-        plan(["a.jpg", "b.jpg"], rules(output="c.png"))
+        planned(["a.jpg", "b.jpg"], output="c.png")
     with pytest.raises(DestinationError):
-        plan(["a.jpg", "b.jpg"], rules(output="there.txt"))
+        planned(["a.jpg", "b.jpg"], output="there.txt")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -91,43 +90,43 @@ def test_an_output_that_is_the_input_is_refused(spelling: str, overwrite: bool, 
     os.link("a.jpg", "hard.jpg")
     os.symlink("a.jpg", "soft.jpg")
     with pytest.raises(DestinationError, match="is the input"):
-        plan(["a.jpg"], rules(output=spelling.format(tmp=tmp_path), overwrite=overwrite))
+        planned(["a.jpg"], output=spelling.format(tmp=tmp_path), overwrite=overwrite)
 
 
 def test_an_output_that_is_another_input_is_refused() -> None:
     touch("a.jpg", "b.jpg", "out/c.jpg")
     os.link("b.jpg", "out/a.jpg")
     with pytest.raises(DestinationError, match=r"another input, b\.jpg"):
-        plan(["a.jpg", "b.jpg"], rules(output="out", overwrite=True))
+        planned(["a.jpg", "b.jpg"], output="out", overwrite=True)
     os.link("b.jpg", "out/d_compare.jpg")
     touch("d.jpg")
     with pytest.raises(DestinationError, match=r"another input, b\.jpg"):
-        plan(["d.jpg", "b.jpg"], rules(output="out", overwrite=True, companions=(COMPARE,)))
+        planned(["d.jpg", "b.jpg"], output="out", overwrite=True, companions=(COMPARE,))
 
 
 def test_two_inputs_for_one_output_are_refused_and_named() -> None:
     touch("in/a.jpg", "in/a.png", "in/b.jpg", "in/b.png")
     with pytest.raises(DestinationError) as caught:
-        plan(["in"], rules(output="out", format="png"))
+        planned(["in"], output="out", format="png")
     assert "in/a.jpg" in str(caught.value)
     assert "in/a.png" in str(caught.value)
     assert "1 more" in str(caught.value)
     os.symlink("out", "alias")  # dangling: both names are still one folder
     with pytest.raises(DestinationError):
         touch("x/c.jpg", "y/c.jpg")
-        plan(["x/c.jpg", "y/c.jpg"], rules(output="out"))
+        planned(["x/c.jpg", "y/c.jpg"], output="out")
 
 
 def test_companions_collide_too() -> None:
     touch("in/a.jpg", "in/a_rain.png")
-    assert len(plan(["in"], rules(output="out")).items) == 2
+    assert len(planned(["in"], output="out").items) == 2
     with pytest.raises(DestinationError, match="two inputs"):
-        plan(["in"], rules(output="out", companions=LAYERS))
+        planned(["in"], output="out", companions=LAYERS)
 
 
 def test_an_input_named_twice_is_done_once() -> None:
     touch("in/a.jpg")
-    work = plan(["in/a.jpg", "./in/a.jpg", "in//a.jpg"], rules())
+    work = planned(["in/a.jpg", "./in/a.jpg", "in//a.jpg"])
     assert len(work.items) == 1
     assert len(work.notes) == 2
 
@@ -142,36 +141,36 @@ def test_own_outputs_are_no_inputs() -> None:
         "in/n.6/c.jpg",
         "in/n.6_derained/c.jpg",
     )
-    work = plan(["in"], rules(recursive=True, output="in/out"))
+    work = planned(["in"], recursive=True, output="in/out")
     assert list(pairs(work)) == ["in/lone_derained.jpg", "in/n.6/c.jpg", "in/x/b.jpg"]
     assert [item.source for item in work.done] == ["in/a.jpg"]
 
 
 def test_own_outputs_that_the_shell_brings_in_again_are_no_inputs() -> None:
     touch("a.jpg", "a_derained.jpg", "b.jpg")
-    work = plan(["a.jpg", "a_derained.jpg", "b.jpg"], rules())
+    work = planned(["a.jpg", "a_derained.jpg", "b.jpg"])
     assert pairs(work) == {"b.jpg": "b_derained.jpg"}
     assert [item.source for item in work.done] == ["a.jpg"]
-    assert pairs(plan(["a_derained.jpg"], rules())) == {"a_derained.jpg": "a_derained_derained.jpg"}
+    assert pairs(planned(["a_derained.jpg"])) == {"a_derained.jpg": "a_derained_derained.jpg"}
 
 
 def test_outputs_that_exist_are_done_unless_overwritten() -> None:
     touch("in/a.jpg", "in/b.jpg", "out/a.jpg")
-    work = plan(["in"], rules(output="out"))
+    work = planned(["in"], output="out")
     assert list(pairs(work)) == ["in/b.jpg"]
     assert [item.source for item in work.done] == ["in/a.jpg"]
-    assert len(plan(["in"], rules(output="out", overwrite=True)).items) == 2
+    assert len(planned(["in"], output="out", overwrite=True).items) == 2
     with pytest.raises(DestinationError, match="exists"):
-        plan(["in/b.jpg"], rules(output="out/a.jpg"))
+        planned(["in/b.jpg"], output="out/a.jpg")
 
 
 def test_folders_that_cannot_hold_outputs() -> None:
     touch("a.jpg", "file")
     Path("out/a.jpg").mkdir(parents=True)
-    assert "folder" in str(plan(["a.jpg"], rules(output="out", overwrite=True)).failed[0])
+    assert "folder" in str(planned(["a.jpg"], output="out", overwrite=True).failed[0])
     for output in ("file/below", "file/below.jpg"):
         with pytest.raises(DestinationError, match="not a folder"):
-            plan(["a.jpg"], rules(output=output))
+            planned(["a.jpg"], output=output)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -179,4 +178,16 @@ def test_a_folder_without_write_permission() -> None:
     touch("a.jpg")
     Path("out").mkdir(mode=0o500)
     with pytest.raises(DestinationError, match="cannot be written"):
-        plan(["a.jpg"], rules(output="out"))
+        planned(["a.jpg"], output="out")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files() -> None:
+    import tracemalloc
+
+    Path("in").mkdir()
+    for number in range(100_000):
+        os.close(os.open(f"in/{number:06d}.jpg", os.O_CREAT | os.O_WRONLY))
+    tracemalloc.start()
+    assert len(planned(["in"], output="out").items) == 100_000
+    assert tracemalloc.get_traced_memory()[1] < 250 << 20

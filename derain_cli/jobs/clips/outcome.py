@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from derain_cli.jobs.items import Item
+from derain_cli.jobs.outcome import Outcome
 
 __all__ = ["ClipOutcome", "Pace"]
 
@@ -30,13 +31,10 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class ClipOutcome:
+class ClipOutcome(Outcome[Item]):
     """What became of one clip.
 
     Attributes:
-        item: input and output.
-        error: why there is no output; None when there is one. What is no `DerainError` is a bug of ours.
-        fatal: whether the error would meet all other clips too.
         unusable: whether the input is no clip at all.
         incomplete: the output ends where the damaged input does.
         stopped: the work was stopped; there may be a part (`partial`).
@@ -47,12 +45,8 @@ class ClipOutcome:
         seconds: of work.
         codec: of the output.
         partial: what was written of a stopped clip.
-        notes: one-line remarks.
     """
 
-    item: Item
-    error: Exception | None = None
-    fatal: bool = False
     unusable: bool = False
     incomplete: bool = False
     stopped: bool = False
@@ -64,4 +58,3 @@ class ClipOutcome:
     seconds: float = 0.0
     codec: str = ""
     partial: str | None = None
-    notes: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.segments import Segment, SegmentWriter
 from derain_cli.system.files import atomic_file, atomic_text
-from derain_cli.system.locks import locked
+from derain_cli.system.locks import LOCK, locked
 
 __all__ = ["OpenSegment", "Parts", "forget_work", "work_folder"]
 
@@ -90,7 +90,7 @@ class Parts:
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != "lock" and not path.is_dir():
+            if path.name != LOCK and not path.is_dir():
                 path.unlink(missing_ok=True)
 
 

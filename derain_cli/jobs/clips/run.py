@@ -12,20 +12,20 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from derain_cli import __version__
 from derain_cli.config import VideoOptions
-from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, resource_error_from
+from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
+from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
@@ -39,8 +39,6 @@ __all__ = ["partial_path", "restore_clips"]
 _SPACE = 2.5
 """Free space wanted, in sizes of the source: the segments and the output lie side by side for a moment."""
 _SPACE_LEAST = 8 << 20
-_EVERY = 0.1
-"""Seconds between looks at the work."""
 
 
 def restore_clips(
@@ -64,25 +62,24 @@ def restore_clips(
         options: how clips are restored and coded.
         overwrite: replace outputs that exist.
         fail_fast: stop after the first failure.
-        report: called once for each clip that was tried, in order, in this thread.
+        report: called for each clip that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called in this thread with the index of the clip and how far it is.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="derain-clip") as pool:
-        for index, item in enumerate(items):
-            job = _Job(item, engine, options, overwrite)
-            future = pool.submit(job.run)
-            try:
-                while not wait([future], timeout=_EVERY).done:
-                    if progress and job.pace is not None:
-                        progress(index, job.pace)
-            except BaseException:
-                job.stop.set()
-                report(future.result())
-                raise
-            outcome = future.result()
-            report(outcome)
-            if outcome.fatal or (fail_fast and (outcome.error is not None or outcome.incomplete)):
-                return
+    stop, begun = threading.Event(), list[_Job]()
+
+    def work(item: Item) -> ClipOutcome:
+        begun.append(_Job(item, engine, options, overwrite, stop))
+        return begun[-1].run()
+
+    def watch() -> None:
+        if progress and begun and (pace := begun[-1].pace) is not None:
+            progress(len(begun) - 1, pace)
+
+    def ends(outcome: ClipOutcome) -> bool:
+        return outcome.fatal or (fail_fast and (outcome.error is not None or outcome.incomplete))
+
+    # One by one: each keeps all threads busy, and the next is not begun before it is known how the last one went.
+    in_order(work, items, lambda outcome, done: report(outcome), ends, jobs=1, stop=stop, ahead=1, watch=watch)
 
 
 def partial_path(target: str) -> str:
@@ -95,10 +92,6 @@ class _Stopped(Exception):
     """The caller wants no more."""
 
 
-class _Unusable(Exception):
-    """The input is no clip."""
-
-
 @dataclass
 class _Job:
     """One clip."""
@@ -107,7 +100,7 @@ class _Job:
     engine: Engine
     options: VideoOptions
     overwrite: bool
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event
     pace: Pace | None = None
     notes: list[str] = field(default_factory=list)
     outcome: ClipOutcome = field(init=False)
@@ -124,22 +117,17 @@ class _Job:
             self._run()
         except _Stopped:
             self.outcome = replace(self.outcome, stopped=True)
-        except _Unusable as error:
-            self.outcome = replace(self.outcome, error=_cause(error), unusable=True)
         except Exception as error:
-            known = error if isinstance(error, DerainError) else resource_error_from(error, self.target)
-            if known is not None and known is not error:
-                known.__cause__ = error
-            full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
-            self.outcome = replace(self.outcome, error=known or error, fatal=full)
+            self.outcome = self.outcome.failed(error, self.target)
         notes = tuple(dict.fromkeys(self.notes))
         return replace(self.outcome, seconds=time.perf_counter() - start, notes=notes)
 
     def _run(self) -> None:
         try:
             reader = open_clip(self.item.source)
-        except InputError as error:
-            raise _Unusable from error
+        except InputError:
+            self.outcome = replace(self.outcome, unusable=True)
+            raise
         with reader:
             info = reader.info
             self.outcome = replace(self.outcome, width=info.width, height=info.height)
@@ -283,7 +271,7 @@ class _Job:
             raise ResourceError(
                 f"about {wanted >> 20} MB are needed and {free >> 20} MB are free",
                 path=self.target.parent,
-                hint="free some space or choose another -o",
+                hint="free some space or choose another folder",
             )
 
 
@@ -310,8 +298,3 @@ def _step(info: ClipInfo) -> int:
 def _ending(reader: ClipReader) -> str:
     duration = reader.info.duration
     return "somewhere before" if duration is None else f"at {duration:.1f} s"
-
-
-def _cause(error: BaseException) -> Exception:
-    cause = error.__cause__
-    return cause if isinstance(cause, Exception) else UsageError("the input is no clip")

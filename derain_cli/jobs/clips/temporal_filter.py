@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,13 +43,6 @@ _STILL = 0.25
 """Pixels, of the pictures that motion is measured on, that a scene may move and still counts as standing."""
 
 Array = npt.NDArray[Any]
-
-
-class HasPixels(Protocol):
-    """What carries a picture, `pixels` (H, W, 3), and can be made with another one."""
-
-    @property
-    def pixels(self) -> Pixels: ...
 
 
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from derain_cli.jobs.frame_set.sampling import (
     taken,
 )
 from derain_cli.jobs.frame_set.study import Study
+from derain_cli.remedies import Remedy
 
 __all__ = ["Choice", "Chosen", "choose"]
 
@@ -105,7 +106,7 @@ class _Chooser:
             pool = [one for one in usable if (one.study.key in testing) == (split == TEST)]
             pictures += self._taken(pool, wanted[split], split)
         if not pictures:
-            raise NothingToDoError(f"no usable frames{self._reasons()}", hint="--min-rain, --every, --similar")
+            raise NothingToDoError(f"no usable frames{self._reasons()}", remedy=Remedy.LOWER_DEMANDS)
         pictures.sort(key=lambda one: one.file)
         by_source = Counter(one.study.source.path for one in pictures)
         notes = tuple(self._notes(len(pictures), sizes, testing))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from derain_cli.config.schema import require
+from derain_cli.config.schema import require_option
 
 __all__ = ["FramesOptions"]
 
@@ -33,10 +33,14 @@ class FramesOptions:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        require(self.total >= 1, f"--total must be at least 1, not {self.total}")
-        require(0 <= self.test < self.total, f"--test must be 0 or more and below --total, not {self.test}")
-        require(self.per_clip is None or self.per_clip >= 1, f"--per-clip must be at least 1, not {self.per_clip}")
-        require(0 <= self.every < math.inf, f"--every is a number of seconds, not {self.every}")
-        require(0 <= self.min_rain <= 100, f"--min-rain must be 0 to 100, not {self.min_rain}")
-        require(0 <= self.similar <= 64, f"--similar must be 0 to 64, not {self.similar}")
-        require(self.jobs >= 1, f"--jobs must be at least 1, not {self.jobs}")
+        require_option(self.total >= 1, "total", f"must be at least 1, not {self.total}")
+        require_option(
+            0 <= self.test < self.total, "test", f"must be 0 or more and less than the total, not {self.test}"
+        )
+        require_option(
+            self.per_clip is None or self.per_clip >= 1, "per_clip", f"must be at least 1, not {self.per_clip}"
+        )
+        require_option(0 <= self.every < math.inf, "every", f"is a number of seconds, not {self.every}")
+        require_option(0 <= self.min_rain <= 100, "min_rain", f"must be 0 to 100, not {self.min_rain}")
+        require_option(0 <= self.similar <= 64, "similar", f"must be 0 to 64, not {self.similar}")
+        require_option(self.jobs >= 1, "jobs", f"must be at least 1, not {self.jobs}")

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
 from derain_cli.jobs.frame_set.layout import WORK
-from derain_cli.jobs.items import Rules
-from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.items import own_tails
+from derain_cli.jobs.outputs import folder_problem
 from derain_cli.media.clip.container import READABLE_CLIPS
 from derain_cli.media.photo import READABLE_SUFFIXES
+from derain_cli.remedies import Remedy
+from derain_cli.system.finder import Finder, Selection, identity_of
 
 __all__ = ["FrameSetPlan", "Source", "plan_frame_set"]
 
@@ -58,7 +60,7 @@ def plan_frame_set(
         out: the folder of the data set.
         photos: the same of photos.
         recursive: look into sub-folders.
-        include, exclude: patterns of names as in `jobs.items.Rules`.
+        include, exclude: patterns of names as in `Selection`.
 
     Raises:
         UsageError: the output has no name.
@@ -73,39 +75,32 @@ def plan_frame_set(
     sources: dict[str, Source] = {}
     failed: list[DerainError] = []
     notes: list[tuple[str, str]] = []
-    hint = None
+    remedy = None
     for paths, suffixes, is_clip in ((clips, READABLE_CLIPS, True), (photos, READABLE_SUFFIXES, False)):
-        # One at a time: two of one name would have one output, but here their content tells them apart.
-        for path in paths:
-            rules = Rules(
-                readable=suffixes,
-                writable=suffixes | {".png"},
-                output=f"{folder}{os.sep}",
-                recursive=recursive,
-                include=tuple(include),
-                exclude=tuple(exclude),
-                overwrite=True,
-            )
-            found = plan([path], rules)
-            hint = hint or found.hint
-            failed += found.failed
-            notes += [note for note in found.notes if "cannot be written" not in note[1]]
-            for item in found.items:
-                sources.setdefault(os.path.realpath(item.source), Source(item.source, is_clip))
+        selection = Selection(suffixes, depth=None if recursive else 0, include=tuple(include), exclude=tuple(exclude))
+        finder = Finder(paths, selection, own_tails(), identity_of(str(folder)))
+        for found in finder.find():
+            sources.setdefault(os.path.realpath(found.source), Source(found.source, is_clip))
+        remedy = remedy or finder.passed_over.remedy()
+        failed += finder.failed
+        notes += finder.notes
     if not sources:
         first = next(iter(failed), None)
         if first is not None:
-            raise NothingToDoError(first.reason, path=first.path, hint=first.hint)
-        raise NothingToDoError("no clips found", hint=hint or "photos are added with --photos")
+            raise NothingToDoError.like(first)
+        raise NothingToDoError("no clips found", remedy=remedy or Remedy.PHOTOS_TOO)
     _refuse_sources(folder, sources)
     return FrameSetPlan(folder, tuple(sources.values()), tuple(failed), tuple(notes))
 
 
 def _refuse_output(out: Path) -> None:
     if os.path.lexists(out) and not out.is_dir():
-        raise DestinationError("the output is a file, not a folder", path=out, hint="choose another -o")
+        raise DestinationError("the output is a file, not a folder", path=out, remedy=Remedy.OTHER_OUTPUT)
+    problem = folder_problem(str(out))
+    if problem is not None:
+        raise problem
     if out.is_dir() and not (out / WORK).is_dir() and any(out.iterdir()):
-        raise DestinationError("holds files that derain frames did not make", path=out, hint="choose another -o")
+        raise DestinationError("holds files that derain frames did not make", path=out, remedy=Remedy.OTHER_OUTPUT)
 
 
 def _refuse_sources(out: Path, sources: Mapping[str, Source]) -> None:
@@ -113,4 +108,4 @@ def _refuse_sources(out: Path, sources: Mapping[str, Source]) -> None:
     root = os.path.realpath(out) + os.sep
     for real, source in sources.items():
         if real.startswith(root):
-            raise DestinationError("pictures go here, and come from here", path=source.path, hint="another -o")
+            raise DestinationError("pictures go here, and come from here", path=source.path, remedy=Remedy.OTHER_OUTPUT)

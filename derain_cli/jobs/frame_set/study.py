@@ -15,26 +15,28 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.datasets.fingerprint import picture_hash
-from derain_cli.errors import DerainError, DestinationError, InputError, ResourceError, resource_error_from
+from derain_cli.errors import DestinationError, InputError
 from derain_cli.jobs.frame_set.layout import WORK
 from derain_cli.jobs.frame_set.measure import Measured, measured_frames, measured_photo
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan, Source
 from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.outcome import Outcome
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import probe_photo, read_rgb
 from derain_cli.media.pixels import to_uint8
 from derain_cli.system.files import atomic_bytes, make_folder
 
-__all__ = ["Outcome", "Stopped", "Study", "failure", "study_sources"]
+__all__ = ["SourceOutcome", "Stopped", "Study", "study_sources"]
 
 _MEASURES = 1
 """Goes up when frames are measured in another way: what was kept of earlier runs is measured again."""
@@ -71,22 +73,21 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SourceOutcome(Outcome[Source]):
     """What became of one source, or of the pictures of one source.
 
     Attributes:
-        source: the clip or photo.
-        study: what was measured; None when nothing could be.
-        error: what went wrong; of a clip that ends early both are there.
-        fatal: whether the error would meet all other sources too (a full disk).
+        study: what was measured; None when nothing could be. Of a clip that ends early there is an error beside it.
         known: whether it was measured by an earlier run.
     """
 
-    source: Source
     study: Study | None = None
-    error: Exception | None = None
-    fatal: bool = False
     known: bool = False
+
+    def failed(self, error: Exception, path: str | os.PathLike[str] | None = None) -> Self:
+        # All pictures go into one folder: where one cannot be written, none can.
+        outcome = super().failed(error, path)
+        return replace(outcome, fatal=outcome.fatal or isinstance(outcome.error, DestinationError))
 
 
 class Stopped(Exception):
@@ -97,7 +98,7 @@ def study_sources(
     todo: FrameSetPlan,
     options: FramesOptions,
     *,
-    report: Callable[[Outcome], None],
+    report: Callable[[SourceOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Study, ...]:
     """Measure all clips and photos, or read what earlier runs measured.
@@ -105,7 +106,7 @@ def study_sources(
     Args:
         todo: a settled plan.
         options: `every` and `jobs` matter here.
-        report: called once for each source, in order, in this thread.
+        report: called for each source, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of sources done.
 
     Returns:
@@ -119,9 +120,9 @@ def study_sources(
     stop = threading.Event()
     found: dict[str, Study] = {}
 
-    def tell(outcome: Outcome, done: int) -> None:
-        if outcome.fatal and outcome.error is not None:
-            raise outcome.error
+    def tell(outcome: SourceOutcome, done: int) -> None:
+        if outcome.fatal:
+            return  # raised below
         if outcome.study is not None:
             study = found.setdefault(outcome.study.key, outcome.study)
             if os.fsencode(outcome.study.source.path) < os.fsencode(study.source.path):
@@ -130,16 +131,18 @@ def study_sources(
         if progress is not None:
             progress(done)
 
-    def work(source: Source) -> Outcome | None:
+    def work(source: Source) -> SourceOutcome | None:
         try:
             return _studied(source, todo.out / WORK, options.every, stop)
         except Stopped:
             return None
         except Exception as error:
-            return failure(source, error)
+            return SourceOutcome(source).failed(error, source.path)
 
     with _single_threads():
-        in_order(work, todo.sources, tell, jobs=options.jobs, stop=stop, late=report)
+        fatal = in_order(work, todo.sources, tell, attrgetter("fatal"), jobs=options.jobs, stop=stop)
+    if fatal is not None and fatal.error is not None:
+        raise fatal.error
     return tuple(found[key] for key in sorted(found))
 
 
@@ -157,30 +160,20 @@ def _single_threads() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def failure(source: Source, error: Exception) -> Outcome:
-    known = error if isinstance(error, DerainError) else resource_error_from(error, source.path)
-    if known is not None and known is not error:
-        known.__cause__ = error
-    full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
-    return Outcome(source, error=known or error, fatal=full or isinstance(known, DestinationError))
-
-
-def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> Outcome | None:
+def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> SourceOutcome:
     """In a thread."""
-    if stop.is_set():
-        return None
     if not source.is_clip:
         probe_photo(source.path)  # nothing but a regular file that holds a picture is opened below
         key = _content_key(source.path)
         study = _read_study(work, key, every, source)
         if study is not None:
-            return Outcome(source, study, known=True)
+            return SourceOutcome(source, study=study, known=True)
         picture = read_rgb(source.path)
         size = picture.shape[1], picture.shape[0]
         hashes = np.frombuffer(bytes.fromhex(picture_hash(picture)), np.uint8)[None]
         study = Study(source, key, size, 1, (measured_photo(picture),), hashes)
         _keep_study(work, study, every)
-        return Outcome(source, study)
+        return SourceOutcome(source, study=study)
     with open_clip(source.path) as clip:  # also says, each time anew, that it is a clip
         key = _content_key(source.path)
         study = _read_study(work, key, every, source)
@@ -189,7 +182,7 @@ def _studied(source: Source, work: Path, every: float, stop: threading.Event) ->
             study = _measured_clip(source, key, clip, every, stop)
             _keep_study(work, study, every)
     error = InputError(study.ended, path=source.path) if study.ended else None
-    return Outcome(source, study, error, known=known)
+    return SourceOutcome(source, error, study=study, known=known)
 
 
 def _measured_clip(source: Source, key: str, clip: Any, every: float, stop: threading.Event) -> Study:

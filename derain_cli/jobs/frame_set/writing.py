@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from derain_cli.jobs.frame_set.choice import Choice, Chosen
 from derain_cli.jobs.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRAIN, WORK
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan
-from derain_cli.jobs.frame_set.study import Outcome, Stopped, failure
+from derain_cli.jobs.frame_set.study import SourceOutcome, Stopped
 from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.media.pixels import to_uint8
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text, make_folder
 
 __all__ = ["write_frame_set"]
@@ -43,7 +45,7 @@ def write_frame_set(
     choice: Choice,
     options: FramesOptions,
     *,
-    report: Callable[[Outcome], None],
+    report: Callable[[SourceOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Chosen, ...]:
     """Write the pictures that are not there yet, take away those that are no longer chosen, then sheets and manifest.
@@ -72,7 +74,7 @@ class _Writer:
     out: Path
     choice: Choice
     options: FramesOptions
-    report: Callable[[Outcome], None]
+    report: Callable[[SourceOutcome], None]
     progress: Callable[[int], None]
     stop: threading.Event = field(default_factory=threading.Event)
     written: int = 0
@@ -100,23 +102,26 @@ class _Writer:
         for one in missing:
             by_source.setdefault(one.study.key, []).append(one)
 
-        def work(group: list[Chosen]) -> Outcome | None:
+        def work(group: list[Chosen]) -> SourceOutcome | None:
             source = group[0].study.source
             try:
                 self._write_group(group)
-                return Outcome(source, group[0].study)
+                return SourceOutcome(source, study=group[0].study)
             except Stopped:
                 return None
             except Exception as error:
-                return failure(source, error)
+                return SourceOutcome(source).failed(error, source.path)
 
-        def tell(outcome: Outcome, done: int) -> None:
-            if outcome.fatal and outcome.error is not None:
-                raise outcome.error
+        def tell(outcome: SourceOutcome, done: int) -> None:
+            if outcome.fatal:
+                return  # raised below
             self.report(outcome)
             self.progress(self.written)
 
-        in_order(work, by_source.values(), tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
+        groups = by_source.values()
+        fatal = in_order(work, groups, tell, attrgetter("fatal"), jobs=self.options.jobs, stop=self.stop)
+        if fatal is not None and fatal.error is not None:
+            raise fatal.error
 
     def _write_group(self, group: list[Chosen]) -> None:
         """The pictures of one source. In a thread."""
@@ -152,17 +157,13 @@ class _Writer:
         # While they change, the record says that they are ours and that nothing is known of what is on them.
         self._keep_record({one.file for one in there}, dict(before) | {file: [] for file in old})
 
-        stop = threading.Event()
-
-        def work(file: str) -> str | None:
-            if stop.is_set():
-                return None
+        def work(file: str) -> str:
             thumbs = [thumbnail(read_rgb(self.out / one.file)) for one in wanted[file]]
             captions = [(one.name, _caption(one)) for one in wanted[file]]
             write_rgb(self.out / file, contact_sheet(thumbs, captions, _COLUMNS))
             return file
 
-        in_order(work, old, _untold, jobs=self.options.jobs, stop=stop, late=_untold)
+        in_order(work, old, lambda file, done: None, jobs=self.options.jobs, stop=threading.Event())
         for file in sorted(before.keys() - wanted.keys()):
             _remove(self.out / file)
         return content
@@ -178,15 +179,13 @@ class _Writer:
         except FileNotFoundError:
             return set(), {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DestinationError("the record of what was written is damaged", path=path, hint="another -o") from error
+            raise DestinationError(
+                "the record of what was written is damaged", path=path, remedy=Remedy.OTHER_OUTPUT
+            ) from error
 
     def _keep_record(self, pictures: set[str], sheets: Mapping[str, list[str]]) -> None:
         record = {"pictures": sorted(pictures), "sheets": dict(sorted(sheets.items()))}
         _write_if_new(self.out / WORK / "written.json", json.dumps(record, indent=1) + "\n")
-
-
-def _untold(*what: object) -> None:
-    """For work whose results need no telling."""
 
 
 def _is_ours(file: Any, folders: tuple[str, ...]) -> bool:

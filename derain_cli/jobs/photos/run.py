@@ -7,6 +7,7 @@ whatever the threads do.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from derain_cli.engine.restorer import PictureLayers, Restorer
 from derain_cli.jobs.admission import Room, Share
 from derain_cli.jobs.items import COMPARE, LAYERS, Item
-from derain_cli.jobs.outcome import Outcome, device_is_lost, failure
+from derain_cli.jobs.ordered import InOrder
 from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.jobs.photos.writing import Restored, Writer
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.photo import Photo, probe_photo, read_photo
@@ -46,7 +48,7 @@ def restore_photos(
     restorer: Restorer,
     options: BatchOptions,
     *,
-    report: Callable[[Outcome], None],
+    report: Callable[[PhotoOutcome], None],
     progress: Progress | None = None,
 ) -> None:
     """Restore every item; a failure concerns its own item, unless it is fatal.
@@ -65,22 +67,17 @@ def restore_photos(
     _Run(items, restorer, options, report, progress or (lambda done: None)).run()
 
 
-class _Stop(Exception):
-    """No further item is to be tried."""
-
-
 @dataclass
 class _Run:
     items: Sequence[Item]
     restorer: Restorer
     options: BatchOptions
-    report: Callable[[Outcome], None]
+    report: Callable[[PhotoOutcome], None]
     progress: Progress
     reading: deque[Future[_Read]] = field(default_factory=deque)
-    outcomes: deque[Future[Outcome | None]] = field(default_factory=deque)
+    written: InOrder[PhotoOutcome] = field(init=False)
     room: Room = field(init=False)
     writer: Writer = field(init=False)
-    ended: bool = False
 
     def __post_init__(self) -> None:
         free = free_memory()
@@ -89,30 +86,22 @@ class _Run:
             size = min(size, _PHOTO_BYTES)
         self.room = Room(Share((self.options.jobs + 1) * _PLACE, size))
         self.writer = Writer(self.options)
+        self.written = InOrder(max(1, self.options.jobs), self.report, self._ends)
 
     def run(self) -> None:
-        threads = max(1, self.options.jobs)
-        readers = ThreadPoolExecutor(threads, thread_name_prefix="derain-read")
-        writers = ThreadPoolExecutor(threads, thread_name_prefix="derain-write")
-        try:
-            done = 0
-            while done < len(self.items):
-                self._read_ahead(done, readers)
-                done = self._do_next(done, writers)
-            wait(self.outcomes)
-            self._tell()
-        except _Stop:
-            pass
-        finally:
-            for future in self.reading:
-                future.cancel()
-            self.room.close()
-            readers.shutdown(wait=True)
-            writers.shutdown(wait=True)
-            while self.outcomes:  # what was on its way to the disk when all stopped
-                written = self.outcomes.popleft()
-                if written.done() and (outcome := written.result()) is not None:
-                    self.report(outcome)
+        readers = ThreadPoolExecutor(max(1, self.options.jobs), thread_name_prefix="derain-read")
+        with self.written:
+            try:
+                done = 0
+                while done < len(self.items):
+                    self._read_ahead(done, readers)
+                    done = self._do_next(done)
+                self.written.tell_all()
+            finally:
+                for future in self.reading:
+                    future.cancel()
+                self.room.close()
+                readers.shutdown(wait=True)
 
     @property
     def _wants_layers(self) -> bool:
@@ -152,19 +141,17 @@ class _Run:
         apart = self._wants_layers or not self.options.jobs
         return 1 if apart else self.restorer.at_once(height, width)
 
-    def _do_next(self, index: int, writers: ThreadPoolExecutor) -> int:
+    def _do_next(self, index: int) -> int:
         """Restore what comes next and have it written; the index of what comes then."""
         group = self._next_group()
         last = index + len(group)
         together = self._together(group)
         while group:
-            outcome = self._finish(
-                last - len(group), group.popleft(), together.popleft() if together else None, writers
-            )
-            failed = outcome.done() and (result := outcome.result()) is not None and result.error is not None
-            if failed or not self.options.jobs:  # a failure may end the run, and is told after what came before
-                wait(self.outcomes)
-            self._tell()
+            self._finish(last - len(group), group.popleft(), together.popleft() if together else None)
+            if self.options.jobs:
+                self.written.tell()
+            else:
+                self.written.tell_all()
         return last
 
     def _next_group(self) -> deque[Future[_Read]]:
@@ -192,40 +179,33 @@ class _Run:
         notes = tuple(f"{note} (one of {len(group)} photos in a pass)" for note in self.restorer.notes)
         return deque(_Derained(pixels, None, seconds, notes) for pixels in found)
 
-    def _finish(
-        self, index: int, reading: Future[_Read], found: _Derained | None, writers: ThreadPoolExecutor
-    ) -> Future[Outcome | None]:
-        """The outcome of an item, once it is written; `found` is what came of it already."""
+    def _finish(self, index: int, reading: Future[_Read], found: _Derained | None) -> None:
+        """Restore an item and hand it over to be written; `found` is what came of it already."""
         item = self.items[index]
-        size: tuple[int, ...] = (0, 0)
+        outcome = PhotoOutcome(item)
         try:
             read = reading.result()
             pixels = read.photo.pixels
-            size = pixels.shape[:2]
+            outcome = replace(outcome, width=pixels.shape[1], height=pixels.shape[0])
             if found is None:
                 found = self._derained(index, read.shown)
             else:
                 self.progress(index + 1)
-        except _Stop:
-            raise
         except Exception as error:
             self.room.leave(index)
             self.progress(index + 1)
-            self.outcomes.append(_settled(failure(item, error, size, fatal=device_is_lost(error))))
-            return self.outcomes[-1]
+            self.written.settle(outcome.failed(error))
+            return
         # What was read is not kept without need: the coder may want as much memory again.
         before = pixels if COMPARE in self.options.companions else None
         photo = replace(read.photo, pixels=keep_hidden(found.pixels, pixels, read.photo.alpha))
         work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
-        # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
-        outcome: Future[Outcome | None] = Future()
-        self.outcomes.append(outcome)
-        writers.submit(self._settle, outcome, index, work)
-        return outcome
+        written = self.written.begin(functools.partial(self.writer.write, work))
+        written.add_done_callback(lambda _: self.room.leave(index))  # also of what is not begun any more
 
     def _derained(self, index: int, pixels: NDArray[Any]) -> _Derained:
         def told(share: float) -> None:
-            self._tell()
+            self.written.tell()
             self.progress(index + share)
 
         start = time.perf_counter()
@@ -233,29 +213,7 @@ class _Run:
         derained = self.restorer(pixels, told) if layers is None else layers.derained
         return _Derained(derained, layers, time.perf_counter() - start, tuple(self.restorer.notes))
 
-    def _settle(self, outcome: Future[Outcome | None], index: int, work: Restored) -> None:
-        # In a thread. Writing begins in order, so what is left out here comes after the item that ends the run.
-        try:
-            written = None if self.ended else self.writer.write(work)
-            self.ended |= written is not None and self._ends(written)
-            outcome.set_result(written)
-        except BaseException as error:
-            outcome.set_exception(error)
-        finally:
-            self.room.leave(index)
-
-    def _tell(self) -> None:
-        """Report what is done, in order."""
-        while self.outcomes and self.outcomes[0].done():
-            # It leaves the list when it is told: a signal may raise anywhere, and what was not told is told at the end.
-            outcome = self.outcomes[0].result()
-            if outcome is not None:
-                self.report(outcome)
-            self.outcomes.popleft()
-            if outcome is not None and self._ends(outcome):
-                raise _Stop
-
-    def _ends(self, outcome: Outcome) -> bool:
+    def _ends(self, outcome: PhotoOutcome) -> bool:
         """Whether no further item is to be tried."""
         return outcome.fatal or (outcome.error is not None and self.options.fail_fast)
 
@@ -281,9 +239,3 @@ def _is_like(reading: Future[_Read], pixels: NDArray[Any]) -> bool:
         return False
     other = reading.result().shown
     return other.shape == pixels.shape and other.dtype == pixels.dtype
-
-
-def _settled(outcome: Outcome) -> Future[Outcome | None]:
-    future: Future[Outcome | None] = Future()
-    future.set_result(outcome)
-    return future

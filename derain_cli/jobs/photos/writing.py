@@ -11,10 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import PictureLayers
-from derain_cli.errors import ResourceError
 from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
-from derain_cli.jobs.outcome import Outcome, failure
 from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.media.montage import compare
 from derain_cli.media.photo import Photo, write_photo
 from derain_cli.system.files import make_folder
@@ -50,26 +49,23 @@ class Writer:
     options: BatchOptions
     _swept: set[Path] = field(default_factory=set)
 
-    def write(self, work: Restored) -> Outcome:
+    def write(self, work: Restored) -> PhotoOutcome:
         """Write a photo and its companions; what goes wrong is in the outcome. May be called from any thread."""
         start = time.perf_counter()
         height, width = work.photo.pixels.shape[:2]
         target = Path(work.item.target)
         notes = [work.item.note] if work.item.note else []
+        outcome = PhotoOutcome(work.item, width=width, height=height)
         try:
             self._make_folder(target.parent)
             companions = self._write_companions(work, notes)
             # The output comes last: where it is, everything that belongs to it is.
             notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
         except Exception as error:
-            full = isinstance(error, ResourceError) and not isinstance(error.__cause__, MemoryError)
-            return failure(work.item, error, (height, width), fatal=full)
-        seconds = work.seconds + time.perf_counter() - start
-        return Outcome(
-            work.item,
-            width=width,
-            height=height,
-            seconds=seconds,
+            return outcome.failed(error)
+        return replace(
+            outcome,
+            seconds=work.seconds + time.perf_counter() - start,
             companions=tuple(companions),
             notes=(*work.photo.notes, *work.notes, *dict.fromkeys(notes)),
         )

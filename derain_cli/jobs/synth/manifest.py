@@ -11,6 +11,7 @@ from derain_cli import __version__
 from derain_cli.errors import DestinationError
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import SynthPlan, pair_folders
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
 
 __all__ = ["MANIFEST", "read_manifest", "refuse_other_kind", "write_manifest"]
@@ -43,7 +44,7 @@ def read_manifest(out: Path, options: SynthOptions) -> dict[str, Any] | None:
         if options.overwrite:
             return None
         raise DestinationError(
-            "not a manifest of derain synth", path=path, hint="another -o, or --overwrite makes all pairs again"
+            "not a manifest of derain synth", path=path, remedy=Remedy.OTHER_OUTPUT_OR_REPLACE
         ) from error
 
 
@@ -57,7 +58,9 @@ def refuse_other_kind(manifest: Mapping[str, Any] | None, out: Path, options: Sy
         for place in pair_folders(out, *(options.profiles if options.has_groups else ())):
             in_the_way = options.has_groups and place.parent == out  # would hide the folders of the profiles
             if (in_the_way or not options.overwrite) and place.is_dir() and any(place.iterdir()):
-                raise DestinationError("holds files that derain synth did not make", path=place, hint="another -o")
+                raise DestinationError(
+                    "holds files that derain synth did not make", path=place, remedy=Remedy.OTHER_OUTPUT
+                )
         return {}
     for part, wanted, may_replace in (("layout", _layout(options), False), ("rain", _rain(options), True)):
         there = manifest[part]
@@ -67,7 +70,7 @@ def refuse_other_kind(manifest: Mapping[str, Any] | None, out: Path, options: Sy
             raise DestinationError(
                 f"holds pairs with {key.replace('_', ' ')} {there.get(key)!r}, not {wanted[key]!r}",
                 path=out,
-                hint="another -o" + (", or --overwrite" if may_replace else ""),
+                remedy=Remedy.OTHER_OUTPUT_OR_REPLACE if may_replace else Remedy.OTHER_OUTPUT,
             )
     return {str(name): str(source) for name, source in manifest["sources"].items()}
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from derain_cli.errors import UsageError
 from derain_cli.media.photo import DEFAULT_MAX_PIXELS
 from derain_cli.rain import PROFILES
+from derain_cli.remedies import Remedy
 
 __all__ = ["FORMATS", "SynthOptions"]
 
@@ -53,7 +54,7 @@ class SynthOptions:
         if not self.profiles:
             raise UsageError("no rain profile", hint=f"there are {', '.join(PROFILES)}")
         if len(set(self.profiles)) < len(self.profiles):
-            raise UsageError("a rain profile is named twice", hint="--variants makes more than one of each photo")
+            raise UsageError("a rain profile is named twice", remedy=Remedy.MORE_VARIANTS)
         _require_known(self.target, ("streak-free", "clean"), "target")
         _require_known(self.format, FORMATS, "format of pairs")
         if self.max_side is not None and self.max_side < 1:

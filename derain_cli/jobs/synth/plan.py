@@ -10,14 +10,16 @@ from typing import Any
 
 from derain_cli import __version__
 from derain_cli.datasets.layouts import pair_key
-from derain_cli.errors import DerainError, DestinationError, NothingToDoError, UsageError
-from derain_cli.jobs.items import Item, Rules, WorkList
-from derain_cli.jobs.outputs import plan
+from derain_cli.errors import DestinationError, NothingToDoError, UsageError
+from derain_cli.jobs.items import own_tails
+from derain_cli.jobs.outputs import folder_problem
 from derain_cli.jobs.synth.manifest import read_manifest, refuse_other_kind
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.rain import PROFILES
+from derain_cli.remedies import Remedy
+from derain_cli.system.finder import Finder, Selection, identity_of
 
 __all__ = ["plan_synthesis"]
 
@@ -46,29 +48,22 @@ class _Planner:
     recursive: bool
 
     def plan(self) -> SynthPlan:
-        # The slash says that this is a folder; the list's own targets serve to refuse what cannot be, no more.
-        rules = Rules(
-            readable=READABLE_SUFFIXES,
-            writable=READABLE_SUFFIXES,
-            output=f"{self.out}{os.sep}",
-            recursive=self.recursive,
-            overwrite=True,
-        )
         self._refuse_output()
-        found = plan(self.paths, rules)
-        if not found.items:
-            raise _nothing(found)
+        selection = Selection(READABLE_SUFFIXES, depth=None if self.recursive else 0)
+        finder = Finder(self.paths, selection, own_tails(), identity_of(str(self.out)))
+        tasks = list(self._tasks(finder))
+        if not tasks:
+            raise _nothing(finder)
         manifest = read_manifest(self.out, self.options)
         known = refuse_other_kind(manifest, self.out, self.options)
-        tasks = [self._task(item) for item in found.items]
         self._refuse_sources(tasks)
         self._refuse_clashes(tasks, known)
-        return self._settled(tasks, found, known, manifest)
+        return self._settled(tasks, finder, known, manifest)
 
     def _settled(
-        self, tasks: list[PhotoTask], found: WorkList, known: Mapping[str, str], manifest: Mapping[str, Any] | None
+        self, tasks: list[PhotoTask], finder: Finder, known: Mapping[str, str], manifest: Mapping[str, Any] | None
     ) -> SynthPlan:
-        items, done, notes = [], [], list(found.notes)
+        items, done, notes = [], [], list(finder.notes)
         if manifest is not None and manifest.get("version") != __version__:
             made = f"was begun with version {manifest.get('version')}, whose rain may look different"
             notes.append((str(self.out), made))
@@ -85,13 +80,17 @@ class _Planner:
                 items.append(PhotoTask(task.source, task.relative, missing))
             else:
                 done.append(task)
-        return SynthPlan(self.out, tuple(items), tuple(done), found.failed, tuple(notes), sources)
+        return SynthPlan(self.out, tuple(items), tuple(done), tuple(finder.failed), tuple(notes), sources)
 
-    def _task(self, item: Item) -> PhotoTask:
-        # The target lies below the output folder as the photo lies below its own.
-        target = Path(item.target).relative_to(self.out)
-        bare = PhotoTask(item.source, target.with_name(Path(item.source).name).as_posix(), ())
-        return PhotoTask(bare.source, bare.relative, tuple(self._pairs(bare.name)))
+    def _tasks(self, finder: Finder) -> Iterator[PhotoTask]:
+        seen = set()
+        for photo in finder.find():
+            bare = PhotoTask(photo.source, Path(photo.below, Path(photo.source).name).as_posix(), ())
+            if photo.identity is not None and (photo.identity, bare.relative) in seen:
+                finder.notes.append((photo.source, "is named twice"))
+                continue
+            seen.add((photo.identity, bare.relative))
+            yield PhotoTask(bare.source, bare.relative, tuple(self._pairs(bare.name)))
 
     def _pairs(self, name: str) -> Iterator[PairTask]:
         for profile in self.options.profiles:
@@ -101,21 +100,28 @@ class _Planner:
 
     def _refuse_output(self) -> None:
         if os.path.lexists(self.out) and not self.out.is_dir():
-            raise DestinationError("the output is a file, not a folder", path=self.out, hint="choose another -o")
+            raise DestinationError("the output is a file, not a folder", path=self.out, remedy=Remedy.OTHER_OUTPUT)
+        problem = folder_problem(str(self.out))
+        if problem is not None:
+            raise problem
         for folder in map(Path, self.paths):
             if folder.is_dir() and self.out.is_dir() and folder.samefile(self.out):
-                raise DestinationError("the output folder is an input", path=folder, hint="choose another -o")
+                raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_sources(self, tasks: list[PhotoTask]) -> None:
         """No photo may lie where pairs go: it would be replaced, or rained on once more at every run."""
         places = {place.resolve() for place in pair_folders(self.out, *PROFILES)}
         for folder in {Path(task.source).parent for task in tasks}:
             real = folder.resolve()
+            if real == self.out.resolve():
+                raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
             if not places.isdisjoint((real, *real.parents)):
-                raise DestinationError("pairs go here, and photos come from here", path=folder, hint="another -o")
+                raise DestinationError(
+                    "pairs go here, and photos come from here", path=folder, remedy=Remedy.OTHER_OUTPUT
+                )
         for path in (path for task in tasks for pair in task.pairs for path in (pair.rainy, pair.clean)):
             if path.is_symlink():
-                raise DestinationError("the destination is a symbolic link", path=path, hint="choose another -o")
+                raise DestinationError("the destination is a symbolic link", path=path, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_clashes(self, tasks: list[PhotoTask], known: Mapping[str, str]) -> None:
         """No two photos may have one name, in the way in which names are compared when pairs are looked for."""
@@ -131,7 +137,7 @@ class _Planner:
                     raise DestinationError(
                         f"two photos would be one pair: {sources[other]} and {task.source}",
                         path=task.pairs[0].rainy,
-                        hint="rename one, or run them with different -o folders",
+                        remedy=Remedy.RENAME_OR_OTHER_FOLDER,
                     )
             sources[task.name] = task.source
             planned.add(task.name)
@@ -140,9 +146,9 @@ class _Planner:
         return pair_key(Path(f"{stem}.{self.options.format}"))
 
 
-def _nothing(found: WorkList) -> DerainError:
+def _nothing(finder: Finder) -> NothingToDoError:
     """Why there is nothing to do: the first reason if there are any."""
-    first = next(iter(found.failed), None)
+    first = next(iter(finder.failed), None)
     if first is None:
-        return found.nothing_found("photos")
-    return first if isinstance(first, DestinationError) else NothingToDoError(first.reason, path=first.path)
+        return NothingToDoError("no photos found", remedy=finder.passed_over.remedy())
+    return NothingToDoError.like(first)

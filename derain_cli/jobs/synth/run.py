@@ -6,15 +6,16 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.errors import DerainError, ResourceError, resource_error_from
 from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.synth.manifest import write_manifest
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_folders
@@ -27,23 +28,15 @@ __all__ = ["SynthOutcome", "synthesize"]
 
 
 @dataclass(frozen=True)
-class SynthOutcome:
+class SynthOutcome(Outcome[PhotoTask]):
     """What became of one photo.
 
     Attributes:
-        task: the photo.
-        error: why pairs are missing; None when all went well. What is no `DerainError` is a bug of ours.
-        fatal: whether the error would meet all other photos too (a full disk).
         width, height: of its pairs, pixels; 0 when it could not be read.
-        notes: one-line remarks.
     """
 
-    task: PhotoTask
-    error: Exception | None = None
-    fatal: bool = False
     width: int = 0
     height: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def synthesize(
@@ -61,7 +54,7 @@ def synthesize(
     Args:
         todo: a settled plan.
         options: those the plan was made with.
-        report: called once for each photo that was tried, in order, in this thread.
+        report: called for each photo that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of photos done.
 
     Returns:
@@ -72,10 +65,6 @@ def synthesize(
         ResourceError: the disk is full when the manifest is written.
     """
     return _Run(todo, options, report, progress or (lambda done: None)).run()
-
-
-class _Stop(Exception):
-    """No further photo is to be tried."""
 
 
 @dataclass
@@ -93,9 +82,15 @@ class _Run:
                 make_folder(folder)
             # Before the first pair: whoever kills the run must not be able to mix seeds afterwards.
             write_manifest(self.todo, self.options, complete=False)
-            try:
-                self._make_all()
-            except _Stop:
+            fatal = in_order(
+                self._make,
+                self.todo.items,
+                self._tell,
+                attrgetter("fatal"),
+                jobs=self.options.jobs,
+                stop=self.stop,
+            )
+            if fatal is not None:
                 return False  # the disk is full: the manifest says already that pairs are missing
         complete = not self.failed and not self.todo.failed
         write_manifest(self.todo, self.options, complete=complete, without=self.failed)
@@ -106,36 +101,27 @@ class _Run:
         for profile in self.options.profiles:
             yield from pair_folders(self.options.folder(self.todo.out, profile))
 
-    def _make_all(self) -> None:
-        in_order(self._make, self.todo.items, self._tell, jobs=self.options.jobs, stop=self.stop, late=self.report)
-
     def _tell(self, outcome: SynthOutcome, done: int) -> None:
         if outcome.error is not None:
-            self.failed.add(outcome.task.name)
+            self.failed.add(outcome.item.name)
         self.report(outcome)
         self.progress(done)
-        if outcome.fatal:
-            raise _Stop
 
     def _make(self, task: PhotoTask) -> SynthOutcome | None:
         """All pairs of a photo; None when the run was stopped before the last."""
         # In a thread.
-        size = (0, 0)
+        outcome = SynthOutcome(task)
         try:
             photo = read_photo(task.source, max_pixels=self.options.max_pixels)
             base, notes = self._prepared(photo)
-            size = base.pixels.shape[1], base.pixels.shape[0]
+            outcome = replace(outcome, width=base.pixels.shape[1], height=base.pixels.shape[0], notes=notes)
             for pair in task.pairs:
                 if self.stop.is_set():
                     return None
                 self._make_pair(task, pair, base)
-            return SynthOutcome(task, width=size[0], height=size[1], notes=notes)
+            return outcome
         except Exception as error:
-            known = error if isinstance(error, DerainError) else resource_error_from(error, task.source)
-            if known is not None and known is not error:
-                known.__cause__ = error
-            full = isinstance(known, ResourceError) and not isinstance(known.__cause__, MemoryError)
-            return SynthOutcome(task, known or error, full, *size)
+            return outcome.failed(error, task.source)
 
     def _prepared(self, photo: Photo) -> tuple[Photo, tuple[str, ...]]:
         """The photo as it is rained on: 8 bits, no alpha, as large as wanted. Its colour profile stays."""

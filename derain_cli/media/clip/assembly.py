@@ -15,6 +15,7 @@ from derain_cli.media.clip.container import open_container, says_alpha
 from derain_cli.media.clip.encoding import FORMATS
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.segments import FIRST, Segment
+from derain_cli.remedies import Remedy
 
 __all__ = ["assemble"]
 
@@ -86,7 +87,7 @@ def assemble(
         if resource_error_from(error, target) is not None:
             raise
         reason = f"a {suffix} file does not take it: {error.strerror}"
-        raise InputError(reason, path=info.path, hint="another --format") from error
+        raise InputError(reason, path=info.path, remedy=Remedy.OTHER_FORMAT) from error
     finally:
         source.close()
         for part in reversed(parts):
@@ -117,7 +118,7 @@ def _add_copy(out: Any, stream: Any, suffix: str, cut: bool, copied: _Copied) ->
         return
     if not _is_held(stream, suffix):
         other = next((each for each in (".mkv", ".mov", ".mp4") if each != suffix and _is_held(stream, each)), None)
-        hint = f" (--format {other[1:]} holds it)" if other else ""
+        hint = f" ({other} holds it)" if other else ""
         copied.notes.append(f"{name} cannot be stored in {suffix}: it is left out{hint}")
         return
     made = _add_like(out, stream)
@@ -219,7 +220,7 @@ def _video_packets(
                 yield packet.dts * info.time_base, packet
         before += len(segment.pts)
         if number != before:
-            raise InputError("a segment is damaged", path=path, hint="--overwrite starts again")
+            raise InputError("a segment is damaged", path=path, remedy=Remedy.START_AGAIN)
 
 
 def _other_packets(

@@ -9,6 +9,7 @@ from fractions import Fraction
 from derain_cli.config import VideoOptions
 from derain_cli.errors import UsageError
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.remedies import Remedy
 
 __all__ = ["FORMATS", "WRITABLE_CLIPS", "Encoding", "choose_encoding"]
 
@@ -92,7 +93,7 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         codec: str = options.codec
         if codec not in allowed:
             holds = ", ".join(allowed)
-            raise UsageError(f"{suffix} cannot hold {codec}: it holds {holds}", hint="--format mkv holds all")
+            raise UsageError(f"{suffix} cannot hold {codec}: it holds {holds}", remedy=Remedy.MATROSKA)
     elif info.has_alpha and suffix in _WITH_ALPHA:
         codec = info.codec if info.codec in _HOLDS_ALPHA and info.codec in allowed else _WITH_ALPHA[suffix]
     else:
@@ -107,7 +108,9 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         codec, encoder = "h264", _ENCODERS["h264"]
         pix_fmt = _pixel_format(info, encoder, alpha)
     if pix_fmt is None:
-        raise UsageError(f"{codec} cannot code {width}x{height} pixels", hint="--codec h264 or vp9")
+        raise UsageError(
+            f"{codec} cannot code {width}x{height} pixels", remedy=Remedy.ONE_OF_CODECS, codecs="h264 or vp9"
+        )
     if _subsampling(pix_fmt) != _subsampling(info.pix_fmt) and (width % 2 or height % 2):
         notes.append(f"the odd size {width}x{height} is kept by coding as {pix_fmt}, which not every player shows")
     if _depth(pix_fmt) < info.bit_depth:

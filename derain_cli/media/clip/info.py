@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ClipInfo", "Orientation", "TrackInfo", "describe"]
+__all__ = ["ClipInfo", "Orientation", "describe"]
 
 _ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
 """Where a declared duration is only worked out from the size of the file."""
@@ -61,16 +61,6 @@ class Orientation:
 
 
 @dataclass(frozen=True)
-class TrackInfo:
-    """One track of a clip: its index in the file, kind (`video`, `audio`, `subtitle`, `data`, ...) and codec's name."""
-
-    index: int
-    kind: str
-    codec: str
-    language: str | None = None
-
-
-@dataclass(frozen=True)
 class ClipInfo:
     """What is known of a clip before its frames are read.
 
@@ -98,7 +88,6 @@ class ClipInfo:
             there are no fields, 0 says nothing. A track may say 2 or 3 though its frames are not coded so.
         mastering_display, content_light: FFmpeg's HDR structures, as bytes; None without.
         track: index of the video track that is read.
-        tracks: all tracks of the file.
     """
 
     path: Path
@@ -129,7 +118,6 @@ class ClipInfo:
     mastering_display: bytes | None
     content_light: bytes | None
     track: int
-    tracks: tuple[TrackInfo, ...]
 
     @property
     def matrix_used(self) -> int:
@@ -198,7 +186,6 @@ def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
         mastering_display=mastering,
         content_light=light,
         track=stream.index,
-        tracks=tuple(_track(s) for s in container.streams),
     )
 
 
@@ -209,11 +196,6 @@ def _field_order(context: Any, first: Any) -> int:
     if first.interlaced_frame and order not in (2, 3):
         return 3 if context.name == "dvvideo" else 2
     return order
-
-
-def _track(stream: Any) -> TrackInfo:
-    context = stream.codec_context
-    return TrackInfo(stream.index, stream.type, context.name if context else "unknown", stream.language)
 
 
 def _declared_duration(container: Any, stream: Any) -> float | None:

@@ -22,6 +22,7 @@ from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
 from derain_cli.media.clip.info import ClipInfo, describe
 from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels
+from derain_cli.remedies import Remedy
 
 __all__ = ["ClipReader", "Frame", "open_clip"]
 
@@ -182,7 +183,8 @@ class ClipReader:
                 f"the picture's size changes from {info.coded_width}x{info.coded_height} to "
                 f"{picture.width}x{picture.height} at {info.described(pts)}",
                 path=info.path,
-                hint=f"--end {info.seconds(pts):.2f} takes what comes before",
+                remedy=Remedy.END_EARLIER,
+                seconds=f"{info.seconds(pts):.2f}",
             )
         pixels, alpha = _rgb(picture, info)
         return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))

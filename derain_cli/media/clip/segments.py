@@ -18,6 +18,7 @@ from derain_cli.errors import InputError, resource_error_from
 from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.pixels import Pixels
+from derain_cli.remedies import Remedy
 
 __all__ = ["FIRST", "Segment", "SegmentWriter"]
 
@@ -121,7 +122,7 @@ class SegmentWriter:
         self._container.close()
         if self._packets != len(self._pts):
             reason = f"the encoder made {self._packets} packets of {len(self._pts)} frames"
-            raise InputError(reason, path=self._info.path, hint="another --codec")
+            raise InputError(reason, path=self._info.path, remedy=Remedy.OTHER_CODEC)
         return Segment(tuple(self._pts), self._tail, self._delay, self._path.stat().st_size)
 
     def abandon(self) -> None:

@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from derain_cli.errors import DerainError, InputError, ResourceError, resource_error_from
+from derain_cli.errors import DerainError, InputError, OutOfMemoryError, resource_error_from
 from derain_cli.media.photo.formats import HAS_HEIF, HEIF_HINT, register_heif, sniff
 from derain_cli.media.photo.jpeg import jpeg_has_end, jpeg_lacks_only_its_end
 from derain_cli.media.photo.png import drop_png_text, png_rows_are_complete
+from derain_cli.remedies import Remedy
 
 __all__ = [
     "decoding",
@@ -37,7 +38,7 @@ def decoding(path: Path) -> Iterator[None]:
     except DerainError:
         raise
     except MemoryError as error:
-        raise resource_error_from(error, path) or ResourceError("out of memory", path=path) from error
+        raise resource_error_from(error, path) or OutOfMemoryError("out of memory", path=path) from error
     except Exception as error:
         raise InputError(_reason(error), path=path) from error
 
@@ -105,7 +106,7 @@ def refuse_oversized_file(file: BinaryIO, max_pixels: int, path: Path) -> None:
     size, limit = os.fstat(file.fileno()).st_size, 8 * max_pixels + (256 << 20)
     if size > limit:
         raise InputError(
-            f"too large: a file of {size >> 20} MiB > limit {limit >> 20} MiB", path=path, hint="see --max-pixels"
+            f"too large: a file of {size >> 20} MiB > limit {limit >> 20} MiB", path=path, remedy=Remedy.MORE_PIXELS
         )
 
 
@@ -159,7 +160,7 @@ def _refuse_large(image: Image.Image, max_pixels: int, path: Path) -> None:
     count = image.width * image.height
     if count > max_pixels:
         size, limit = (f"{n / 1e9:.1f} Gpx" if n >= 1e9 else f"{n / 1e6:.3g} Mpx" for n in (count, max_pixels))
-        raise InputError(f"too large: {size} > limit {limit}", path=path, hint="--max-pixels raises the limit")
+        raise InputError(f"too large: {size} > limit {limit}", path=path, remedy=Remedy.MORE_PIXELS)
 
 
 def _refuse_frames(image: Image.Image, kind: str, path: Path) -> None:
@@ -168,7 +169,7 @@ def _refuse_frames(image: Image.Image, kind: str, path: Path) -> None:
         raise InputError(
             f"{getattr(image, 'n_frames', 2)} frames: pictures of several frames or pages are not supported",
             path=path,
-            hint="split it, or make it a video and use derain video",
+            remedy=Remedy.MAKE_VIDEO,
         )
 
 

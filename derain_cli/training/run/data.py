@@ -16,6 +16,7 @@ from derain_cli.datasets.pairs import PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.rain import PROFILES, add_rain
+from derain_cli.remedies import Remedy
 from derain_cli.training.run.plan import Listener, RunPlan, SilentListener
 
 __all__ = ["hold_back", "prepare"]
@@ -106,7 +107,7 @@ def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, t
             rejected=(*sources.rejected, *rejected),
         )
     if not held:
-        raise UsageError("nothing to validate on", hint="give pairs with --val")
+        raise UsageError("nothing to validate on", remedy=Remedy.NAME_PAIRS)
     return sources, held
 
 

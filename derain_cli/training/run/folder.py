@@ -13,6 +13,7 @@ import torch
 from derain_cli.config import TrainConfig, apply_overrides, differing_keys, to_mapping
 from derain_cli.data.datasets import Sources
 from derain_cli.errors import UsageError
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_bytes
 from derain_cli.training.run.plan import Listener, RunPlan
 
@@ -68,7 +69,7 @@ def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
         raise UsageError(
             f"the run was started with other settings: {', '.join(different)}",
             path=plan.out,
-            hint="--force goes on anyway",
+            remedy=Remedy.FORCE,
         )
     for key in differing_keys(before["environment"], record["environment"]):
         listener.note(f"{key} is not what the run was started with: it goes on, but not to the same bits")

@@ -22,8 +22,8 @@ from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError
 from derain_cli.jobs.items import Item
-from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.photos.options import BatchOptions
+from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.jobs.photos.run import restore_photos
 from derain_cli.media.photo import Photo, PhotoInfo, read_photo, write_photo
 from tests.conftest import make_network, make_picture
@@ -118,7 +118,7 @@ def test_photos_of_any_size_stay_within_the_budget_and_come_in_order(
 ) -> None:
     files, restorer = Ledger(sizes), Copying(small=300, at_once=at_once)
     items = [Item(str(number), f"out/{number}") for number in range(len(sizes))]
-    told: list[Outcome] = []
+    told: list[PhotoOutcome] = []
     shares: list[float] = []
     with standing_for_files(files, budget):
         options = BatchOptions(jobs=jobs)
@@ -158,9 +158,11 @@ def folder(place: Path, count: int, size: tuple[int, int] = (24, 40)) -> list[It
     return items
 
 
-def restored(items: Sequence[Item], restorer: Restorer, jobs: int, slow: float = 0.0, **more: Any) -> list[Outcome]:
+def restored(
+    items: Sequence[Item], restorer: Restorer, jobs: int, slow: float = 0.0, **more: Any
+) -> list[PhotoOutcome]:
     """Outcomes of a run whose network is not asked before some photos are read."""
-    told: list[Outcome] = []
+    told: list[PhotoOutcome] = []
     with pytest.MonkeyPatch.context() as patch:
         reading = derain_cli.jobs.photos.run._Run._next_group
 
@@ -267,9 +269,9 @@ def test_what_a_signal_raises_ends_a_run_with_many_photos_waiting(tmp_path: Path
         pass
 
     items = folder(tmp_path, 30)
-    told: list[Outcome] = []
+    told: list[PhotoOutcome] = []
 
-    def report(outcome: Outcome) -> None:
+    def report(outcome: PhotoOutcome) -> None:
         told.append(outcome)
         if len(told) == 4:
             raise Signal
@@ -283,9 +285,9 @@ def test_what_a_signal_raises_ends_a_run_with_many_photos_waiting(tmp_path: Path
 
 
 def test_an_outcome_is_told_again_if_a_signal_broke_its_telling_off(tmp_path: Path, small: Restorer) -> None:
-    items, told = folder(tmp_path, 6), list[Outcome]()
+    items, told = folder(tmp_path, 6), list[PhotoOutcome]()
 
-    def report(outcome: Outcome) -> None:
+    def report(outcome: PhotoOutcome) -> None:
         if not told:
             told.append(outcome)
             raise KeyboardInterrupt

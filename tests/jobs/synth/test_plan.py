@@ -8,6 +8,7 @@ import pytest
 
 from derain_cli.errors import DestinationError, NothingToDoError, UsageError
 from derain_cli.jobs.synth.options import SynthOptions
+from derain_cli.jobs.synth.plan import plan_synthesis
 from derain_cli.media.photo import write_rgb
 from tests.jobs.synth.making import content, make
 
@@ -55,11 +56,25 @@ def test_the_output_inside_the_input_is_no_input(photos):
     assert content(photos) == before
 
 
-@pytest.mark.parametrize("given", ["photos", "out/norain", "out/rain", "out/norain/a.png", "link"])
-def test_inputs_that_are_the_output(photos, tmp_path, monkeypatch, given):
+def test_a_photo_named_twice_is_done_once(photos, tmp_path):
+    named = [str(photos), str(photos / "a.png"), f"{photos}/./b.png"]
+    todo = plan_synthesis(named, tmp_path / "out", SynthOptions())
+    assert [Path(task.source).name for task in todo.items] == ["a.png", "b.png", "rainbow.png"]
+    assert [text for _, text in todo.notes] == ["is named twice"] * 2
+
+
+def test_outputs_of_derain_beside_their_photos_get_no_rain(photos, tmp_path, picture):
+    write_rgb(photos / "a_derained.png", picture(20, 20))
+    todo = plan_synthesis([str(photos)], tmp_path / "out", SynthOptions())
+    assert [task.relative for task in todo.items] == ["a.png", "b.png", "rainbow.png"]
+
+
+@pytest.mark.parametrize("given", ["photos", "out/norain", "out/rain", "out/norain/a.png", "out/*.png", "link"])
+def test_inputs_that_are_the_output(photos, tmp_path, monkeypatch, picture, given):
     monkeypatch.chdir(tmp_path)
     make("photos", "out")
     Path("link").symlink_to(photos)
+    write_rgb("out/own.png", picture(20, 20))
     before = content(tmp_path)
     with pytest.raises(DestinationError):
         make(given, "photos" if given in ("photos", "link") else "out", overwrite=True)

@@ -81,7 +81,7 @@ def test_grey_deep_and_transparent_photos(tmp_path, picture):
     write_rgb(folder / "deep.png", whole.astype(np.uint16) * 257)
     Image.fromarray(np.dstack([whole, whole[..., :1]])).save(folder / "glass.png")
     _, outcomes = make(folder, tmp_path / "out", profiles=("light",))
-    notes = {outcome.task.name: " ".join(outcome.notes) for outcome in outcomes}
+    notes = {outcome.item.name: " ".join(outcome.notes) for outcome in outcomes}
     assert notes["grey"] == ""
     assert "16-bit" in notes["deep"]
     assert "alpha" in notes["glass"]
@@ -149,7 +149,7 @@ def test_a_pair_that_lacks_one_is_made_again_and_complete_ones_stay(photos, tmp_
     (out / side / "a.png").unlink()
     (out / "rain" / "b.png").write_bytes(b"mine")
     todo, outcomes = make(photos, out)
-    assert [outcome.task.name for outcome in outcomes] == ["a"]
+    assert [outcome.item.name for outcome in outcomes] == ["a"]
     assert [task.name for task in todo.done] == ["b", "rainbow"]
     assert content(out) == before | {"rain/b.png": b"mine"}
     make(photos, out, overwrite=True)
@@ -168,7 +168,7 @@ def test_photos_that_cannot_be_read_do_not_stop_the_others(photos, tmp_path):
     (photos / "0.png").write_bytes(b"")
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:400])
     _, outcomes = make(photos, tmp_path / "out", jobs=2)
-    assert {o.task.name: type(o.error) for o in outcomes} == {
+    assert {o.item.name: type(o.error) for o in outcomes} == {
         "0": InputError,
         "a": type(None),
         "b": InputError,
@@ -200,7 +200,7 @@ def test_what_is_under_way_when_a_run_is_stopped_is_whole_and_told(photos, tmp_p
     todo = plan_synthesis([str(photos)], out, options)
 
     def stop_at_first(outcome):
-        told.append(outcome.task.name)
+        told.append(outcome.item.name)
         if len(told) == 1:
             raise KeyboardInterrupt
 

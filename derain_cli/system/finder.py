@@ -1,4 +1,4 @@
-"""Which inputs there are in files, folders and patterns."""
+"""Which inputs there are in files, folders and patterns: the one place that looks for them."""
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
 # `./` at the front, which `Path` drops, have a meaning.
@@ -7,19 +7,47 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from derain_cli.errors import DerainError, InputError
-from derain_cli.jobs.items import Rules, separators
+from derain_cli.remedies import Remedy
 
-__all__ = ["Finder", "Found", "Identity", "PassedOver", "identity_of", "is_pattern"]
+__all__ = ["Finder", "Found", "Identity", "PassedOver", "Selection", "identity_of", "is_pattern", "separators"]
 
 Identity = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Selection:
+    """What is taken.
+
+    Attributes:
+        readable: suffixes (lower case, with dot) taken in folders and by patterns; files named outright are always
+            taken.
+        depth: levels of sub-folders that are looked into; None looks into all.
+        file_links: take symbolic links to files found in folders (those named outright, or matched by a pattern, are
+            always taken).
+        folder_links: enter symbolic links to folders found in folders.
+        include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
+        exclude: patterns, none of which may match; a sub-folder that matches is not entered.
+    """
+
+    readable: frozenset[str]
+    depth: int | None = 0
+    file_links: bool = False
+    folder_links: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def is_readable(self, name: str) -> bool:
+        """Whether a file of that name is taken where it is found."""
+        return os.path.splitext(name)[1].lower() in self.readable
+
+
+@dataclass(frozen=True)
 class Found:
     """An input.
 
@@ -27,13 +55,16 @@ class Found:
         source: its path.
         below: where it lies below the folder, or the fixed part of the pattern, that it was found by.
         folder: the named folder it was found in; None for a file named outright or found by a pattern.
-        identity: who it is on the disk; None where nothing is.
     """
 
     source: str
-    below: str
-    folder: str | None
-    identity: Identity | None
+    below: str = ""
+    folder: str | None = None
+
+    @functools.cached_property
+    def identity(self) -> Identity | None:
+        """Who it is on the disk; None where nothing is. Asked for only where it is needed: it takes a look there."""
+        return identity_of(self.source)
 
 
 @dataclass
@@ -45,14 +76,15 @@ class PassedOver:
     outputs: int = 0
     filtered: int = 0
 
-    def hint(self) -> str | None:
+    def remedy(self) -> Remedy | None:
+        """How more could be found."""
         if self.folders:
-            return "-r looks into sub-folders"
+            return Remedy.SUB_FOLDERS
         if self.links:
-            return "--follow-symlinks follows the links found"
+            return Remedy.FOLLOW_LINKS
         if self.filtered:
-            return "--include and --exclude left all out"
-        return "only earlier outputs are there" if self.outputs else None
+            return Remedy.OTHER_PATTERNS
+        return Remedy.ONLY_OUTPUTS if self.outputs else None
 
 
 @dataclass
@@ -61,7 +93,7 @@ class Finder:
 
     Attributes:
         paths: as they were given on the command line.
-        rules: what is taken.
+        selection: what is taken.
         own_tails: what ends the names of earlier outputs, which are no inputs where their own input lies beside them.
         output: the output folder, which is not entered.
         failed: what cannot be used, each with its path; complete once the search has ended, as are the next two.
@@ -70,7 +102,7 @@ class Finder:
     """
 
     paths: Sequence[str]
-    rules: Rules
+    selection: Selection
     own_tails: Sequence[str] = ()
     output: Identity | None = None
     failed: list[DerainError] = field(default_factory=list)
@@ -87,7 +119,7 @@ class Finder:
             elif path and os.path.lexists(path):
                 name = os.path.basename(path)
                 if self._is_wanted(path, name):
-                    yield _found(path)
+                    yield Found(path)
             else:
                 self.failed.append(InputError("no such file or folder", path=path or "''"))
 
@@ -95,9 +127,9 @@ class Finder:
         name = folder.rstrip(separators()) or folder
         if os.path.basename(name) in ("", os.curdir, os.pardir):
             name = os.path.realpath(name)
-        depth = None if self.rules.recursive else 0
-        for below, file in self._walk(folder, depth, file_links=self.rules.follow_symlinks):
-            yield _found(os.path.join(folder, below, file), below, name)
+        selection = self.selection
+        for below, file in self._walk(folder, selection.depth, file_links=selection.file_links):
+            yield Found(os.path.join(folder, below, file), below, name)
 
     def _by_pattern(self, pattern: str) -> Iterator[Found]:
         parts = pattern.split(os.sep)
@@ -112,9 +144,9 @@ class Finder:
             if _matches([*below_parts, file], wanted):
                 matched = True
                 source = os.path.join(base, below, file)
-                yield _found(source, below)
+                yield Found(source, below)
         if not matched:
-            self.failed.append(InputError("no image matches", path=pattern))
+            self.failed.append(InputError("nothing matches", path=pattern))
 
     def _walk(
         self, root: str, depth: int | None, *, file_links: bool, note_folders: bool = True
@@ -145,28 +177,27 @@ class Finder:
             stack += reversed(deeper)
 
     def _is_taken(self, entry: os.DirEntry[str], inner: str, stems: set[str], *, file_links: bool) -> bool:
-        stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() not in self.rules.readable:
+        if not self.selection.is_readable(entry.name):
             return False
         if entry.is_symlink() and not file_links:
             self.passed_over.links += 1
             return False
-        if self._is_own_output(stem, stems):
+        if self._is_own_output(os.path.splitext(entry.name)[0], stems):
             self.passed_over.outputs += 1
             return False
         return self._is_wanted(inner, entry.name)
 
     def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[Identity | None]) -> bool:
-        if entry.is_symlink() and not self.rules.follow_symlinks:
+        if entry.is_symlink() and not self.selection.folder_links:
             self.passed_over.links += 1
             return False
-        if _any_matches(inner, entry.name, self.rules.exclude):
+        if _any_matches(inner, entry.name, self.selection.exclude):
             return False
         identity = identity_of(entry.path)
         if self._is_own_output(entry.name, stems) or (identity and identity == self.output):
             self.passed_over.outputs += 1
             return False
-        if self.rules.follow_symlinks:  # links may lead round in a circle, or to one folder twice
+        if self.selection.folder_links:  # links may lead round in a circle, or to one folder twice
             if identity in entered:
                 return False
             entered.add(identity)
@@ -174,7 +205,7 @@ class Finder:
 
     def _pass_over_folder(self, entry: os.DirEntry[str], *, note: bool) -> None:
         self.passed_over.folders += 1
-        if note and os.path.splitext(entry.name)[1].lower() in self.rules.readable:
+        if note and self.selection.is_readable(entry.name):
             self.notes.append((entry.path, "is a folder: passed over"))
 
     def _is_own_output(self, stem: str, stems: set[str]) -> bool:
@@ -182,16 +213,11 @@ class Finder:
         return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in self.own_tails)
 
     def _is_wanted(self, path: str, name: str) -> bool:
-        rules = self.rules
-        wanted = not rules.include or _any_matches(path, name, rules.include)
-        if wanted and not _any_matches(path, name, rules.exclude):
+        include, exclude = self.selection.include, self.selection.exclude
+        if (not include or _any_matches(path, name, include)) and not _any_matches(path, name, exclude):
             return True
         self.passed_over.filtered += 1
         return False
-
-
-def _found(source: str, below: str = "", folder: str | None = None) -> Found:
-    return Found(source, below, folder, identity_of(source))
 
 
 def identity_of(path: str) -> Identity | None:
@@ -217,6 +243,11 @@ def _bytewise(entry: os.DirEntry[str]) -> bytes:
 
 def _has_magic(part: str) -> bool:
     return any(c in part for c in "*?[")
+
+
+def separators() -> str:
+    """All characters that part folders in a path."""
+    return os.sep + (os.altsep or "")
 
 
 def is_pattern(path: str) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from derain_cli.jobs.items import Rules, WorkList
+from derain_cli.jobs.items import Naming, WorkList
+from derain_cli.jobs.outputs import plan
+from derain_cli.system.finder import Selection
 
 READABLE = frozenset({".jpg", ".png", ".gif"})
 WRITABLE = frozenset({".jpg", ".png", ".webp"})
 
 
-def rules(**changes: object) -> Rules:
-    return Rules(readable=READABLE, writable=WRITABLE, **changes)  # type: ignore[arg-type]
+def planned(paths: Sequence[str], *, recursive: bool = False, **naming: object) -> WorkList:
+    selection = Selection(READABLE, depth=None if recursive else 0)
+    return plan(paths, selection, Naming(WRITABLE, **naming))  # type: ignore[arg-type]
 
 
 def touch(*names: str) -> None:
