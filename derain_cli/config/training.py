@@ -28,7 +28,8 @@ class ModelConfig:
         detail_width: M of the detail repair network; 0 stands for `width`.
         detail_unshuffle: S of the detail repair network; 0 stands for `unshuffle`. A coarser one sees further, and has
             more channels for the same work.
-        frames: odd; how many successive frames of a clip the network sees at once, to derain the middle one. 1: pictures.
+        frames: odd; how many successive frames of a clip the network sees at once, to derain the middle one; 1 is for
+            pictures.
     """
 
     width: int = 64
