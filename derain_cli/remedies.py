@@ -31,7 +31,10 @@ class Remedy(StrEnum):
     ONLY_OUTPUTS = "only earlier outputs are there"
     PHOTOS_TOO = "photos may be added"
     MORE_PIXELS = "the limit on pixels can be raised"
-    MAKE_VIDEO = "split it, or make a video of it"
+    MAKE_VIDEO = "take it as a clip, or split it into single pictures"
+    SPLIT_PAGES = "save its pages as single files first"
+    CLIP_COMMAND = "take it as a clip"
+    PHOTO_COMMAND = "take it as a photo"
 
     # what computes
     OTHER_DEVICE = "choose another device: auto or cpu"

@@ -31,7 +31,7 @@ ROWS: dict[str, list[set[str]]] = {
     "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
-        {"formats", "jpeg", "png"},
+        {"exif", "formats", "iptc", "jpeg", "libtiff", "png"},
         {"metadata", "opening"},
         {"photo", "sixteen_bit"},
         {"decode", "encode"},

@@ -26,7 +26,10 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.ONLY_OUTPUTS: "only earlier outputs are there",
     Remedy.PHOTOS_TOO: "photos are added with --photos",
     Remedy.MORE_PIXELS: "--max-pixels raises the limit",
-    Remedy.MAKE_VIDEO: "split it, or make it a video and use derain video",
+    Remedy.MAKE_VIDEO: "`derain video` takes it, or split it into single pictures",
+    Remedy.SPLIT_PAGES: "save its pages as single files first",
+    Remedy.CLIP_COMMAND: "`derain video` takes it",
+    Remedy.PHOTO_COMMAND: "`derain` without video takes it",
     # what computes
     Remedy.OTHER_DEVICE: "--device auto or cpu",
     Remedy.USE_CPU: "--device cpu",

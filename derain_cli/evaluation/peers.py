@@ -49,7 +49,7 @@ Network = Callable[[Tensor], Any]
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SCRIPT_SUFFIXES, _ONNX_SUFFIX = {".pt", ".ts", ".torchscript"}, ".onnx"
 _COUNT_SIDE = 64
-_ONNX_HINT = "pip install 'derain-cli[onnx]'"
+_ONNX_HINT = "pip install onnxruntime"
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from derain_cli.errors import DestinationError, ResourceError, UsageError, resource_error_from
+from derain_cli.media.photo.exif import fitted
 from derain_cli.media.photo.formats import FORMAT_OF_SUFFIX, HEIF_HINT, WRITABLE_SUFFIXES, register_heif
 from derain_cli.media.photo.metadata import Metadata, png_surroundings, save_arguments
 from derain_cli.media.photo.opening import open_unlimited
 from derain_cli.media.photo.photo import Photo
+from derain_cli.media.photo.png import with_png_chunks
 from derain_cli.media.photo.sixteen_bit import encode_png16, encode_ppm, encode_tiff
 from derain_cli.media.pixels import Pixels, row_blocks, to_uint8
 from derain_cli.system.files import atomic_file
@@ -30,7 +32,7 @@ _Array = npt.NDArray[Any]
 _MAX_SIDE = {"JPEG": 65535, "WEBP": 16383, "AVIF": 65536}
 _HOLDS_16_BITS = {"PNG", "TIFF", "PPM"}
 _HOLDS_NO_ALPHA = {"JPEG", "BMP", "PPM"}
-_HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF", "BMP"}
+_HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF"}
 _PNG_LEVEL = 3  # measured on photos: twice as fast as 6 and no larger
 
 
@@ -123,6 +125,8 @@ def _encode(
 ) -> Iterable[bytes | memoryview]:
     """The content of the file, in parts."""
     planes = _fitting_planes(photo, kind, notes)
+    if photo.metadata.exif is not None:
+        photo = replace(photo, metadata=replace(photo.metadata, exif=fitted(photo.metadata.exif, planes)))
     grey = planes.shape[2] < 3
     if kind == "PPM":
         save_arguments(photo.metadata, kind, grey=grey, notes=notes)
@@ -142,6 +146,8 @@ def _encode(
         if resource_error_from(error, path) is not None:
             raise
         raise DestinationError(f"cannot be coded as {kind}: {error}", path=path, hint="write .png or .tif") from error
+    if kind == "PNG":  # Pillow leaves out the chunks that it does not know
+        return with_png_chunks(stream.getbuffer(), photo.metadata.png_colour)
     return (stream.getbuffer(),)
 
 

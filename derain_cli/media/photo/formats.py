@@ -6,9 +6,11 @@ import importlib.util
 import re
 
 __all__ = [
+    "CLIP",
     "FORMAT_OF_SUFFIX",
     "HAS_HEIF",
     "HEIF_HINT",
+    "RAW",
     "READABLE_SUFFIXES",
     "READ_ONLY",
     "WRITABLE_SUFFIXES",
@@ -37,7 +39,9 @@ FORMAT_OF_SUFFIX = {
 }
 READ_ONLY = {".gif": "GIF", ".pbm": "PPM", ".mpo": "JPEG", ".apng": "PNG", ".hif": "HEIF"}
 HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
-HEIF_HINT = "pip install 'derain-cli[heif]'"
+HEIF_HINT = "pip install pillow-heif"
+RAW = "not read: camera RAW"
+CLIP = "not read: clip"
 
 READABLE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX) | frozenset(READ_ONLY)
 """Names that are taken for photos in a folder. The content decides what a file is."""
@@ -52,6 +56,7 @@ def register_heif() -> None:
 
 
 _MAGIC = (
+    (re.compile(rb"(II\*\x00....CR\x02|II(RO|RS|U\x00)|MMOR|FUJIFILMCCD-RAW|FOVb|....ftypcrx )", re.DOTALL), RAW),
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
@@ -62,6 +67,10 @@ _MAGIC = (
     (re.compile(rb"....ftyp(avif|avis)", re.DOTALL), "AVIF"),
     (re.compile(rb"....ftyp(mif1|msf1).{0,40}avif", re.DOTALL), "AVIF"),
     (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIF"),
+    (
+        re.compile(rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |OggS|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11", re.DOTALL),
+        CLIP,
+    ),
     (re.compile(rb"(%!PS|\xc5\xd0\xd3\xc6)"), "not read: EPS"),
     (re.compile(rb"%PDF"), "not read: PDF"),
     (re.compile(rb"SIMPLE  ="), "not read: FITS"),

@@ -10,24 +10,23 @@ import contextlib
 import io
 import math
 import re
-import struct
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, JpegImagePlugin, PngImagePlugin
+import numpy as np
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, TiffTags
 
+from derain_cli.media.photo.exif import EXIF_HEAD, descriptive_exif, reset_orientation, tiff_entries
+from derain_cli.media.photo.iptc import PHOTOSHOP_HEAD, photoshop_from_iptc, without_previews
 from derain_cli.media.photo.png import png_chunks
 
 __all__ = ["Metadata", "exif_for_tiff", "png_surroundings", "read_metadata", "save_arguments"]
 
-_EXIF_HEAD = b"Exif\x00\x00"
-_ORIENTATION = 0x0112
-_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
-# The tags of a TIFF's main directory that describe the photo; the others describe how this one file is stored.
-_DESCRIPTIVE = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries, transfer range
+_TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
-_JPEG_MAX = {"exif": 65533 - len(_EXIF_HEAD), "xmp": 65504, "comment": 65533}
+_JPEG_MAX = {"exif": 65533 - len(EXIF_HEAD), "xmp": 65504, "comment": 65533}
 _ICC_SPACES = {b"RGB ": "RGB", b"GRAY": "grey"}
 
 
@@ -36,14 +35,16 @@ class Metadata:
     """What travels with a photo beside its pixels. Every field may be empty.
 
     Attributes:
-        exif: TIFF-structured EXIF block without the "Exif" head; orientation 1 or absent, thumbnail unlinked.
+        exif: TIFF-structured EXIF block without the "Exif" head; orientation 1 or absent. Size and thumbnail
+            are those of the file it came from: `exif.fitted` makes them those of the picture that is written.
         icc_profile: the colour profile, for RGB or for grey pixels.
         xmp: XMP packet, tiff:Orientation 1 or absent.
         dpi: horizontal and vertical dots per inch of the upright picture.
         comment: JPEG comment.
-        iptc: JPEG APP13 bodies (IPTC captions), JPEG to JPEG only.
+        photoshop: image resource blocks (IPTC captions among them) without previews; JPEG and TIFF hold them.
         text: PNG text entries (keyword, text), PNG to PNG only.
-        png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP) as (name, body), PNG to PNG only.
+        png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (name, body), PNG to PNG only.
+        tiff_colour: TIFF colour tags (white point, primaries, transfer function) as (tag, value), TIFF to TIFF only.
         subsampling: the JPEG's chroma subsampling, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
         lossless: the source lost nothing when it was coded.
     """
@@ -53,9 +54,10 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
-    iptc: tuple[bytes, ...] = ()
+    photoshop: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
+    tiff_colour: tuple[tuple[int, Any], ...] = ()
     subsampling: int | None = None
     lossless: bool = False
 
@@ -74,16 +76,18 @@ def read_metadata(image: Image.Image, data: bytes, *, turned: bool, notes: list[
     """
     info = image.info
     is_png = image.format == "PNG"
-    dpi = _dpi(info.get("dpi"))
+    # Pillow takes the numbers in EXIF for inches where JFIF says that they have no unit.
+    dpi = None if info.get("jfif_unit") == 0 and _has_no_unit(image) else _dpi(info.get("dpi"))
     return Metadata(
         exif=_read_exif(image, notes),
         icc_profile=_as_bytes(info.get("icc_profile")),
         xmp=_read_xmp(info),
         dpi=dpi[::-1] if dpi and turned else dpi,
         comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO") else None,
-        iptc=tuple(body for name, body in getattr(image, "applist", ()) if name == "APP13"),
+        photoshop=_read_photoshop(image),
         text=_read_text(image, notes) if is_png else (),
         png_colour=tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else (),
+        tiff_colour=_read_tiff_colour(image),
         subsampling=_subsampling(image),
         lossless=_is_lossless(image, data),
     )
@@ -101,6 +105,37 @@ def _dpi(value: object) -> tuple[float, float] | None:
         if all(math.isfinite(v) and 1 <= v <= 65535 for v in (x, y)):
             return x, y
     return None
+
+
+def _has_no_unit(image: Image.Image) -> bool:
+    with contextlib.suppress(Exception):  # damaged EXIF
+        return bool(image.getexif().get(0x0128, 1) == 1)
+    return False
+
+
+def _read_photoshop(image: Image.Image) -> bytes | None:
+    """Photoshop's image resources; of a TIFF that has the captions alone, they as one."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        resources, captions = (_tag_bytes(image, tag) for tag in (_TIFF_PHOTOSHOP, _TIFF_IPTC))
+        return without_previews(resources) or photoshop_from_iptc(captions)
+    bodies = [body for name, body in getattr(image, "applist", ()) if name == "APP13"]
+    return without_previews(b"".join(b.removeprefix(PHOTOSHOP_HEAD) for b in bodies if b.startswith(PHOTOSHOP_HEAD)))
+
+
+def _tag_bytes(image: TiffImagePlugin.TiffImageFile, tag: int) -> bytes:
+    """The bytes of a tag, whatever type its writer gave it: captions are often marked as numbers."""
+    data: bytes = image.tag_v2._tagdata.get(tag, b"")
+    kind = image.tag_v2.tagtype.get(tag)
+    if kind == TiffTags.LONG and image.tag_v2.prefix == b"MM":
+        whole = data[: len(data) // 4 * 4]
+        return np.frombuffer(whole, ">u4").astype("<u4").tobytes() if whole[3:4] == b"\x1c" else data
+    return data
+
+
+def _read_tiff_colour(image: Image.Image) -> tuple[tuple[int, Any], ...]:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return ()
+    return tuple((tag, image.tag_v2[tag]) for tag in _TIFF_COLOUR if tag in image.tag_v2)
 
 
 def _subsampling(image: Image.Image) -> int | None:
@@ -130,41 +165,11 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
     raw = _as_bytes(image.info.get("exif"))
     try:
         if raw is not None:
-            return _reset_exif(raw)
-        return _descriptive_exif(image.getexif())  # TIFF, and old PNG that keep EXIF in a text chunk
+            return reset_orientation(raw)
+        return descriptive_exif(image.getexif())  # TIFF, and old PNG that keep EXIF in a text chunk
     except Exception:  # the parser meets arbitrary bytes; the pixels are sound whatever it says
         notes.append("damaged EXIF dropped")
         return None
-
-
-def _reset_exif(raw: bytes) -> bytes:
-    """The same block with orientation 1 and without its thumbnail, which shows the unrotated rainy photo."""
-    block = bytearray(raw.removeprefix(_EXIF_HEAD))
-    order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-    start = struct.unpack_from(order + "I", block, 4)[0]
-    count = struct.unpack_from(order + "H", block, start)[0]
-    end = start + 2 + 12 * count
-    struct.unpack_from("12s", block, end - 12)  # the whole directory is there
-    for entry in range(start + 2, end, 12):
-        if struct.unpack_from(order + "H", block, entry)[0] == _ORIENTATION:
-            struct.pack_into(order + "HHIHH", block, entry, _ORIENTATION, 3, 1, 1, 0)
-    if end + 4 <= len(block):
-        struct.pack_into("4s", block, end, bytes(4))  # no further directory: the thumbnail hangs on it
-    return bytes(block)
-
-
-def _descriptive_exif(source: Image.Exif) -> bytes | None:
-    """A new EXIF block with what describes the photo, nothing about how the file stores its pixels."""
-    exif = Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in source:
-            exif[tag] = source[tag]
-    for tag in (_EXIF_IFD, _GPS_IFD):
-        directory = {k: v for k, v in source.get_ifd(tag).items() if k != _INTEROP_IFD}  # an offset into the old file
-        if directory:
-            exif.get_ifd(tag).update(directory)
-            exif[tag] = directory
-    return exif.tobytes().removeprefix(_EXIF_HEAD) if len(exif) else None
 
 
 def _read_xmp(info: dict[Any, Any]) -> bytes | None:
@@ -197,13 +202,14 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
         kind: Pillow's format name.
         grey: the pixels are written as one channel (a colour profile must agree, or the file is invalid).
     """
+    _note_losses(meta, kind, notes)
     if kind in ("BMP", "PPM"):
         if meta.exif or meta.xmp or meta.icc_profile:
             notes.append(f"metadata dropped: {kind} holds none")
         return {"dpi": meta.dpi} if meta.dpi and kind == "BMP" else {}
     arguments: dict[str, Any] = {}
     if meta.exif:
-        arguments["exif"] = _EXIF_HEAD + meta.exif
+        arguments["exif"] = EXIF_HEAD + meta.exif
     if icc := _matching_profile(meta.icc_profile, grey, notes):
         arguments["icc_profile"] = icc
     if meta.xmp and kind != "PNG":
@@ -215,6 +221,17 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
     if kind == "PNG":
         arguments["pnginfo"] = _png_info(meta)
     return arguments
+
+
+def _note_losses(meta: Metadata, kind: str, notes: list[str]) -> None:
+    """What only some formats hold."""
+    lost = {
+        "IPTC captions": meta.photoshop is not None and kind not in ("JPEG", "TIFF"),
+        "the comment": meta.comment is not None and kind != "JPEG",
+        "text": bool(meta.text) and kind != "PNG",
+    }
+    if names := [name for name, is_lost in lost.items() if is_lost]:
+        notes.append(f"dropped: {' and '.join(names)}, {kind} has no place for it")
 
 
 def _matching_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes | None:
@@ -237,14 +254,17 @@ def _add_jpeg_arguments(arguments: dict[str, Any], meta: Metadata, notes: list[s
     if meta.dpi:
         arguments["dpi"] = tuple(max(1, round(v)) for v in meta.dpi)
     arguments["extra"] = b"".join(
-        b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body for body in meta.iptc if len(body) <= 65533
+        b"\xff\xed" + (len(part) + 2 + len(PHOTOSHOP_HEAD)).to_bytes(2, "big") + PHOTOSHOP_HEAD + part
+        for part in _parts(meta.photoshop or b"", 65533 - len(PHOTOSHOP_HEAD))
     )
+
+
+def _parts(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def _png_info(meta: Metadata) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    for name, body in meta.png_colour:
-        info.add(name, body)
     for key, value in meta.text:
         with contextlib.suppress(UnicodeEncodeError, ValueError):
             info.add_text(key, value)
@@ -257,7 +277,8 @@ def png_surroundings(meta: Metadata, *, grey: bool, notes: list[str]) -> list[tu
     """The metadata chunks of a PNG, as Pillow writes them, to be put before the pixels of a 16-bit one."""
     stream = io.BytesIO()
     Image.new("L" if grey else "RGB", (1, 1)).save(stream, "PNG", **save_arguments(meta, "PNG", grey=grey, notes=notes))
-    return [(name, body) for name, body in png_chunks(stream.getvalue()) if name not in (b"IHDR", b"IDAT", b"IEND")]
+    made = png_chunks(stream.getvalue())
+    return [*meta.png_colour, *((name, body) for name, body in made if name not in (b"IHDR", b"IDAT", b"IEND"))]
 
 
 def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
@@ -265,10 +286,5 @@ def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
     if meta.exif is None:
         return {}
     exif = Image.Exif()
-    exif.load(_EXIF_HEAD + meta.exif)
-    entries: dict[int, Any] = {tag: exif[tag] for tag in _DESCRIPTIVE if tag in exif}
-    for tag in (_EXIF_IFD, _GPS_IFD):
-        directory = {k: v for k, v in exif.get_ifd(tag).items() if k != _INTEROP_IFD}
-        if directory:
-            entries[tag] = directory
-    return entries
+    exif.load(EXIF_HEAD + meta.exif)
+    return tiff_entries(exif)
