@@ -31,7 +31,8 @@ ROWS: dict[str, list[set[str]]] = {
     "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
-        {"exif", "formats", "iptc", "jpeg", "libtiff", "png"},
+        {"colour", "exif", "formats", "iptc", "jpeg", "libtiff", "png"},
+        {"packed"},
         {"metadata", "opening"},
         {"photo", "sixteen_bit"},
         {"decode", "encode"},

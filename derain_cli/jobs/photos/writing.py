@@ -82,7 +82,8 @@ class Writer:
             if os.path.lexists(path) and not self.options.overwrite:
                 notes.append(f"{Path(path).name} is there already and stays")
                 continue
-            picture = replace(work.photo, pixels=found[companion], alpha=None)
+            bare = replace(work.photo.metadata, gain_map=None)  # it is for the photo's own shape and light
+            picture = replace(work.photo, pixels=found[companion], alpha=None, metadata=bare)
             write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
             written.append(path)
         return written

@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, TiffTags
 
+from derain_cli.media.photo.colour import CodePoints, colour_chunk, read_box
 from derain_cli.media.photo.exif import EXIF_HEAD, descriptive_exif, reset_orientation, tiff_entries
 from derain_cli.media.photo.iptc import PHOTOSHOP_HEAD, photoshop_from_iptc, without_previews
+from derain_cli.media.photo.packed import GainMap, look_behind, turned, with_directory, without_directory
 from derain_cli.media.photo.png import png_chunks
 
-__all__ = ["Metadata", "exif_for_tiff", "png_surroundings", "read_metadata", "save_arguments"]
+__all__ = ["Metadata", "exif_for_tiff", "png_colour_chunks", "png_surroundings", "read_metadata", "save_arguments"]
 
 _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_BOXES_END = 1 << 18  # the boxes that describe an AVIF or HEIF lie before that
 _TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries, transfer range
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
@@ -45,7 +48,9 @@ class Metadata:
         text: PNG text entries (keyword, text), PNG to PNG only.
         png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (name, body), PNG to PNG only.
         tiff_colour: TIFF colour tags (white point, primaries, transfer function) as (tag, value), TIFF to TIFF only.
-        subsampling: the JPEG's chroma subsampling, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
+        code_points: colours told by numbers, where they are not the usual ones.
+        gain_map: what makes the picture HDR on screens that can, upright; JPEG to JPEG only.
+        subsampling: chroma subsampling of a JPEG, AVIF or HEIF, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
         lossless: the source lost nothing when it was coded.
     """
 
@@ -58,6 +63,8 @@ class Metadata:
     text: tuple[tuple[str, str], ...] = ()
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
     tiff_colour: tuple[tuple[int, Any], ...] = ()
+    code_points: CodePoints | None = None
+    gain_map: GainMap | None = None
     subsampling: int | None = None
     lossless: bool = False
 
@@ -65,30 +72,33 @@ class Metadata:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def read_metadata(image: Image.Image, data: bytes, *, turned: bool, notes: list[str]) -> Metadata:
+def read_metadata(image: Image.Image, data: bytes, *, orientation: int, notes: list[str]) -> Metadata:
     """Collect the metadata of a loaded picture. Damaged blocks are dropped with a note, never an error.
 
     Args:
         image: the picture after `load()`.
         data: the whole file.
-        turned: rows and columns change places when the picture is made upright.
+        orientation: EXIF's number, by which the picture is still to be made upright.
         notes: one-line warnings are appended here.
     """
     info = image.info
     is_png = image.format == "PNG"
     # Pillow takes the numbers in EXIF for inches where JFIF says that they have no unit.
+    png_colour = tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else ()
     dpi = None if info.get("jfif_unit") == 0 and _has_no_unit(image) else _dpi(info.get("dpi"))
     return Metadata(
         exif=_read_exif(image, notes),
         icc_profile=_as_bytes(info.get("icc_profile")),
         xmp=_read_xmp(info),
-        dpi=dpi[::-1] if dpi and turned else dpi,
+        dpi=dpi[::-1] if dpi and orientation >= 5 else dpi,
         comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO") else None,
         photoshop=_read_photoshop(image),
         text=_read_text(image, notes) if is_png else (),
-        png_colour=tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else (),
+        png_colour=png_colour,
         tiff_colour=_read_tiff_colour(image),
-        subsampling=_subsampling(image),
+        code_points=_read_code_points(image, data, png_colour),
+        gain_map=_read_packed(data, orientation, notes) if image.format in ("JPEG", "MPO") else None,
+        subsampling=_subsampling(image, data),
         lossless=_is_lossless(image, data),
     )
 
@@ -138,9 +148,42 @@ def _read_tiff_colour(image: Image.Image) -> tuple[tuple[int, Any], ...]:
     return tuple((tag, image.tag_v2[tag]) for tag in _TIFF_COLOUR if tag in image.tag_v2)
 
 
-def _subsampling(image: Image.Image) -> int | None:
-    sampling = JpegImagePlugin.get_sampling(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else -1
-    return sampling if sampling in (0, 1, 2) else None
+def _read_code_points(
+    image: Image.Image, data: bytes, png_colour: tuple[tuple[bytes, bytes], ...]
+) -> CodePoints | None:
+    if image.format in ("AVIF", "HEIF"):
+        return read_box(data)
+    body = dict(png_colour).get(b"cICP", b"")
+    points = CodePoints(body[0], body[1]) if len(body) == 4 else None
+    return points if points and not points.is_usual else None
+
+
+def _read_packed(data: bytes, orientation: int, notes: list[str]) -> GainMap | None:
+    """The gain map; what else lies behind the picture is named."""
+    packed = look_behind(data)
+    if packed.pictures:
+        notes.append(f"only the main picture is used, not the {packed.pictures} packed with it")
+    if packed.clip:
+        notes.append("the clip behind the picture (motion photo) is left out")
+    if packed.gain_map is None:
+        return None
+    try:
+        return turned(packed.gain_map, orientation)
+    except Exception:  # arbitrary bytes behind a sound picture
+        notes.append("damaged HDR gain map dropped")
+        return None
+
+
+def _subsampling(image: Image.Image, data: bytes) -> int | None:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        sampling = JpegImagePlugin.get_sampling(image)
+        return sampling if sampling in (0, 1, 2) else None
+    if image.format == "AVIF" and (box := data.find(b"av1C", 0, _BOXES_END)) >= 0:
+        across, down = data[box + 6] & 0x08, data[box + 6] & 0x04
+        return 2 if across and down else 1 if across else 0
+    if image.format == "HEIF" and (box := data.find(b"hvcC", 0, _BOXES_END)) >= 0 and box + 21 <= len(data):
+        return {1: 2, 2: 1, 3: 0}.get(data[box + 20] & 3)
+    return None
 
 
 def _is_lossless(image: Image.Image, data: bytes) -> bool:
@@ -174,7 +217,10 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
 
 def _read_xmp(info: dict[Any, Any]) -> bytes | None:
     xmp = _as_bytes(info.get("xmp")) or _as_bytes(info.get("XML:com.adobe.xmp"))
-    return xmp and re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp)
+    xmp = xmp and re.sub(
+        rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", b"", xmp, flags=re.DOTALL
+    )  # of the rainy picture
+    return xmp and without_directory(re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp))
 
 
 def _read_text(image: Image.Image, notes: list[str]) -> tuple[tuple[str, str], ...]:
@@ -210,9 +256,12 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
     arguments: dict[str, Any] = {}
     if meta.exif:
         arguments["exif"] = EXIF_HEAD + meta.exif
-    if icc := _matching_profile(meta.icc_profile, grey, notes):
+    profile = meta.icc_profile or _profile_of_numbers(meta.code_points, kind, grey, notes)
+    if icc := _matching_profile(profile, grey, notes):
         arguments["icc_profile"] = icc
-    if meta.xmp and kind != "PNG":
+    if meta.gain_map is not None and kind == "JPEG":
+        arguments["xmp"] = with_directory(meta.xmp, len(meta.gain_map.jpeg))
+    elif meta.xmp and kind != "PNG":
         arguments["xmp"] = meta.xmp
     if meta.dpi and kind in ("JPEG", "PNG", "TIFF"):
         arguments["dpi"] = meta.dpi
@@ -223,10 +272,21 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
     return arguments
 
 
+def _profile_of_numbers(points: CodePoints | None, kind: str, grey: bool, notes: list[str]) -> bytes | None:
+    """A profile where the format cannot hold the numbers themselves."""
+    if points is None or grey or kind in ("AVIF", "HEIF", "PNG"):
+        return None
+    profile = points.profile()
+    if profile is None:
+        notes.append(f"colours are {points.name}, which {kind} cannot say: they will look pale (PNG and AVIF hold it)")
+    return profile
+
+
 def _note_losses(meta: Metadata, kind: str, notes: list[str]) -> None:
     """What only some formats hold."""
     lost = {
         "IPTC captions": meta.photoshop is not None and kind not in ("JPEG", "TIFF"),
+        "the HDR gain map": meta.gain_map is not None and kind != "JPEG",
         "the comment": meta.comment is not None and kind != "JPEG",
         "text": bool(meta.text) and kind != "PNG",
     }
@@ -273,12 +333,19 @@ def _png_info(meta: Metadata) -> PngImagePlugin.PngInfo:
     return info
 
 
+def png_colour_chunks(meta: Metadata) -> tuple[tuple[bytes, bytes], ...]:
+    """The chunks of a PNG that say what its colours mean; Pillow writes some of them only."""
+    if meta.code_points is None or meta.png_colour:
+        return meta.png_colour
+    return (colour_chunk(meta.code_points),)
+
+
 def png_surroundings(meta: Metadata, *, grey: bool, notes: list[str]) -> list[tuple[bytes, bytes]]:
     """The metadata chunks of a PNG, as Pillow writes them, to be put before the pixels of a 16-bit one."""
     stream = io.BytesIO()
     Image.new("L" if grey else "RGB", (1, 1)).save(stream, "PNG", **save_arguments(meta, "PNG", grey=grey, notes=notes))
     made = png_chunks(stream.getvalue())
-    return [*meta.png_colour, *((name, body) for name, body in made if name not in (b"IHDR", b"IDAT", b"IEND"))]
+    return [*png_colour_chunks(meta), *((name, body) for name, body in made if name not in (b"IHDR", b"IDAT", b"IEND"))]
 
 
 def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
