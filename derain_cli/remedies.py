@@ -16,6 +16,7 @@ class Remedy(StrEnum):
 
     # where outputs go
     REPLACE = "allow it to be replaced"
+    REPLACE_OR_ANOTHER = "allow it to be replaced, or choose another output"
     OTHER_OUTPUT = "choose another output"
     OUTPUT_FOLDER = "name a folder for the outputs"
     KEEP_NAMES = "outputs in a folder of their own keep the names of the inputs"

@@ -28,7 +28,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "config": [{"schema"}, {"recipes", "restore", "training", "video"}],
-    "system": [{"files", "finder", "locks", "memory", "provenance", "signals"}],
+    "system": [{"accelerators", "files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"colour", "exif", "formats", "iptc", "jpeg", "libtiff", "png"},
@@ -61,7 +61,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"opening"},
         {"download"},
     ],
-    "checkpoints": [{"card", "hub", "vgg"}, {"find", "weight_file"}, {"average", "run_state"}],
+    "checkpoints": [{"card", "hub", "vgg"}, {"find", "header"}, {"weight_file"}, {"average", "run_state"}],
     "data": [{"augment"}, {"datasets"}, {"loaders"}],
     "engine": [{"device", "tiling"}, {"torch_backend"}, {"gates"}, {"restorer"}],
     "evaluation": [
@@ -73,7 +73,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "jobs": [
         {"admission", "items", "ordered", "prefetch"},
-        {"outcome", "outputs"},
+        {"made", "outcome", "outputs"},
         {"clips", "frame_set", "photos", "synth"},
     ],
     "jobs/clips": [
@@ -88,7 +88,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"choice"},
         {"writing"},
     ],
-    "jobs/photos": [{"options", "outcome"}, {"writing"}, {"run"}],
+    "jobs/photos": [{"headers", "options", "outcome"}, {"writing"}, {"run"}],
     "jobs/synth": [{"options", "pairs"}, {"manifest"}, {"plan", "run"}],
     "training": [
         {"muon", "objectives", "output", "pictures"},

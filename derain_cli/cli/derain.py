@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,14 +61,24 @@ def derain(
     """
     restore = options.restore_options(device, precision, tile, strength)
     from derain_cli.jobs.items import COMPARE, LAYERS, Naming
+    from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.outputs import plan
-    from derain_cli.media.photo import DEFAULT_MAX_PIXELS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, EncodeOptions
+    from derain_cli.jobs.photos.headers import refused_by_header
+    from derain_cli.media.photo import (
+        DEFAULT_MAX_PIXELS,
+        LOSSY_SUFFIXES,
+        READABLE_SUFFIXES,
+        WRITABLE_SUFFIXES,
+        EncodeOptions,
+        suffix_by_content,
+    )
 
     naming = Naming(
         WRITABLE_SUFFIXES,
         output=output,
         suffix=suffix,
         format=format,
+        suffix_of=suffix_by_content,
         overwrite=overwrite,
         companions=((COMPARE,) if compare else ()) + (LAYERS if save_layers else ()),
     )
@@ -77,7 +88,19 @@ def derain(
     tally = _PhotoTally(reporter, dry_run)
     with tally.telling():
         work = plan(paths, selection, naming)
-        tally.tell_plan(work)
+        settings = {
+            "model": tally.check_engine(model, restore),
+            "strength": strength,
+            "precision": precision,
+            "quality": quality,
+        }
+        record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
+        work = settled(work, record, naming.companions_of)
+        tally.tell_plan(work, passed_over=_other_kinds(work.unread))
+        usable, refused = refused_by_header(work.items, max_pixels or DEFAULT_MAX_PIXELS, every=dry_run)
+        work = replace(work, items=usable)
+        for item, error in refused:
+            tally.refused_item(item, error)
         if dry_run:
             tally.planned(work, naming)
         elif work.items:
@@ -89,6 +112,7 @@ def derain(
                 encode=encode,
                 max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
                 overwrite=overwrite,
+                record=record,
                 companions=naming.companions,
                 jobs=jobs,
                 fail_fast=fail_fast,
@@ -97,6 +121,23 @@ def derain(
                 tally.watch(work, bar)
                 restore_photos(work.items, restorer, batch, report=tally.report, progress=tally.progress)
     return tally.exit_code
+
+
+def _other_kinds(unread: Mapping[str, int]) -> list[str]:
+    """Remarks on photos in folders that are not read, and on clips."""
+    from derain_cli.media.clip.container import READABLE_CLIPS
+    from derain_cli.media.photo import HEIF_HINT, HEIF_SUFFIXES, UNREAD_SUFFIXES
+
+    told = []
+    for kinds, one, many, words in (
+        (UNREAD_SUFFIXES, "photo", "photos", "of kinds that are not read"),
+        (HEIF_SUFFIXES, "photo", "photos", f"for which a plug-in is missing, {HEIF_HINT}"),
+        (READABLE_CLIPS, "clip", "clips", "left to `derain video`"),
+    ):
+        found = {suffix: count for suffix, count in sorted(unread.items()) if suffix in kinds}
+        if count := sum(found.values()):
+            told.append(f"{count} {one if count == 1 else many} {words}: {' '.join(found)}")
+    return told
 
 
 @dataclass
@@ -122,6 +163,11 @@ class _PhotoTally(ItemTally):
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
             self.failed_by(outcome, item.source, output=item.target, **size)
+            return
+        if outcome.skipped:
+            self.skipped += 1
+            self.reporter.say(f"{item.source}: skipped, another run has just written {item.target}")
+            self.record_item(item, "skipped", notes=["another run has just written the output"])
             return
         self.ok += 1
         megapixels = outcome.width * outcome.height / 1e6

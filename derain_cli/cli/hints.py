@@ -12,6 +12,7 @@ __all__ = ["FLAGS", "hint_of", "line_of", "reason_of"]
 FLAGS: Mapping[Remedy, str] = {
     # where outputs go
     Remedy.REPLACE: "--overwrite replaces it",
+    Remedy.REPLACE_OR_ANOTHER: "--overwrite replaces it, another -o or --suffix keeps both",
     Remedy.OTHER_OUTPUT: "choose another -o",
     Remedy.OUTPUT_FOLDER: "-o FOLDER",
     Remedy.KEEP_NAMES: "-o FOLDER keeps names as they are",

@@ -107,7 +107,8 @@ class Tally:
         left = max(0, self.total - self.tried)
         tail = f", {left} not tried" if left else ""
         done = "planned" if self.dry_run else "done"
-        if self.tried or error in (None, "interrupted"):
+        lone = len(self.codes) == self.total == 1  # its error says it all
+        if not lone and (self.tried or error in (None, "interrupted")):
             self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
         self.reporter.record(
             summary=True,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["seconds_from", "video"]
 
 _PREVIEW = "_preview"
+_LEAVES_NO_TRACE = ("keep_partial", "segment")
+"""Options that the finished clip does not hang on."""
 _LINE_EVERY = 60.0
 """Seconds between lines on the progress where there is no bar."""
 
@@ -115,6 +118,7 @@ def video(
         keep_partial=keep_partial,
     )
     from derain_cli.jobs.items import Naming
+    from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.outputs import plan
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
@@ -132,7 +136,11 @@ def video(
     tally = _ClipTally(reporter, dry_run)
     with tally.telling():
         work = plan(paths, selection, naming)
-        tally.tell_plan(work, "clips")
+        settings = {"model": tally.check_engine(model, restore), "strength": strength, "precision": precision}
+        record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _LEAVES_NO_TRACE})
+        work = settled(work, record, naming.companions_of)
+        tally.tell_plan(work, "clips", _other_kinds(work.unread))
+        work = tally.without_photos(work)
         if dry_run:
             tally.planned(work, naming)
             return tally.exit_code
@@ -151,11 +159,20 @@ def video(
                     engine,
                     wanted,
                     overwrite=overwrite,
+                    record=record,
                     fail_fast=fail_fast,
                     report=tally.report,
                     progress=tally.progress,
                 )
     return tally.exit_code
+
+
+def _other_kinds(unread: Mapping[str, int]) -> list[str]:
+    """A remark on photos in folders."""
+    from derain_cli.media.photo import READABLE_SUFFIXES
+
+    count = sum(count for suffix, count in unread.items() if suffix in READABLE_SUFFIXES)
+    return [f"{count} {'photo' if count == 1 else 'photos'} left to `derain` without video"] if count else []
 
 
 def seconds_from(text: str, flag: str) -> float:
@@ -199,6 +216,21 @@ class _ClipTally(ItemTally):
         if self.unusable and self.unusable == len(self.codes) == self.tried:
             return 4
         return super().exit_code
+
+    def without_photos(self, work: WorkList) -> WorkList:
+        """The plan without inputs that are photos, which are told."""
+        from derain_cli.media.photo import refuse_still
+
+        left = []
+        for item in work.items:
+            try:
+                refuse_still(item.source)
+            except InputError as error:
+                self.unusable += 1
+                self.refused_item(item, error)
+            else:
+                left.append(item)
+        return replace(work, items=tuple(left))
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""

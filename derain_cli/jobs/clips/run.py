@@ -25,6 +25,7 @@ from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
+from derain_cli.jobs.made import MadeRecord
 from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
@@ -47,6 +48,7 @@ def restore_clips(
     options: VideoOptions,
     *,
     overwrite: bool = False,
+    record: MadeRecord | None = None,
     fail_fast: bool = False,
     report: Callable[[ClipOutcome], None],
     progress: Callable[[int, Pace], None] | None = None,
@@ -61,6 +63,7 @@ def restore_clips(
         engine: what takes the rain out.
         options: how clips are restored and coded.
         overwrite: replace outputs that exist.
+        record: what is known of how outputs were made; None keeps no record.
         fail_fast: stop after the first failure.
         report: called for each clip that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called in this thread with the index of the clip and how far it is.
@@ -68,7 +71,7 @@ def restore_clips(
     stop, begun = threading.Event(), list[_Job]()
 
     def work(item: Item) -> ClipOutcome:
-        begun.append(_Job(item, engine, options, overwrite, stop))
+        begun.append(_Job(item, engine, options, overwrite, record, stop))
         return begun[-1].run()
 
     def watch() -> None:
@@ -100,6 +103,7 @@ class _Job:
     engine: Engine
     options: VideoOptions
     overwrite: bool
+    record: MadeRecord | None
     stop: threading.Event
     pace: Pace | None = None
     notes: list[str] = field(default_factory=list)
@@ -186,6 +190,8 @@ class _Job:
         with atomic_file(self.target, overwrite=self.overwrite) as temporary:
             self.notes += self._assemble(ready, info, temporary, cut=self.options.is_part)
             _verify(temporary, parts.frames, self.target)
+            if self.record is not None:
+                self.record.add(self.item, temporary.stat().st_size)
         first, last = ready[0][1].pts[0], ready[-1][1].pts[-1] + ready[-1][1].tail
         self.outcome = replace(
             self.outcome,

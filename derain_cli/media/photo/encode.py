@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,12 @@ class EncodeOptions:
 
 
 def write_photo(
-    photo: Photo, path: str | os.PathLike[str], *, options: EncodeOptions | None = None, overwrite: bool = False
+    photo: Photo,
+    path: str | os.PathLike[str],
+    *,
+    options: EncodeOptions | None = None,
+    overwrite: bool = False,
+    ready: Callable[[int], None] | None = None,
 ) -> tuple[str, ...]:
     """Write a photo whole or not at all; the suffix of `path` says the format.
 
@@ -70,6 +75,7 @@ def write_photo(
         path: the final name.
         options: how to code; None for the defaults.
         overwrite: replace an existing file.
+        ready: called with the length in bytes when all is written, just before the file gets its name.
 
     Returns:
         One-line notes about what the format could not hold.
@@ -95,6 +101,8 @@ def write_photo(
                 file.write(part)
                 length += len(part)
         _look_at(temporary, kind, (width, height), length, path)
+        if ready is not None:
+            ready(length)
     return tuple(notes)
 
 

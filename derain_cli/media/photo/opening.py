@@ -14,7 +14,7 @@ from typing import BinaryIO
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from derain_cli.errors import DerainError, InputError, OutOfMemoryError, resource_error_from
-from derain_cli.media.photo.formats import CLIP, HAS_HEIF, HEIF_HINT, RAW, register_heif, sniff
+from derain_cli.media.photo.formats import CLIP, HAS_HEIF, HEIF_HINT, RAW, is_still, register_heif, sniff
 from derain_cli.media.photo.jpeg import jpeg_has_end, jpeg_lacks_only_its_end
 from derain_cli.media.photo.libtiff import listening
 from derain_cli.media.photo.png import drop_png_text, png_rows_are_complete
@@ -28,6 +28,7 @@ __all__ = [
     "open_unlimited",
     "open_whole",
     "refuse_oversized_file",
+    "refuse_still",
 ]
 
 _PHOTOMETRIC, _SUB_FOLDERS, _DNG_VERSION = 262, 330, 50706
@@ -109,6 +110,16 @@ def known_kind(file: BinaryIO, path: Path) -> str:
             raise InputError("unsupported: HEIF needs a plug-in", path=path, hint=HEIF_HINT)
         register_heif()
     return kind
+
+
+def refuse_still(path: str) -> None:
+    """See that what is to be a clip is no photo.
+
+    Raises:
+        InputError: it is a picture of a format that holds no animation.
+    """
+    if is_still(path):
+        raise InputError("is a photo, not a clip", path=path, remedy=Remedy.PHOTO_COMMAND)
 
 
 def refuse_oversized_file(file: BinaryIO, max_pixels: int, path: Path) -> None:
