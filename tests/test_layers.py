@@ -66,7 +66,8 @@ ROWS: dict[str, list[set[str]]] = {
     "engine": [{"device", "tiling"}, {"torch_backend"}, {"gates"}, {"restorer"}],
     "evaluation": [
         {"baselines", "options", "published", "report", "turns"},
-        {"peers", "scores"},
+        {"names", "scores"},
+        {"peers"},
         {"contenders"},
         {"document"},
         {"benchmark"},

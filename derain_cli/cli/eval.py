@@ -99,6 +99,7 @@ def evaluate(
         strict=strict,
         exhibits=report is not None,
     )
+    _check_early(wanted)
     page = None if report is None else Report(report, overwrite=overwrite)
     reporter = Reporter(json=json, quiet=quiet, debug=debug)
     if download:
@@ -108,6 +109,26 @@ def evaluate(
             if not Path(name).is_dir():
                 download_dataset(name, data_root, tell=reporter.say, progress=not quiet)
     return _run(wanted, page, csv, reporter)
+
+
+def _check_early(wanted: BenchmarkOptions) -> None:
+    """See that devices, data sets and weights of our own can be had, before torch is loaded.
+
+    Raises:
+        ResourceError, UsageError, WeightsError: one cannot.
+    """
+    from derain_cli.checkpoints.find import find_weights
+    from derain_cli.datasets.catalogue import find_record
+    from derain_cli.evaluation.names import is_peer
+    from derain_cli.system.accelerators import refuse_missing_device
+
+    refuse_missing_device(wanted.restore.device)
+    for name in wanted.datasets:
+        if not Path(name).is_dir():
+            find_record(name)
+    for name in wanted.models:
+        if not is_peer(name):
+            find_weights(name)
 
 
 def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, reporter: Reporter) -> int:

@@ -41,7 +41,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.VERIFY_MODELS: "the weights may be damaged: derain models verify",
     Remedy.OTHER_FEATURES: "--vgg FILE takes other weights, --contrast none does without",
     Remedy.FETCH_FEATURES: "give the weights as --vgg FILE (safetensors with torchvision's names), let torchvision "
-    "download them once where there is a network, or train with --contrast none",
+    "download them once with --yes where there is a network, or train with --contrast none",
     # clips
     Remedy.END_EARLIER: "--end {seconds} takes what comes before",
     Remedy.MATROSKA: "--format mkv holds all",
@@ -54,7 +54,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.LOWER_DEMANDS: "lower --min-rain, --every or --similar",
     # data sets
     Remedy.GET_DATA_SET: "get it from {page}; {layout}; --data-root or DERAIN_DATA names the folder of all sets",
-    Remedy.FETCH_DATA_SET: "get it from {page}, or use --download; {layout}; --data-root or DERAIN_DATA names the "
+    Remedy.FETCH_DATA_SET: "get it from {page}, or by `derain eval --download`; {layout}; DERAIN_DATA names the "
     "folder of all sets",
     Remedy.NOT_ON_HUB: "get it from {page}; --download knows {names}",
     Remedy.OTHER_DATA_ROOT: "choose another --data-root",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from derain_cli.cli import route
 from derain_cli.media.photo import formats
+from tests import scenes
 from tests.cli.conftest import Derain, Ended, listed, photo
 from tests.media.photo.samples import png
 from tests.sample_clips import write_clip
@@ -151,3 +155,58 @@ def test_mistakes_are_found_without_torch(argv: list[str]) -> None:
     Path("bomb.png").write_bytes(png(20000, 20000, 8, 2, b""))
     program = "import sys; from derain_cli.cli import main; code = main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (["train", "-o", "run"], 2, "nothing to train on (--dataset, --layers or --clean)"),
+        (["train", "-o", "run", "--clean", "nowhere"], 4, "nowhere: no such folder"),
+        (["train", "-o", "run", "--clean", ".", "-d", "cuda:63"], 6, "no device"),
+        (["train", "-o", "run", "--clean", ".", "--set", "steps=20"], 2, "did you mean optim.steps?"),
+        (["train", "-o", "run", "--clean", ".", "--from", "nosuch"], 5, "no model named"),
+        (["finetune-real", "--real", ".", "-o", "run"], 2, "nothing to train on"),
+        (["eval", "--dataset", "nowhere"], 2, "no data set or folder"),
+        (["eval", "--dataset", ".", "-m", "nosuch"], 5, "no model named"),
+        (["eval", "--dataset", ".", "-d", "cuda:63"], 6, "no device"),
+    ],
+)
+def test_mistakes_before_training_and_measuring_need_no_torch(argv: list[str], code: int, told: str) -> None:
+    program = (
+        "import sys; from derain_cli.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(100 if 'torch' in sys.modules else code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (code, 1)
+    assert told in ended.stderr
+
+
+def test_what_is_advised_exists(derain: Derain) -> None:
+    ended = derain("train", "-o", "run", "--dataset", "Rain100L")
+    assert ended.code == 4 and "derain eval --download" in ended.err
+    assert "--download" in derain("eval", "--help").out
+
+
+def test_a_hub_that_does_not_answer_is_one_line_at_once(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    photo("a.jpg")
+    with socket.socket() as taken:  # bound and not listened on: whoever calls is turned away
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        begin = time.monotonic()
+        line = only_line(derain("a.jpg", "-m", "hf:a/b"), 5)
+    assert time.monotonic() - begin < 8
+    assert "cannot get hf:a/b" in line and "does not answer" in line
+
+
+def test_a_clip_that_gives_nothing_is_counted_apart(derain: Derain) -> None:
+    black = [np.zeros((64, 96, 3), np.uint8)] * 12
+    scenes.write_clip(Path("black.mkv"), black)
+    ended = derain("frames", "black.mkv", "-o", "set", "--json")
+    assert ended.code == 4
+    assert "0 ok, 0 skipped, 0 failed, 1 gave nothing" in ended.err and "12 frames" in ended.err
+    assert "--min-rain" not in ended.err
+    record, summary = ended.records
+    assert (record["status"], record["frames"], summary["ok"], summary["empty"]) == ("empty", 12, 0, 1)
