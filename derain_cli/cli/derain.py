@@ -73,6 +73,7 @@ def derain(
         suffix_by_content,
     )
 
+    options.refuse_output_as_input(paths, output, WRITABLE_SUFFIXES)
     naming = Naming(
         WRITABLE_SUFFIXES,
         output=output,

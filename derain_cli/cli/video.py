@@ -123,6 +123,7 @@ def video(
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 
+    options.refuse_output_as_input(paths, output, WRITABLE_CLIPS)
     naming = Naming(
         WRITABLE_CLIPS,
         fallback=".mp4",

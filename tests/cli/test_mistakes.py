@@ -117,6 +117,7 @@ def test_what_the_header_tells_is_told_before_the_model_is_loaded(derain: Derain
         (["https://example.org/a.jpg"], 4, "https://example.org/a.jpg is an address: download it first"),
         (["-dash.jpg"], 2, "write ./-dash.jpg"),
         (["-"], 2, "not supported"),
+        (["a.jpg", "out.jpg"], 2, "-o out.jpg"),
         (["a.jpg", "-o", "-"], 2, "not supported"),
         (["fifo.jpg"], 3, "not a regular file"),
         (["a.jpg", "-m", "nosuch"], 5, "no model named"),

@@ -30,6 +30,11 @@ _TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
 _JPEG_MAX = {"exif": 65533 - len(EXIF_HEAD), "xmp": 65504, "comment": 65533}
+_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)  # of the rainy picture
+_EXTENDED = re.compile(
+    rb"\s+xmpNote:HasExtendedXMP\s*=\s*(?:\"[^\"]*\"|'[^']*')|<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>"
+)
+"""Says that there is more in segments of its own, which Pillow does not read."""
 _ICC_SPACES = {b"RGB ": "RGB", b"GRAY": "grey"}
 
 
@@ -43,7 +48,7 @@ class Metadata:
         icc_profile: the colour profile, for RGB or for grey pixels.
         xmp: XMP packet, tiff:Orientation 1 or absent.
         dpi: horizontal and vertical dots per inch of the upright picture.
-        comment: JPEG comment.
+        comment: of a JPEG or GIF; JPEG holds it.
         photoshop: image resource blocks (IPTC captions among them) without previews; JPEG and TIFF hold them.
         text: PNG text entries (keyword, text), PNG to PNG only.
         png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (name, body), PNG to PNG only.
@@ -83,15 +88,15 @@ def read_metadata(image: Image.Image, data: bytes, *, orientation: int, notes: l
     """
     info = image.info
     is_png = image.format == "PNG"
-    # Pillow takes the numbers in EXIF for inches where JFIF says that they have no unit.
+    # Pillow takes numbers without a unit for inches, and makes them up where a TIFF has none.
     png_colour = tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else ()
-    dpi = None if info.get("jfif_unit") == 0 and _has_no_unit(image) else _dpi(info.get("dpi"))
+    dpi = None if _has_no_unit(image) else _dpi(info.get("dpi"))
     return Metadata(
         exif=_read_exif(image, notes),
         icc_profile=_as_bytes(info.get("icc_profile")),
-        xmp=_read_xmp(info),
+        xmp=_read_xmp(info, notes),
         dpi=dpi[::-1] if dpi and orientation >= 5 else dpi,
-        comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO") else None,
+        comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO", "GIF") else None,
         photoshop=_read_photoshop(image),
         text=_read_text(image, notes) if is_png else (),
         png_colour=png_colour,
@@ -118,6 +123,10 @@ def _dpi(value: object) -> tuple[float, float] | None:
 
 
 def _has_no_unit(image: Image.Image) -> bool:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 282 not in image.tag_v2 or image.tag_v2.get(296, 2) == 1
+    if image.info.get("jfif_unit") != 0:
+        return False
     with contextlib.suppress(Exception):  # damaged EXIF
         return bool(image.getexif().get(0x0128, 1) == 1)
     return False
@@ -215,11 +224,12 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
         return None
 
 
-def _read_xmp(info: dict[Any, Any]) -> bytes | None:
+def _read_xmp(info: dict[Any, Any], notes: list[str]) -> bytes | None:
     xmp = _as_bytes(info.get("xmp")) or _as_bytes(info.get("XML:com.adobe.xmp"))
-    xmp = xmp and re.sub(
-        rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", b"", xmp, flags=re.DOTALL
-    )  # of the rainy picture
+    if xmp and _EXTENDED.search(xmp):
+        notes.append("further XMP dropped: it mostly holds pictures, such as depth, or the photo as it was")
+        xmp = _EXTENDED.sub(b"", xmp)
+    xmp = xmp and _THUMBNAILS.sub(b"", xmp)
     return xmp and without_directory(re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp))
 
 

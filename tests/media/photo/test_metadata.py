@@ -224,3 +224,30 @@ def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> No
 def test_damaged_exif_is_dropped_with_a_note(tmp_path: Path) -> None:
     photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")))
     assert photo.metadata.exif is None and any("EXIF" in n for n in photo.notes)
+
+
+def test_xmp_in_further_segments_is_dropped_with_a_note_and_no_longer_promised(tmp_path: Path) -> None:
+    guid = b"0123456789ABCDEF" * 2
+    promise = b'<x:xmpmeta xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%b" a="1"/>' % guid
+    more = b"http://ns.adobe.com/xmp/extension/\0" + guid + struct.pack(">II", 20, 0) + b"the rainy photo 1234"
+    segment = b"\xff\xe1" + struct.pack(">H", len(more) + 2) + more
+    photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", xmp=promise, extra=segment)))
+    assert any("further XMP" in note for note in photo.notes)
+    write_photo(photo, tmp_path / "b.jpg")
+    data = (tmp_path / "b.jpg").read_bytes()
+    assert b"HasExtendedXMP" not in data and b"rainy photo" not in data and b'a="1"' in data
+
+
+def test_a_tiff_without_a_resolution_gets_none(tmp_path: Path) -> None:
+    photo = read_photo(put(tmp_path, "a.tif", coded(scene(), "TIFF")))
+    write_photo(photo, tmp_path / "b.tif")
+    assert photo.metadata.dpi is None
+    assert read_photo(tmp_path / "b.tif").metadata.dpi is None
+
+
+def test_a_comment_of_a_gif_is_named(tmp_path: Path) -> None:
+    photo = read_photo(put(tmp_path, "a.gif", coded(Image.fromarray(scene()).quantize(16), "GIF", comment=b"hello")))
+    assert any("comment" in note for note in write_photo(photo, tmp_path / "b.png"))
+    assert write_photo(photo, tmp_path / "b.jpg") == ()
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.info["comment"] == b"hello"
