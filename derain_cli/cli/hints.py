@@ -54,8 +54,8 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.LOWER_DEMANDS: "lower --min-rain, --every or --similar",
     # data sets
     Remedy.GET_DATA_SET: "get it from {page}; {layout}; --data-root or DERAIN_DATA names the folder of all sets",
-    Remedy.FETCH_DATA_SET: "get it from {page}, or by `derain eval --download`; {layout}; DERAIN_DATA names the "
-    "folder of all sets",
+    Remedy.FETCH_DATA_SET: "get it from {page}, or by `derain eval --download`; {layout}; DERAIN_DATA, or its "
+    "--data-root, names the folder of all sets",
     Remedy.NOT_ON_HUB: "get it from {page}; --download knows {names}",
     Remedy.OTHER_DATA_ROOT: "choose another --data-root",
     Remedy.MORE_SPACE_FOR_DATA: "free some space or choose another --data-root",

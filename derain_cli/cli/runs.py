@@ -126,16 +126,6 @@ class RunFlags:
             UsageError: an unknown recipe, setting or data set.
             WeightsError: the weights to start from are unusable.
         """
-        from derain_cli.training.output import refuse_output
-
-        # Before torch is loaded.
-        refuse_output(self.output, resume=self.resume)
-        refuse_missing_device(self.device)
-        if not (self.dataset or self.layers or self.clean):
-            raise UsageError("nothing to train on", remedy=Remedy.NAME_DATA)
-        for folder in self.clean or ():
-            if not folder.exists():
-                raise NothingToDoError("no such folder", path=folder)
         from derain_cli.checkpoints.find import find_weights
         from derain_cli.checkpoints.header import read_head
         from derain_cli.config import (
@@ -181,6 +171,25 @@ class RunFlags:
             summary=self.summary,
             licences=tuple(self.data_licence or ()),
         )
+
+    def refuse_mistakes(self) -> None:
+        """See that there are data, a device, and a folder to write to, before torch is loaded.
+
+        Raises:
+            UsageError: no data are named.
+            NothingToDoError: a folder is not there, or no run to resume.
+            DestinationError: the run's folder is refused.
+            ResourceError: the device is not there.
+        """
+        from derain_cli.training.output import refuse_output
+
+        refuse_output(self.output, resume=self.resume)
+        refuse_missing_device(self.device)
+        if not (self.dataset or self.layers or self.clean):
+            raise UsageError("nothing to train on", remedy=Remedy.NAME_DATA)
+        for folder in self.clean or ():
+            if not folder.exists():
+                raise NothingToDoError("no such folder", path=folder)
 
     def reporter(self) -> Reporter:
         """How the command talks."""

@@ -15,4 +15,5 @@ def train(flags: RunFlags) -> int:
     data.generated). --contrast adds the supervised contrastive term. The result is RUN/best.safetensors, ready
     for `derain --model`.
     """
+    flags.refuse_mistakes()
     return run_plan(flags.plan(), flags.reporter(), yes=flags.yes)
