@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
@@ -48,6 +49,10 @@ def own_tails(suffix: str = DEFAULT_SUFFIX) -> tuple[str, ...]:
     return tuple(f"{suffix}{tag}" for tag in ("", *(tag for tag, _ in (COMPARE, *LAYERS)))) if suffix else ()
 
 
+def _never(source: str, target: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Naming:
     """What outputs are called, and where they lie.
@@ -60,6 +65,8 @@ class Naming:
         format: suffix of all outputs, without dot; None keeps the input's.
         overwrite: outputs that exist are replaced, not passed over.
         companions: further pictures written with each output.
+        is_finished: of a source and its output that is there: whether a run of the same job made it and was killed
+            before it could say so.
 
     Raises:
         UsageError: a suffix or format that cannot be used.
@@ -72,6 +79,7 @@ class Naming:
     format: str | None = None
     overwrite: bool = False
     companions: tuple[Companion, ...] = ()
+    is_finished: Callable[[str, str], bool] = _never
 
     def __post_init__(self) -> None:
         if self.suffix is not None and any(c in self.suffix for c in separators() + "\0"):

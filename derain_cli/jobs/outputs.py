@@ -67,13 +67,13 @@ class _Planner:
         targets = [self._target(one) for one in found]
         found, targets = self._without_collisions(found, targets)
         self._refuse_replacing_inputs(found, targets)
-        items, done = [], []
+        naming, items, done = self.naming, [], []
         for one, (target, note) in zip(found, targets, strict=True):
             problem = self._problem(target)
             if problem is not None:
                 self.failed.append(problem)
             elif os.path.lexists(target) and not self.naming.overwrite:
-                if self.output_file:
+                if self.output_file and not naming.is_finished(one.source, target):
                     raise DestinationError("the destination exists", path=target, remedy=Remedy.REPLACE)
                 done.append(Item(one.source, target, note))
             else:
@@ -89,7 +89,8 @@ class _Planner:
             return False
         suffix = os.path.splitext(out)[1]
         format_suffix = f".{self.naming.format.lower().lstrip('.')}" if self.naming.format else None
-        lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not is_pattern(self.paths[0])
+        only = self.paths[0] if len(self.paths) == 1 else None
+        lone = only in self.selection.whole or (only and not os.path.isdir(only) and not is_pattern(only))
         writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:

@@ -20,11 +20,14 @@ from typing import Any
 from derain_cli.errors import DestinationError
 from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.pictures import changed_of, size_of
 from derain_cli.media.clip.segments import Segment, SegmentWriter
 from derain_cli.system.files import atomic_file, atomic_text
 from derain_cli.system.locks import LOCK, locked
 
-__all__ = ["OpenSegment", "Parts", "forget_work", "work_folder"]
+__all__ = ["OpenSegment", "Parts", "forget_work", "is_finished", "source_state", "work_folder"]
+
+_JOB, _WRITTEN = "job.json", "written.json"
 
 
 def work_folder(target: str | os.PathLike[str]) -> Path:
@@ -34,9 +37,40 @@ def work_folder(target: str | os.PathLike[str]) -> Path:
     return path.parent / f".derain-parts-{name}"
 
 
+def source_state(source: str | os.PathLike[str]) -> list[Any]:
+    """What tells whether a source is the very same: its path, size and time of change.
+
+    Raises:
+        OSError: it is not there any more.
+    """
+    return [os.path.realpath(source), size_of(Path(source)), changed_of(Path(source))]
+
+
+def is_finished(source: str, target: str) -> bool:
+    """Whether an output that is there is what a run made of a source that was killed right after."""
+    folder = work_folder(target)
+    written, job = _read_json(folder / _WRITTEN), _read_json(folder / _JOB)
+    if written is None or job is None:
+        return False
+    try:
+        status = Path(target).stat()
+        return written == _told(status) and job.get("source") == source_state(source)
+    except OSError:
+        return False
+
+
+def _told(status: os.stat_result) -> dict[str, int]:
+    return {"file": status.st_ino, "bytes": status.st_size}
+
+
 def forget_work(target: str | os.PathLike[str]) -> None:
     """Remove what a killed run left of an output that is there, unless somebody works on it."""
     folder = work_folder(target)
+    with contextlib.suppress(OSError):
+        status = Path(target).stat()
+        for other in Path(target).parent.glob(".derain-*.tmp"):  # the output's second name, for a moment
+            if other.stat().st_ino == status.st_ino:
+                other.unlink()
     if folder.is_dir():
         with contextlib.suppress(DestinationError, OSError), locked(folder, Path(target)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -52,7 +86,7 @@ class Parts:
     sound: bool = True
 
     def __post_init__(self) -> None:
-        job = self.folder / "job.json"
+        job = self.folder / _JOB
         if _read_json(job) != json.loads(json.dumps(self.identity)):
             self._clear()
             atomic_text(job, json.dumps(self.identity))
@@ -80,6 +114,10 @@ class Parts:
         atomic_text(notes, json.dumps({**dataclasses.asdict(segment), "sound": sound}))
         self.segments.append((path, segment))
         self.sound = self.sound and sound
+
+    def announce(self, finished: Path) -> None:
+        """The output is written and about to get its name: a run after a kill then knows it."""
+        atomic_text(self.folder / _WRITTEN, json.dumps(_told(finished.stat())))
 
     def remove(self) -> None:
         """Remove the folder."""

@@ -17,7 +17,7 @@ from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-from derain_cli.jobs.clips.parts import forget_work, work_folder
+from derain_cli.jobs.clips.parts import forget_work, is_finished, work_folder
 from derain_cli.jobs.clips.run import restore_clips
 from derain_cli.jobs.items import Item
 from derain_cli.system.locks import locked
@@ -195,3 +195,28 @@ def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     assert good(restore(source, target, engine, temporal="flow")).resumed >= 15
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert leftovers(tmp_path) == []
+
+
+def test_an_output_that_a_killed_run_had_finished_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    monkeypatch.setattr("derain_cli.jobs.clips.parts.Parts.remove", lambda self: None)  # killed behind the renaming
+    good(restore(source, target))
+    assert leftovers(tmp_path) and is_finished(str(source), str(target))
+    forget_work(target)
+    assert leftovers(tmp_path) == [] and target.exists() and not is_finished(str(source), str(target))
+
+
+@pytest.mark.parametrize("change", ["source", "target", "other target"])
+def test_what_was_changed_since_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    monkeypatch.setattr("derain_cli.jobs.clips.parts.Parts.remove", lambda self: None)
+    good(restore(source, target))
+    if change == "source":
+        write_clip(source, frames=13)
+    elif change == "target":
+        target.write_bytes(b"mine")
+    else:
+        content = target.read_bytes()
+        target.rename(tmp_path / "c.mp4")
+        target.write_bytes(content)
+    assert not is_finished(str(source), str(target))
