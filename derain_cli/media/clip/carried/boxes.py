@@ -182,8 +182,7 @@ class _Survey:
                 if kind == b"moov" and index is None and stop <= end and stop - start <= _MOST:
                     index = _parsed(self._read(start, stop))[0]
                 elif kind == b"ftyp" and start > 0:
-                    self.lost.append(f"another clip lies behind the first, at byte {start}: it is left out")
-                    break
+                    break  # another clip, which the reader tells
                 elif kind in (b"free", b"skip"):
                     if b"GPS" in self._read(content, min(stop, content + 64)).upper():
                         self.lost.append("the camera's record of places (GPS in a box of its own) is left out")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
+from derain_cli.media.clip.carried.boxes import boxes_of
 from derain_cli.media.clip.damage.holes import appended
 
 __all__ = ["goes_on"]
@@ -33,6 +36,8 @@ def goes_on(path: Path, container: str, last: int) -> bool:
     """
     if any(head > last for head in appended(path, container)):
         return True
+    if "mov" in container.split(","):
+        return _has_second_head(path)
     if not _FORMATS & set(container.split(",")):
         return False
     size = path.stat().st_size
@@ -45,3 +50,11 @@ def goes_on(path: Path, container: str, last: int) -> bool:
             return _HEADS[container] in file.read(_SEARCHED)
         file.seek(last + rest // 2)
         return len(set(file.read(_SAMPLE))) > 2
+
+
+def _has_second_head(path: Path) -> bool:
+    """Whether another MP4 or QuickTime file lies behind the first one."""
+    with path.open("rb") as file, suppress(ValueError):
+        end = os.fstat(file.fileno()).st_size
+        return any(kind == b"ftyp" and start > 0 for kind, start, _, _ in boxes_of(file, 0, end))
+    return False

@@ -129,11 +129,17 @@ def as_matroska(path: Path) -> Path:
     return join(path, one, one)
 
 
-@pytest.mark.parametrize(("make", "ending"), [(other_tracks, "ts"), (as_flv, "flv"), (as_matroska, "mkv")])
+def as_mp4(path: Path) -> Path:
+    return write_clip(path, frames=15, audio=["aac"])
+
+
+@pytest.mark.parametrize(
+    ("make", "ending"), [(other_tracks, "ts"), (as_flv, "flv"), (as_mp4, "mp4"), (as_matroska, "mkv")]
+)
 def test_a_recording_that_cannot_be_read_is_not_passed_over_in_silence(
     tmp_path: Path, make: Callable[[Path], Path], ending: str
 ) -> None:
-    first = recording(tmp_path / "a.ts", width=192, height=128) if ending == "ts" else make(tmp_path / "a.flv")
+    first = recording(tmp_path / "a.ts", width=192, height=128) if ending == "ts" else make(tmp_path / f"a.{ending}")
     source = join(tmp_path / f"c.{ending}", first, make(tmp_path / f"b.{ending}"))
     with open_clip(source) as clip:
         assert len(list(clip)) == (30 if ending == "mkv" else 15)
