@@ -70,7 +70,13 @@ def sequence_in(folder: Path) -> Pictures | None:
 
 
 def named_sequence(path: str) -> str | None:
-    """The folder of a sequence that is named as FFmpeg does it, `folder/frame_%04d.jpg`; None where it is none."""
+    """The folder, by a name of its own, of a sequence named as a folder or as FFmpeg does it, `folder/frame_%04d.jpg`;
+    None where there is none."""
+    if os.path.isdir(path):  # noqa: PTH112
+        if sequence_in(Path(path)) is None:
+            return None
+        path = os.path.normpath(path)
+        return os.path.realpath(path) if os.path.basename(path) in (os.curdir, os.pardir) else path  # noqa: PTH119
     if "%" not in os.path.basename(path) or os.path.lexists(path):  # noqa: PTH119  (paths are strings)
         return None
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120

@@ -160,7 +160,7 @@ class ClipReader:
             self._container.close()
             raise
         if (pictures := sequence_in(path)) is not None:
-            shown = f"{float(rate or USUAL_RATE):g} a second" + ("" if rate else ", which can be told otherwise")
+            shown = f"{rate:g} a second" if rate else f"the usual {USUAL_RATE} a second"
             self.warnings.append(f"{pictures.count} numbered pictures are one clip, {shown}")
         elif rate is not None:
             self.warnings.append("the clip has a rate of its own: the one asked for is for numbered pictures")

@@ -60,11 +60,15 @@ def test_what_is_no_sequence_is_none(tmp_path: Path) -> None:
         open_clip(folder)
 
 
-def test_a_sequence_may_be_named_as_ffmpeg_does(tmp_path: Path) -> None:
+def test_a_sequence_may_be_named_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = numbered(tmp_path / "in", "frame_%04d.png", range(4))
     assert named_sequence(str(folder / "frame_%04d.png")) == str(folder.resolve())
     assert named_sequence(str(folder / "frame_%03d.png")) is None
     assert named_sequence(str(folder / "frame_0001.png")) is None
+    assert named_sequence(f"{folder}/") == named_sequence(f"{folder}/./") == str(folder)
+    assert named_sequence(f"{folder}/..") is None
+    monkeypatch.chdir(folder)
+    assert named_sequence(".") == str(folder.resolve())
 
 
 def test_a_sequence_goes_through_at_its_rate(tmp_path: Path) -> None:
