@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -46,6 +47,10 @@ Start = Annotated[
     str, typer.Option("--start", metavar="TIME", help="Begin there: seconds, M:SS or H:MM:SS. Sound is cut alike.")
 ]
 End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End there, counted from the clip's beginning.")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N", help="Pictures a second of a folder of numbered ones; 25 by itself."),
+]
 Preview = Annotated[
     float | None,
     typer.Option(
@@ -70,7 +75,10 @@ ClipFormat = Annotated[
 def video(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="CLIP...", help="Clips, folders of clips, or quoted patterns like '**/*.mp4'."),
+        typer.Argument(
+            metavar="CLIP...",
+            help="Clips, folders of clips or of numbered pictures, or quoted patterns like '**/*.mp4'.",
+        ),
     ],
     output: options.Output = None,
     model: options.Model = "fast",
@@ -85,6 +93,7 @@ def video(
     start: Start = "0",
     end: End = None,
     preview: Preview = None,
+    rate: Rate = None,
     recursive: options.Recursive = False,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -116,12 +125,15 @@ def video(
         preview=preview,
         temporal=temporal,
         keep_partial=keep_partial,
+        rate=rate,
     )
+    from derain_cli.jobs.clips.parts import forget_work
     from derain_cli.jobs.items import Naming
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.outputs import plan
     from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
+    from derain_cli.media.clip.pictures import named_sequence, sequence_in
 
     options.refuse_output_as_input(paths, output, WRITABLE_CLIPS)
     naming = Naming(
@@ -133,6 +145,8 @@ def video(
         overwrite=overwrite,
     )
     selection = options.selection(READABLE_CLIPS, recursive, follow_symlinks, include, exclude)
+    paths = [named_sequence(path) or path for path in paths]
+    selection = replace(selection, whole=frozenset(path for path in paths if sequence_in(Path(path)) is not None))
     reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
     tally = _ClipTally(reporter, dry_run)
     with tally.telling():
@@ -145,13 +159,14 @@ def video(
         if dry_run:
             tally.planned(work, naming)
             return tally.exit_code
+        from derain_cli.jobs.clips.beforehand import require_encodings
         from derain_cli.jobs.clips.frame_restorer import Engine
-        from derain_cli.jobs.clips.parts import forget_work
         from derain_cli.jobs.clips.run import restore_clips
 
         for item in work.done:
             forget_work(item.target)
         if work.items:
+            require_encodings(work.items, wanted)
             engine = Engine.of(tally.load(model, restore))
             with reporter.bar(None) as bar:
                 tally.watch(work, bar)

@@ -94,7 +94,8 @@ class _Planner:
             return False
         suffix = os.path.splitext(out)[1]
         format_suffix = f".{self.naming.format.lower().lstrip('.')}" if self.naming.format else None
-        lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not is_pattern(self.paths[0])
+        only = self.paths[0] if len(self.paths) == 1 else None
+        lone = only in self.selection.whole or (only and not os.path.isdir(only) and not is_pattern(only))
         writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:

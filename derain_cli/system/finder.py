@@ -34,6 +34,7 @@ class Selection:
         folder_links: enter symbolic links to folders found in folders.
         include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
         exclude: patterns, none of which may match; a sub-folder that matches is not entered.
+        whole: folders named outright that are one input each.
     """
 
     readable: frozenset[str]
@@ -42,6 +43,7 @@ class Selection:
     folder_links: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
 
     def is_readable(self, name: str) -> bool:
         """Whether a file of that name is taken where it is found."""
@@ -114,7 +116,9 @@ class Finder:
     def find(self) -> Iterator[Found]:
         """All inputs, in the order of `paths`; those in a folder sorted."""
         for path in self.paths:
-            if os.path.isdir(path):
+            if path in self.selection.whole:
+                yield Found(path)
+            elif os.path.isdir(path):
                 yield from self._in_folder(path)
             elif is_pattern(path):
                 yield from self._by_pattern(path)

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from derain_cli.cli.video import seconds_from
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import UsageError
 from derain_cli.media.clip.reader import open_clip
 from tests.cli.conftest import Derain, listed, snapshot
-from tests.sample_clips import times_of, write_clip, write_sound
+from tests.sample_clips import picture, times_of, write_clip, write_sound
 
 FAST = ("--preset", "ultrafast", "--temporal", "off")
 
@@ -184,3 +185,14 @@ def test_times_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--start must be"):
         seconds_from(text, "--start")
+
+
+def test_a_sequence_and_an_unknown_preset(derain: Derain) -> None:
+    Path("shots").mkdir()
+    for number in range(1, 5):
+        Image.fromarray(picture(number)).save(f"shots/s_{number:03d}.png")
+    for name in ("shots", "shots/", "shots/s_%03d.png"):
+        assert derain("video", name, "-o", "o.mp4", "--rate", "10", "--overwrite").code == 0
+        assert len(times_of("o.mp4")) == 4
+    done = derain("video", "shots", "-o", "p.mp4", "--preset", "quick")
+    assert done.code == 2 and "no preset 'quick' for h264" in done.err

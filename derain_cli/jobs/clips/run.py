@@ -7,7 +7,6 @@ the output.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import threading
 import time
@@ -22,7 +21,7 @@ from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
+from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.made import MadeRecord
@@ -30,6 +29,7 @@ from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.pictures import size_of
 from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
 from derain_cli.system.files import atomic_file, make_folder
@@ -128,7 +128,7 @@ class _Job:
 
     def _run(self) -> None:
         try:
-            reader = open_clip(self.item.source)
+            reader = open_clip(self.item.source, rate=self.options.rate)
         except InputError:
             self.outcome = replace(self.outcome, unusable=True)
             raise
@@ -161,12 +161,11 @@ class _Job:
         import av
         import cv2
 
-        status = os.stat(self.item.source)  # noqa: PTH116  (sources are strings)
         asked = dataclasses.asdict(replace(self.options, keep_partial=False))
         return {
             "version": __version__,
             "libraries": [av.__version__, cv2.__version__],
-            "source": [os.path.realpath(self.item.source), status.st_size, status.st_mtime_ns],
+            "source": source_state(self.item.source),
             "engine": [self.engine.identity, self.engine.batch],
             "options": asked,
             "encoding": {"encoder": encoding.encoder, "pix_fmt": encoding.pix_fmt, **encoding.options},
@@ -180,7 +179,7 @@ class _Job:
         try:
             self._encode(reader, info, encoding, parts)
         finally:
-            self.notes += reader.warnings
+            self.notes += [*reader.warnings, *reader.left_out]
         ready = parts.segments
         if not ready:
             raise InputError(
@@ -266,7 +265,7 @@ class _Job:
         return max(1, round((end - start) * info.rate))
 
     def _want_space(self, info: ClipInfo, parts: Parts) -> None:
-        size = info.path.stat().st_size
+        size = size_of(info.path)
         share, total = 1.0, self._total(info)
         if self.options.is_part and total and info.duration and info.rate:
             share = min(1.0, total / float(info.duration * info.rate))
