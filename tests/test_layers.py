@@ -37,8 +37,17 @@ ROWS: dict[str, list[set[str]]] = {
         {"photo", "sixteen_bit"},
         {"decode", "encode"},
     ],
-    "media/clip": [{"container", "damage", "info"}, {"encoding", "reader"}, {"segments"}, {"assembly"}],
-    "media/clip/damage": [{"fragments", "holes"}, {"gaps"}],
+    "media/clip": [
+        {"boxes", "info", "names"},
+        {"damage", "pictures", "tables"},
+        {"container"},
+        {"encoding", "timing"},
+        {"carried", "reader", "segments"},
+        {"assembly"},
+    ],
+    "media/clip/carried": [{"sound", "subtitles", "timecode"}, {"tracks"}, {"covers"}],
+    "media/clip/damage": [{"fragments", "holes"}, {"behind", "gaps"}],
+    "media/clip/timing": [{"recordings"}],
     "model": [
         {"convolution", "prelu"},
         {"blocks"},
@@ -79,7 +88,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "jobs/clips": [
         {"frame_restorer", "outcome", "parts", "preview", "temporal_filter"},
-        {"chain"},
+        {"beforehand", "chain"},
         {"run"},
     ],
     "jobs/frame_set": [

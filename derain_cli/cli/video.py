@@ -131,8 +131,8 @@ def video(
     from derain_cli.jobs.items import Naming
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.outputs import plan
-    from derain_cli.media.clip.container import READABLE_CLIPS
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
+    from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.clip.pictures import named_sequence, sequence_in
 
     options.refuse_output_as_input(paths, output, WRITABLE_CLIPS)

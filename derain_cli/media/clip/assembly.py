@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from derain_cli.errors import InputError, resource_error_from
-from derain_cli.media.clip.carried.boxes import Extras, add_boxes, cover_box, extras_of
+from derain_cli.media.clip.boxes import Extras, add_boxes, cover_box, extras_of
 from derain_cli.media.clip.carried.covers import Cover, covers_of
 from derain_cli.media.clip.carried.timecode import later
 from derain_cli.media.clip.carried.tracks import Cut, Track, carry_tags, is_made_anew, own_tags, track_for

@@ -9,18 +9,10 @@ from typing import Any
 
 from derain_cli.errors import InputError, ResourceError, resource_error_from
 from derain_cli.media.clip.pictures import USUAL_RATE, Pictures, animated_webp, sequence_in
-from derain_cli.media.clip.timing.tables import mended_file
+from derain_cli.media.clip.tables import mended_file
 
-__all__ = ["READABLE_CLIPS", "open_container", "packets_of", "says_alpha", "unusable", "video_stream"]
+__all__ = ["open_container", "packets_of", "says_alpha", "unusable", "video_stream"]
 
-READABLE_CLIPS = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
-        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
-    )
-)
-"""Names that are taken for clips in a folder. The content decides what a file is."""
 
 # By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
 # the demuxer for text art would make a clip of any text file.

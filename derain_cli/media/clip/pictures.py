@@ -11,6 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
+from derain_cli.media.clip.names import READABLE_CLIPS
+
 __all__ = [
     "USUAL_RATE",
     "Pictures",
@@ -145,8 +147,6 @@ def _recoded(image: Any) -> IO[bytes]:
 
 
 def _may_be_shown(name: str) -> bool:
-    from derain_cli.media.clip.container import READABLE_CLIPS
-
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     return suffix in _SUFFIXES or suffix in READABLE_CLIPS or suffix in (".webp", ".gif", ".heic", ".avif")
 

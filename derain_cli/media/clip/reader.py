@@ -23,8 +23,8 @@ from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
 from derain_cli.media.clip.info import ClipInfo, describe, side_data_of
 from derain_cli.media.clip.pictures import USUAL_RATE, sequence_in
+from derain_cli.media.clip.tables import mends_of
 from derain_cli.media.clip.timing.recordings import Recordings
-from derain_cli.media.clip.timing.tables import mends_of
 from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels
 from derain_cli.remedies import Remedy
 

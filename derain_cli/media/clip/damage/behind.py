@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from derain_cli.media.clip.carried.boxes import boxes_of
+from derain_cli.media.clip.boxes import boxes_of
 from derain_cli.media.clip.damage.holes import appended
 
 __all__ = ["goes_on"]

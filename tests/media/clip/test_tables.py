@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.media.clip.timing.tables import mends_of
+from derain_cli.media.clip.tables import mends_of
 from tests.sample_clips import write_clip
 
 OPTIONS = {"preset": "ultrafast", "bf": "0", "g": "12"}

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from derain_cli.media.clip.carried.boxes import boxes_of
+from derain_cli.media.clip.boxes import boxes_of
 
 __all__ = ["Mend", "mended_file", "mends_of"]
 
