@@ -140,7 +140,7 @@ def _nearest_command(word: str) -> str | None:
 
 def _are_clips(arguments: Sequence[str]) -> bool:
     """Whether the files among the arguments are clips by their names, and none is a photo or a folder."""
-    from derain_cli.media.clip.container import READABLE_CLIPS
+    from derain_cli.media.clip.names import READABLE_CLIPS
 
     there = [argument for argument in arguments if not argument.startswith("-") and os.path.exists(argument)]
     clips = [path for path in there if os.path.splitext(path)[1].lower() in READABLE_CLIPS and os.path.isfile(path)]

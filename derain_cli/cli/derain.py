@@ -126,7 +126,7 @@ def derain(
 
 def _other_kinds(unread: Mapping[str, int]) -> list[str]:
     """Remarks on photos in folders that are not read, and on clips."""
-    from derain_cli.media.clip.container import READABLE_CLIPS
+    from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.photo import HEIF_HINT, HEIF_SUFFIXES, UNREAD_SUFFIXES
 
     told = []
