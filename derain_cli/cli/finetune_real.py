@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from derain_cli.cli.runs import Recipe, RunFlags, run_plan, takes
+from derain_cli.cli.flags import takes
+from derain_cli.cli.runs import Recipe, RunFlags, run_plan
 
 __all__ = ["finetune_real"]
 
@@ -41,4 +42,4 @@ def finetune_real(flags: FinetuneFlags) -> int:
     (contrast.psnr_budget); averages with the start are tried at the end. With --recipe paper-semi, the
     semi-supervised training of the paper starts from nothing.
     """
-    return run_plan(flags.plan(flags.real, adapts="fast"), flags.reporter())
+    return run_plan(flags.plan(flags.real, adapts="fast"), flags.talk.reporter())

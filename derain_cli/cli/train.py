@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from derain_cli.cli.runs import RunFlags, run_plan, takes
+from derain_cli.cli.flags import takes
+from derain_cli.cli.runs import RunFlags, run_plan
 
 __all__ = ["train"]
 
@@ -15,4 +16,4 @@ def train(flags: RunFlags) -> int:
     data.generated). --contrast adds the supervised contrastive term. The result is RUN/best.safetensors, ready
     for `derain --model`.
     """
-    return run_plan(flags.plan(), flags.reporter())
+    return run_plan(flags.plan(), flags.talk.reporter())

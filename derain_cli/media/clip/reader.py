@@ -16,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
 from derain_cli.media.clip.container import open_container, says_alpha, unusable, video_stream
 from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
 from derain_cli.media.clip.info import ClipInfo, describe
-from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels
+from derain_cli.media.pixels import Pixels
 from derain_cli.remedies import Remedy
 
 __all__ = ["ClipReader", "Frame", "open_clip"]
