@@ -28,6 +28,8 @@ class ModelConfig:
         detail_width: M of the detail repair network; 0 stands for `width`.
         detail_unshuffle: S of the detail repair network; 0 stands for `unshuffle`. A coarser one sees further, and has
             more channels for the same work.
+        frames: odd; how many successive frames of a clip the network sees at once, to derain the middle one; 1 is for
+            pictures.
     """
 
     width: int = 64
@@ -38,6 +40,7 @@ class ModelConfig:
     detail_blocks: int = 0
     detail_width: int = 0
     detail_unshuffle: int = 0
+    frames: int = 1
 
     def __post_init__(self) -> None:
         _require(1 <= self.width <= 1024, f"model.width must be 1 to 1024, not {self.width}")
@@ -47,6 +50,10 @@ class ModelConfig:
         _require(0 <= self.detail_width <= 1024, f"model.detail_width must be 0 to 1024, not {self.detail_width}")
         _require(
             0 <= self.detail_unshuffle <= 16, f"model.detail_unshuffle must be 0 to 16, not {self.detail_unshuffle}"
+        )
+
+        _require(
+            1 <= self.frames <= 9 and self.frames % 2 == 1, f"model.frames must be 1, 3, 5, 7 or 9, not {self.frames}"
         )
 
     @property

@@ -22,7 +22,7 @@ from derain_cli.model.blocks import (
 )
 from derain_cli.model.convolution import add_convolution, convolution, in_one_pass
 from derain_cli.model.prelu import prelu_
-from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, to_blocks
+from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, middle_frame, to_blocks
 
 __all__ = ["FoldedSemiDRDNet", "Gates", "fold"]
 
@@ -204,7 +204,7 @@ class _FoldedSubNetwork(nn.Module):
 
 
 class FoldedSemiDRDNet(nn.Module):
-    """`SemiDRDNet` for inference: (N, 3, H, W) in [0, 1] -> `Layers`; no gradients, no batch statistics."""
+    """`SemiDRDNet` for inference: (N, 3*F, H, W) in [0, 1] -> `Layers`; no gradients, no batch statistics."""
 
     def __init__(self, model: SemiDRDNet):
         super().__init__()
@@ -220,11 +220,12 @@ class FoldedSemiDRDNet(nn.Module):
         fine, coarse = self.config.unshuffle, self.config.drn_unshuffle
         x = self._input(rainy, fine)
         rain = from_blocks(self.rrn(x, gates), fine, height, width).to(rainy.dtype)
+        seen = middle_frame(rainy)
         if self.drn is None:
-            return Layers(rainy - rain, rain, torch.zeros_like(rain))
+            return Layers(seen - rain, rain, torch.zeros_like(rain))
         x = x if coarse == fine else self._input(rainy, coarse)
         detail = from_blocks(self.drn(x), coarse, height, width).to(rainy.dtype)
-        return Layers(rainy - rain + detail, rain, detail)
+        return Layers(seen - rain + detail, rain, detail)
 
     @torch.inference_mode()
     def measure_gates(self, crops: Tensor) -> Gates | None:

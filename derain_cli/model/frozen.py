@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from derain_cli.model.blocks import DILATIONS, DilatedConcat, DirectBlock, RainResidualBlock, merge
 from derain_cli.model.convolution import add_convolution, convolution
 from derain_cli.model.prelu import from_rows, prelu, prelu_backward, rows, wide
-from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, to_blocks
+from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, middle_frame, to_blocks
 
 __all__ = ["Folded", "FrozenForm", "has_frozen_form"]
 
@@ -79,10 +79,10 @@ class FrozenForm:
             x = to_blocks(picture, unshuffle).contiguous(memory_format=torch.channels_last)
             out: Tensor = _SubNetwork.apply(x, plan, *tensors)
             layers.append(from_blocks(out, unshuffle, height, width).to(rainy.dtype))
-        rain = layers[0]
+        rain, seen = layers[0], middle_frame(rainy)
         if len(layers) == 1:
-            return Layers(rainy - rain, rain, rain.new_zeros(()).expand_as(rain))
-        return Layers(rainy - rain + layers[1], rain, layers[1])
+            return Layers(seen - rain, rain, rain.new_zeros(()).expand_as(rain))
+        return Layers(seen - rain + layers[1], rain, layers[1])
 
 
 def _plan(net: nn.Module) -> tuple[_Block, ...]:

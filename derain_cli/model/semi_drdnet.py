@@ -35,6 +35,7 @@ __all__ = [
     "detail_network",
     "from_blocks",
     "macs_per_pixel",
+    "middle_frame",
     "receptive_radius",
     "to_blocks",
 ]
@@ -80,11 +81,16 @@ def from_blocks(features: Tensor, unshuffle: int, height: int, width: int) -> Te
 
 
 class _SubNetwork(nn.Module):
-    """head-PReLU, blocks, body-BN, plus the head's output (global feature skip), tail; (N, C, h, w) -> the same."""
+    """head-PReLU, blocks, body-BN, plus the head's output (global feature skip), tail.
 
-    def __init__(self, channels: int, width: int, blocks: list[nn.Module], head: nn.Module | None = None):
+    (N, F*C, h, w) -> (N, C, h, w) for F frames; C is `channels`.
+    """
+
+    def __init__(
+        self, channels: int, width: int, blocks: list[nn.Module], head: nn.Module | None = None, frames: int = 1
+    ):
         super().__init__()
-        self.head = head or nn.Conv2d(channels, width, 3, padding=1)
+        self.head = head or nn.Conv2d(frames * channels, width, 3, padding=1)
         self.act = RowPReLU(width)
         self.blocks = nn.Sequential(*blocks)
         self.body = nn.Conv2d(width, width, 3, padding=1)
@@ -101,30 +107,31 @@ class _SubNetwork(nn.Module):
 class RainResidualNetwork(_SubNetwork):
     """RRN, f: the rainy picture to its rain layer R (section III-A). `se=False` is the baseline of Table II."""
 
-    def __init__(self, channels: int, width: int, blocks: int, se: bool = True):
+    def __init__(self, channels: int, width: int, blocks: int, se: bool = True, frames: int = 1):
         block = RainResidualBlock if se else ResidualBlock
-        super().__init__(channels, width, [block(width) for _ in range(blocks)])
+        super().__init__(channels, width, [block(width) for _ in range(blocks)], frames=frames)
 
 
 class DetailRepairNetwork(_SubNetwork):
     """DRN, g: the rainy picture to the detail that deraining loses (section III-B).
 
     Args:
-        channels: of the input and of the output.
+        channels: of a frame, and of the output.
         width: M.
         blocks: D.
         block: `sdcab` is the paper's; `direct` and `residual` are the rows DB and RB of Table II; `msarr` is
             Table V: parallel dilated convolutions on the picture, added up, then one residual block that is applied D
             times with the same weights.
+        frames: F.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int, block: DetailBlock = "sdcab"):
+    def __init__(self, channels: int, width: int, blocks: int, block: DetailBlock = "sdcab", frames: int = 1):
         if block == "msarr":
             shared = ResidualBlock(width)
-            super().__init__(channels, width, [shared] * blocks, head=MultiScaleConv(channels, width))
+            super().__init__(channels, width, [shared] * blocks, head=MultiScaleConv(frames * channels, width))
             return
         make = {"direct": DirectBlock, "residual": ResidualBlock, "sdcab": SDCAB}[block]
-        super().__init__(channels, width, [make(width) for _ in range(blocks)])
+        super().__init__(channels, width, [make(width) for _ in range(blocks)], frames=frames)
 
 
 def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
@@ -132,30 +139,41 @@ def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
     if config.detail == "none":
         return None
     channels = COLOURS * config.drn_unshuffle**2
-    return DetailRepairNetwork(channels, config.drn_width, config.drn_blocks, config.detail)
+    return DetailRepairNetwork(channels, config.drn_width, config.drn_blocks, config.detail, config.frames)
+
+
+def middle_frame(frames: Tensor) -> Tensor:
+    """(N, 3*F, H, W), F successive frames -> the one in the middle, (N, 3, H, W)."""
+    start = (frames.shape[1] - COLOURS) // 2
+    return frames[:, start : start + COLOURS]
 
 
 class SemiDRDNet(nn.Module):
-    """RRN and DRN in parallel (section III): (N, 3, H, W) in [0, 1] -> `Layers`. Any H, W >= 1."""
+    """RRN and DRN in parallel (section III): (N, 3, H, W) in [0, 1] -> `Layers`. Any H, W >= 1.
+
+    For clips both see F successive frames, (N, 3*F, H, W), one after the other in time; the layers are those of the
+    middle one.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
         channels = COLOURS * config.unshuffle**2
-        self.rrn = RainResidualNetwork(channels, config.width, config.blocks, config.se)
+        self.rrn = RainResidualNetwork(channels, config.width, config.blocks, config.se, config.frames)
         self.drn = detail_network(config)
 
     def forward(self, rainy: Tensor) -> Layers:
         height, width = rainy.shape[-2:]
         x = to_blocks(rainy, self.config.unshuffle)
         rain = from_blocks(self.rrn(x), self.config.unshuffle, height, width)
+        seen = middle_frame(rainy)
         if self.drn is None:
-            return Layers(rainy - rain, rain, rain.new_zeros(()).expand_as(rain))
+            return Layers(seen - rain, rain, rain.new_zeros(()).expand_as(rain))
         coarse = self.config.drn_unshuffle
         if coarse != self.config.unshuffle:
             x = to_blocks(rainy, coarse)
         detail = from_blocks(self.drn(x), coarse, height, width)
-        return Layers(rainy - rain + detail, rain, detail)
+        return Layers(seen - rain + detail, rain, detail)
 
 
 def build(config: ModelConfig | None = None) -> SemiDRDNet:
@@ -167,7 +185,7 @@ def macs_per_pixel(config: ModelConfig) -> float:
     """Multiply-accumulates per picture pixel of the folded network; convolutions only (SE and adds are below 0.1 %)."""
 
     def ends(width: int, unshuffle: int) -> int:
-        return 2 * 9 * COLOURS * unshuffle**2 * width + 9 * width**2
+        return (config.frames + 1) * 9 * COLOURS * unshuffle**2 * width + 9 * width**2
 
     rrn = ends(config.width, config.unshuffle) + config.blocks * 2 * 9 * config.width**2
     total = rrn / config.unshuffle**2
@@ -175,7 +193,7 @@ def macs_per_pixel(config: ModelConfig) -> float:
         m, unshuffle = config.drn_width, config.drn_unshuffle
         per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
         # The head of MSARR is three convolutions.
-        more = 2 * 9 * COLOURS * unshuffle**2 * m if config.detail == "msarr" else 0
+        more = 2 * 9 * config.frames * COLOURS * unshuffle**2 * m if config.detail == "msarr" else 0
         total += (ends(m, unshuffle) + config.drn_blocks * per_block + more) / unshuffle**2
     return total
 

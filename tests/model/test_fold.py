@@ -23,7 +23,7 @@ fold_module = importlib.import_module("derain_cli.model.fold")  # the package ha
 @pytest.mark.parametrize("seed", [0, 1])
 def test_folded_equals_unfolded(config, seed, network):
     model = network(config, seed)
-    rainy = torch.rand(2, 3, 19, 22, generator=torch.Generator().manual_seed(seed))
+    rainy = torch.rand(2, 3 * config.frames, 19, 22, generator=torch.Generator().manual_seed(seed))
     folded = fold(model)
     with torch.no_grad():
         plain = model(rainy)
@@ -43,7 +43,7 @@ def test_folded_equals_unfolded(config, seed, network):
 def test_folded_equals_unfolded_for_any_size_and_batch(config, count, height, width):
     """Sizes of one row, column or picture have memory formats that cannot be told apart."""
     model = make_network(config)
-    rainy = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
+    rainy = torch.rand(count, 3 * config.frames, height, width, generator=torch.Generator().manual_seed(height))
     with torch.no_grad():
         plain = model(rainy).derained
     assert float((fold(model)(rainy).derained - plain).abs().max()) <= 1e-5 * max(1.0, float(plain.abs().max()))
@@ -52,7 +52,7 @@ def test_folded_equals_unfolded_for_any_size_and_batch(config, count, height, wi
 @pytest.mark.parametrize("config", FORMS, ids=name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtype, network, monkeypatch):
-    rainy = torch.rand(2, 3, 21, 30, generator=torch.Generator().manual_seed(1))
+    rainy = torch.rand(2, 3 * config.frames, 21, 30, generator=torch.Generator().manual_seed(1))
     exact = fold(network(config))(rainy).derained
     folded = fold(network(config)).to(dtype)
     one = folded(rainy).derained
@@ -70,7 +70,7 @@ def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtyp
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network, monkeypatch):
     """Large maps are written into one room that is used again and again."""
-    rainy = torch.rand(2, 3, 17, 26, generator=torch.Generator().manual_seed(2))
+    rainy = torch.rand(2, 3 * config.frames, 17, 26, generator=torch.Generator().manual_seed(2))
     folded = fold(network(config)).to(dtype)
     small = folded(rainy).derained
     monkeypatch.setattr(fold_module, "_LARGE_MAP", 0)
@@ -81,7 +81,7 @@ def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
 def test_the_input_is_left_as_it_was(config, network):
-    rainy = torch.rand(1, 3, 12, 14).contiguous(memory_format=torch.channels_last)
+    rainy = torch.rand(1, 3 * config.frames, 12, 14).contiguous(memory_format=torch.channels_last)
     kept = rainy.clone()
     folded = fold(network(config))
     folded(rainy)

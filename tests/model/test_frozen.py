@@ -38,7 +38,7 @@ def layers_and_gradients(form, model, rainy):
 def test_layers_and_gradients_are_those_of_the_network(config, network):
     """In fp64 to rounding: the same function of the same parameters, gates and batch statistics included."""
     model = freed(network(config).double())
-    rainy = torch.rand(2, 3, 13, 18, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    rainy = torch.rand(2, 3 * config.frames, 13, 18, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     plain, exact = layers_and_gradients(model, model, rainy)
     ours, found = layers_and_gradients(FrozenForm(model, torch.float64), model, rainy)
     for one, other in zip(ours, plain, strict=True):

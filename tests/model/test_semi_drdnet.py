@@ -10,7 +10,7 @@ from torch import nn
 
 from derain_cli.config import ModelConfig
 from derain_cli.model import build, convolution, fold
-from derain_cli.model.semi_drdnet import from_blocks, macs_per_pixel, receptive_radius, to_blocks
+from derain_cli.model.semi_drdnet import from_blocks, macs_per_pixel, middle_frame, receptive_radius, to_blocks
 
 DETAILS = ("none", "direct", "residual", "msarr", "sdcab")
 FORMS = [
@@ -22,6 +22,8 @@ FORMS = [
     ModelConfig(width=1, blocks=1),
     ModelConfig(width=4, blocks=2, unshuffle=2, detail_blocks=1, detail_width=6, detail_unshuffle=4),
     ModelConfig(width=4, blocks=1, unshuffle=3, detail="residual", detail_width=3, detail_unshuffle=2),
+    ModelConfig(width=4, blocks=1, unshuffle=2, detail="none", frames=3),
+    ModelConfig(width=4, blocks=1, unshuffle=2, detail_width=6, detail_unshuffle=4, frames=5),
 ]
 
 
@@ -29,7 +31,8 @@ def name(config: ModelConfig) -> str:
     gates = "se" if config.se else "bl"
     drn = f"-m{config.detail_width}-s{config.detail_unshuffle}" if config.detail_width else ""
     shape = f"m{config.width}-d{config.blocks}-s{config.unshuffle}"
-    return f"{shape}-{gates}-{config.detail}{config.detail_blocks or ''}{drn}"
+    frames = f"-f{config.frames}" if config.frames > 1 else ""
+    return f"{shape}-{gates}-{config.detail}{config.detail_blocks or ''}{drn}{frames}"
 
 
 def count(module: nn.Module | None) -> int:
@@ -64,10 +67,10 @@ def test_layers_of_the_paper():
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
 def test_a_fresh_network_nearly_passes_the_picture_on(config):
-    rainy = torch.rand(2, 3, 16, 16)
+    rainy = torch.rand(2, 3 * config.frames, 16, 16)
     with torch.no_grad():
         layers = build(config).train()(rainy)
-    assert float((layers.derained - rainy).abs().mean()) < 0.02
+    assert float((layers.derained - middle_frame(rainy)).abs().mean()) < 0.02
     assert bool(layers.rain.any())
 
 
@@ -81,7 +84,7 @@ def test_slopes_start_at_a_quarter():
 def test_every_form_has_gradients_on_every_parameter(config):
     torch.manual_seed(0)
     model = build(config).train()
-    layers = model(torch.rand(2, 3, 13, 10))
+    layers = model(torch.rand(2, 3 * config.frames, 13, 10))
     (layers.derained.square().mean() + 0.5 * layers.rain.square().mean()).backward()
     for parameter, value in model.named_parameters():
         assert value.grad is not None, parameter
@@ -93,10 +96,10 @@ def test_every_form_has_gradients_on_every_parameter(config):
 
 @pytest.mark.parametrize("config", FORMS, ids=name)
 def test_derained_is_rainy_minus_rain_plus_detail(config, network):
-    rainy = torch.rand(2, 3, 9, 14)
+    rainy = torch.rand(2, 3 * config.frames, 9, 14)
     with torch.no_grad():
         layers = network(config)(rainy)
-    assert torch.equal(layers.derained, rainy - layers.rain + layers.detail)
+    assert torch.equal(layers.derained, middle_frame(rainy) - layers.rain + layers.detail)
     assert bool(layers.rain.any())
     assert bool(layers.detail.any()) == (config.detail != "none")
 
@@ -106,7 +109,7 @@ def test_derained_is_rainy_minus_rain_plus_detail(config, network):
 def test_any_size_goes_in_and_comes_out(config, height, width, number):
     model = build(config).eval()
     with torch.no_grad():
-        layers = model(torch.rand(number, 3, height, width))
+        layers = model(torch.rand(number, 3 * config.frames, height, width))
     assert {tuple(layer.shape) for layer in layers} == {(number, 3, height, width)}
     assert all(bool(torch.isfinite(layer).all()) for layer in layers)
 
@@ -178,7 +181,7 @@ def test_macs_per_pixel_counts_the_convolutions_that_are_made(config, monkeypatc
     side = 24
     made = 0
     folded = fold(build(config).eval())
-    folded(torch.rand(1, 3, side, side))  # the first call also tries which operators there are
+    folded(torch.rand(1, 3 * config.frames, side, side))  # the first call also tries which operators there are
 
     def count(place, name, map_and_kernel):
         called = getattr(place, name)
@@ -195,7 +198,7 @@ def test_macs_per_pixel_counts_the_convolutions_that_are_made(config, monkeypatc
     count(torch.nn.functional, "conv2d", lambda out, x, kernel, *rest: (out, kernel))
     count(convolution, "_by_onednn", lambda out, x, kernel, *rest: (out, kernel))
     count(convolution, "_add_by_onednn", lambda out, total, x, kernel, *rest: (total, kernel))
-    folded(torch.rand(1, 3, side, side))
+    folded(torch.rand(1, 3 * config.frames, side, side))
     assert made == round(macs_per_pixel(config) * side * side)
 
 
@@ -225,7 +228,7 @@ def measured_reach(config: ModelConfig) -> int:
     side = 2 * middle + 2 * config.unshuffle
     reach = 0
     for row in range(middle, middle + config.unshuffle):  # any pixel of a block
-        rainy = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+        rainy = torch.rand(1, 3 * config.frames, side, side, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(_layer_sum(model, rainy, row, middle), rainy)
         seen = gradient[0].abs().sum(0) > 0
         rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
@@ -260,3 +263,19 @@ def _layer_sum(model, rainy, row, column):
 )
 def test_reach_is_the_measured_one(config):
     assert measured_reach(config) == receptive_radius(config)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+def test_the_middle_frame_is_the_one_in_the_middle(frames):
+    clip = torch.arange(frames).repeat_interleave(3).view(1, -1, 1, 1).expand(2, -1, 4, 5)
+    assert middle_frame(clip).unique().tolist() == [frames // 2]
+    assert middle_frame(clip).shape == (2, 3, 4, 5)
+
+
+def test_every_frame_has_a_say_in_the_middle_one():
+    """A network for clips sees all of them; one that only saw the middle would be one for pictures."""
+    model = build(ModelConfig(width=4, blocks=1, unshuffle=2, frames=5)).eval()
+    clip = torch.rand(1, 15, 8, 8, requires_grad=True)
+    model(clip).rain.sum().backward()
+    assert clip.grad is not None
+    assert all(float(frame.abs().max()) > 0 for frame in clip.grad.split(3, dim=1))
