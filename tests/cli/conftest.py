@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from derain_cli.checkpoints import find
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.cli import main
@@ -101,3 +102,16 @@ def photo(path: str | Path, seed: int = 0, height: int = 24, width: int = 32) ->
 def snapshot(folder: str | Path = ".") -> dict[str, bytes]:
     """Content of every file below a folder, by path."""
     return {str(p): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of installed weights: `one` and `two`."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.setattr(find, "_weight_folders", lambda: [folder])
+    scores = {"SetA": {"y": {"input": [25.5, 0.8], "output": [38.25, 0.97]}, "pictures": 3}}
+    card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores=scores)
+    save_weights(folder / "one.safetensors", unchanging(), card)
+    save_weights(folder / "two.safetensors", unchanging(1), Card(name="two", limits="night"))
+    return folder
