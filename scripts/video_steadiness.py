@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import Restorer
-from derain_cli.jobs.clips.temporal_filter import consistent, fetched, flow_between, steadied
+from derain_cli.jobs.clips.temporal_filter import steadied
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import write_rgb
+from derain_cli.motion.flow import consistent, fetched, flow_between
 from derain_cli.rain import MovingRain, Shower
 
 Frames = list[NDArray[np.uint8]]

@@ -21,7 +21,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"errors"},
         {"config", "system"},
         {"media", "model", "losses", "rain", "metrics"},
-        {"datasets", "checkpoints"},
+        {"datasets", "checkpoints", "motion"},
         {"data", "engine"},
         {"evaluation", "jobs"},
         {"training"},
@@ -47,10 +47,11 @@ ROWS: dict[str, list[set[str]]] = {
     "losses": [{"features", "memory_bank", "pixel", "style"}, {"contrastive"}],
     "rain": [
         {"curtain", "defocus", "draws", "streaks"},
-        {"lookalikes", "profiles"},
+        {"lookalikes", "profiles", "scene"},
         {"additive", "photographed"},
         {"apply", "motion"},
     ],
+    "motion": [{"flow"}, {"window"}],
     "metrics": [{"niqe", "psnr_ssim"}, {"no_reference"}],
     "datasets": [
         {"pairs"},

@@ -10,6 +10,7 @@ from derain_cli.rain.apply import add_rain
 from derain_cli.rain.motion import MovingRain, Shower
 from derain_cli.rain.photographed import RainSample
 from derain_cli.rain.profiles import PROFILES
+from derain_cli.rain.scene import MovingScene
 from derain_cli.rain.streaks import streak_layer
 
-__all__ = ["PROFILES", "MovingRain", "RainSample", "Shower", "add_rain", "streak_layer"]
+__all__ = ["PROFILES", "MovingRain", "MovingScene", "RainSample", "Shower", "add_rain", "streak_layer"]

@@ -1,8 +1,9 @@
 """Rain on a clip: one shower, frame after frame, for measuring and training what looks at several frames.
 
 Fine and middle streaks move on from frame to frame under one wind, each depth at its own speed. Near ones cross the
-picture within a frame and are drawn anew. The veil and the strength of the shower change slowly, the sensor's noise
-is new in each frame. Every number hangs on (seed, frame), so any frame can be made alone.
+picture within a frame, and curtains are too fine to be followed: they are drawn anew. The veil and the strength of the
+shower change slowly, the sensor's noise is new in each frame. Every number depends on (seed, frame): any frame can be
+made alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import cv2
 import numpy as np
 
 from derain_cli.errors import UsageError
+from derain_cli.rain.curtain import curtain
+from derain_cli.rain.defocus import defocused_layer
 from derain_cli.rain.draws import log_uniform
 from derain_cli.rain.photographed import Image, RainSample
 from derain_cli.rain.profiles import PROFILES, Drops, RealRain
@@ -35,6 +38,7 @@ class Shower:
         exposure: factor in linear light.
         noise: standard deviation of the sensor's noise, sRGB.
         slow: frames that the veil and the strength of the rain take to change noticeably.
+        scale: factor on the sizes of all streaks: how large the frames are.
     """
 
     amount: float = 1.0
@@ -45,21 +49,25 @@ class Shower:
     exposure: float = 0.85
     noise: float = 0.006
     slow: float = 50.0
+    scale: float = 1.0
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, rain: RealRain | None = None) -> Shower:
         """A shower of the kind `rain` describes (the `real` profile by itself); `rng` is advanced."""
         rain = rain or _real()
         most = rain.transmission[1]
+        storm = rng.random() < rain.stormy
+        wind = rng.uniform(-rain.steepest, rain.steepest) if storm else rain.tilt * rng.standard_normal()
         return cls(
             amount=log_uniform(rng, rain.amount),
-            tilt=float(np.clip(rain.tilt * rng.standard_normal(), -40, 40)),
+            tilt=float(wind if storm else np.clip(wind, -40, 40)),
             fall=float(rng.uniform(1.2, 2.4)),
             transmission=most - (most - rain.transmission[0]) * float(rng.random()) ** 2,
             sky=float(rng.uniform(0.4, 0.9)),
             exposure=float(rng.uniform(*rain.exposure)),
             noise=log_uniform(rng, rain.noise),
             slow=float(rng.uniform(25, 120)),
+            scale=log_uniform(rng, rain.scale),
         )
 
 
@@ -81,7 +89,8 @@ class MovingRain:
         self.shower = shower or Shower.drawn(rng, self._rain)
         self._phases = rng.uniform(0, 2 * math.pi, 3)
         self._moving = [self._canvas(drops, rng) for drops in (self._rain.far, self._rain.mid)]
-        self._near = self._population(self._rain.near, rng)
+        self._new = [self._population(drops, rng) for drops in (self._rain.near, self._rain.long)]
+        self._fine, self._wide = self._curtain(rng), self._defocused(rng)
 
     def frame(self, clean: Image, index: int) -> RainSample:
         """Put the rain of frame `index` on a clean frame.
@@ -130,10 +139,44 @@ class MovingRain:
             rows = np.arange(-down, height - down) % canvas.shape[0]
             columns = np.arange(-across, width - across) % canvas.shape[1]
             clear *= 1 - np.minimum(canvas[np.ix_(rows, columns)] * gust, 1)
-        if self._near is not None:
-            near = streak_layer(height, width, rng=rng, **self._near)
-            clear *= 1 - np.minimum(near * gust, 1)
+        # What crosses the picture within a frame, or is too fine to be followed, is new in each.
+        for population in self._new:
+            if population is not None:
+                clear *= 1 - np.minimum(streak_layer(height, width, rng=rng, **population) * gust, 1)
+        if self._fine is not None:
+            opacity, like = self._fine
+            clear *= 1 - np.minimum(curtain(height, width, rng=rng, **like) * gust * np.float32(opacity), 1)
+        if self._wide is not None:
+            opacity, like = self._wide
+            clear *= 1 - np.minimum(defocused_layer(height, width, rng=rng, **like) * gust * np.float32(opacity), 0.9)
         return 1 - clear
+
+    def _curtain(self, rng: np.random.Generator) -> tuple[float, dict[str, float]] | None:
+        """Opacity and look of a curtain; None when the shower has none."""
+        rain, scale = self._rain.curtain, self.shower.scale
+        opacity = log_uniform(rng, rain.opacity) * min(1.0, self.shower.amount)
+        like = {
+            "density": min(4.0, log_uniform(rng, rain.density) / scale**2),
+            "length": min(200.0, log_uniform(rng, rain.length) * scale),
+            "thickness": log_uniform(rng, rain.thickness) * scale,
+            "angle": self.shower.tilt,
+            "angle_jitter": 2.0,
+        }
+        return (opacity, like) if rng.random() < rain.share else None
+
+    def _defocused(self, rng: np.random.Generator) -> tuple[float, dict[str, float]] | None:
+        """Opacity and look of near streaks out of focus; None when the shower has none."""
+        rain, scale = self._rain.defocused, self.shower.scale
+        opacity = log_uniform(rng, rain.opacity)
+        like = {
+            "density": log_uniform(rng, rain.number) * self.shower.amount / scale**2,
+            "length": log_uniform(rng, rain.length) * scale,
+            "diameter": log_uniform(rng, rain.diameter) * scale,
+            "angle": self.shower.tilt,
+            "angle_jitter": 3.0,
+            "softness": 1.5 * scale,
+        }
+        return (opacity, like) if rng.random() < rain.share else None
 
     def _canvas(self, drops: Drops, rng: np.random.Generator) -> tuple[Image, float]:
         """Streaks on a field that repeats without a seam, and how far it moves per frame."""
@@ -155,9 +198,9 @@ class MovingRain:
         if rng.random() >= drops.share:
             return None
         return {
-            "density": number * self.shower.amount,
-            "length": length,
-            "thickness": thickness,
+            "density": number * self.shower.amount / self.shower.scale**2,
+            "length": length * self.shower.scale,
+            "thickness": thickness * self.shower.scale,
             "angle": self.shower.tilt,
             "brightness": opacity * math.sqrt(drops.length[0] * drops.length[1]) / length,
             "angle_jitter": 1.5,
@@ -168,7 +211,7 @@ class MovingRain:
             "pointed": 0.4,
             "lopsided": 0.5,
             "beads": 0.5,
-            "end_softness": drops.end_softness,
+            "end_softness": drops.end_softness * self.shower.scale,
         }
 
 

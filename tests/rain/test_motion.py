@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from derain_cli.errors import UsageError
-from derain_cli.rain import MovingRain, Shower
+from derain_cli.rain import PROFILES, MovingRain, Shower
+from derain_cli.rain.profiles import RealRain
 
 GREY = np.full((96, 120, 3), 0.3, np.float32)
 
@@ -40,7 +43,7 @@ def test_fine_streaks_fall_along_the_wind() -> None:
     """The layer of a frame, moved down by what the fine streaks fall, is like the next one's."""
     rain = MovingRain(96, 120, seed=2, shower=Shower(tilt=0.0, amount=0.3))
     far, step = rain._moving[0]
-    rain._moving, rain._near = [(far, step)], None
+    rain._moving, rain._new, rain._fine, rain._wide = [(far, step)], [], None, None
     before, after = rain.frame(GREY, 5).layer, rain.frame(GREY, 6).layer
     down = round(6 * step) - round(5 * step)
     moved = np.corrcoef(before[:-down].ravel(), after[down:].ravel())[0, 1]
@@ -49,8 +52,41 @@ def test_fine_streaks_fall_along_the_wind() -> None:
 
 
 def test_more_rain_is_more_rain() -> None:
-    little, much = (MovingRain(96, 120, seed=5, shower=Shower(amount=a)).frame(GREY, 0) for a in (0.1, 2.0))
-    assert much.layer.mean() > little.layer.mean()
+    little, much = (
+        np.mean([MovingRain(96, 120, seed, Shower(amount=amount)).frame(GREY, 0).layer.mean() for seed in range(12)])
+        for amount in (0.1, 2.0)
+    )
+    assert much > 2 * little
+
+
+def test_larger_frames_have_larger_streaks() -> None:
+    """The same rain at twice the size changes half as often along a row."""
+
+    def changes(scale: float) -> float:
+        layers = [
+            MovingRain(160, 160, seed, Shower(scale=scale)).frame(np.full((160, 160, 3), 0.4, np.float32), 0).layer
+            for seed in range(6)
+        ]
+        return float(np.mean([np.abs(np.diff(layer, axis=1)).mean() / layer.mean() for layer in layers]))
+
+    assert changes(2.0) < 0.75 * changes(1.0)
+
+
+def test_curtains_and_streaks_out_of_focus_are_new_in_every_frame() -> None:
+    profile = PROFILES["real"]
+    assert isinstance(profile, RealRain)
+    parts = {name: dataclasses.replace(getattr(profile, name), share=0.0) for name in ("far", "mid", "near", "long")}
+    for name in ("curtain", "defocused"):
+        other = "defocused" if name == "curtain" else "curtain"
+        kinds = {
+            name: dataclasses.replace(getattr(profile, name), share=1.0),
+            other: dataclasses.replace(getattr(profile, other), share=0.0),
+        }
+        rain = MovingRain(96, 120, 3, Shower(amount=2.0), dataclasses.replace(profile, **parts, **kinds))
+        one, same, other_frame = (rain.frame(GREY, index).layer for index in (4, 4, 5))
+        assert np.array_equal(one, same)
+        assert one.max() > 0.02
+        assert abs(np.corrcoef(one.ravel(), other_frame.ravel())[0, 1]) < 0.3
 
 
 @pytest.mark.parametrize("wrong", [GREY[:5], GREY.astype(np.float64)])

@@ -19,18 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from derain_cli.config import Temporal
-from derain_cli.media.pixels import Pixels, to_uint8
+from derain_cli.media.pixels import Pixels
+from derain_cli.motion.flow import consistent, fetched, flow_between, grey_of, is_cut, scene_flow
 
-__all__ = ["REACH", "consistent", "fetched", "flow_between", "is_cut", "median_of_three", "steadied"]
+__all__ = ["REACH", "median_of_three", "steadied"]
 
 REACH = 1
 """Frames on either side that have a say."""
 
-_FLOW_SIDE = 640
-"""Longer side of the pictures that motion is measured on, pixels."""
-_CUT_LEVELS = 24.0
-"""Mean difference of two small grey pictures, in levels of 255 and after their means are made equal, past which
-there is a cut between them."""
 _CUT_LOST = 0.35
 """Share of pixels whose motion can be followed both ways, below which there is a cut too."""
 
@@ -53,12 +49,6 @@ def median_of_three(a: Array, b: Array, c: Array) -> Array:
     return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
-def is_cut(before: Array, after: Array) -> bool:
-    """Whether two grey uint8 pictures of one size are of different scenes, by their coarse content alone."""
-    small = [_thumbnail(picture).astype(np.float32) for picture in (before, after)]
-    return float(np.abs((small[0] - small[0].mean()) - (small[1] - small[1].mean())).mean()) > _CUT_LEVELS
-
-
 def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tuple[T, Pixels]]:
     """Frames with less flicker, in the same order; one frame of look-ahead.
 
@@ -78,7 +68,7 @@ def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tupl
     before: _Step | None = None
     held: _Held[T] | None = None
     for tag, pixels in items:
-        coming = _Held(tag, pixels, _grey(pixels))
+        coming = _Held(tag, pixels, grey_of(pixels))
         if held is not None:
             step = _step(held, coming, mode)
             yield held.tag, _middle(before, held, step)
@@ -134,7 +124,7 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
         _grown(known_in_second, shape),
         _grown(known_in_first, shape),
     )
-    around = _scene(backward), _scene(forward)
+    around = scene_flow(backward), scene_flow(forward)
     if max(float(np.abs(flow).max()) for flow in around) < _STILL:
         return _Step(first.pixels, second.pixels, moved)
     return _Step(fetched(first.pixels, around[0]), fetched(second.pixels, around[1]), moved)
@@ -165,60 +155,6 @@ def _gap(a: Array, b: Array) -> Array:
     return np.asarray(cv2.blur(cv2.absdiff(a, b), (5, 5)).max(axis=2), np.float32)
 
 
-def _grey(pixels: Pixels) -> Array:
-    """Grey uint8 for measuring motion, at most `_FLOW_SIDE` long."""
-    import cv2
-
-    grey = cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
-    share = _FLOW_SIDE / max(height, width)
-    if share < 1:
-        size = (max(1, round(width * share)), max(1, round(height * share)))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(grey)
-
-
-def _thumbnail(grey: Array) -> Array:
-    import cv2
-
-    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA))
-
-
-def flow_between(first: Array, second: Array) -> Array:
-    """(h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
-    import cv2
-
-    if min(first.shape) < 16:  # too small for its patches
-        return np.zeros((*first.shape, 2), np.float32)
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
-
-
-def consistent(there: Array, back: Array) -> Array:
-    """(h, w) bool: whether a pixel that goes `there` comes `back` to where it was, up to a pixel or a little more."""
-    import cv2
-
-    height, width = there.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    x += there[:, :, 0]
-    y += there[:, :, 1]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(back.shape)
-    gap = np.square(there + returned).sum(axis=2)
-    long = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
-    return np.asarray(inside & (gap < 0.5 + 0.01 * long))
-
-
-def _scene(flow: Array) -> Array:
-    """How the scene around each pixel moves, (h, w, 2): the median of a neighbourhood far wider than a streak."""
-    import cv2
-
-    height, width = flow.shape[:2]
-    small = cv2.resize(flow, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
-    smooth = cv2.medianBlur(small.reshape(max(1, height // 8), max(1, width // 8), 2), 5)
-    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
 def _grown(known: Array, shape: tuple[int, ...]) -> Array:
     """A mask at the size of the picture; what is not known spreads by a pixel or two, since edges are soft."""
     import cv2
@@ -227,17 +163,3 @@ def _grown(known: Array, shape: tuple[int, ...]) -> Array:
     if firm.shape != shape[:2]:
         firm = cv2.resize(firm, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
     return np.asarray(firm, bool)
-
-
-def fetched(picture: Pixels, flow: Array) -> Array:
-    """`picture` as it looks from the frame whose `flow` leads into it."""
-    import cv2
-
-    height, width = picture.shape[:2]
-    if flow.shape[:2] != (height, width):
-        scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    x += flow[:, :, 0]
-    y += flow[:, :, 1]
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from derain_cli.jobs.clips.temporal_filter import is_cut, median_of_three, steadied
+from derain_cli.jobs.clips.temporal_filter import median_of_three, steadied
+from derain_cli.motion.flow import is_cut
 
 SMALL = arrays(np.uint8, (3, 4, 3))
 

@@ -1,0 +1,1 @@
+"""How the pictures of a clip move: arrays only, no files, no torch."""

@@ -1,0 +1,98 @@
+"""Where the pixels of one frame are in another: dense optical flow, and pictures moved by it.
+
+DIS flow (Kroeger et al., ECCV 2016) in OpenCV. Rain moves otherwise than the scene and is new in every frame: what is
+to be compared across frames is moved as the scene around a pixel moves (`scene_flow`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from derain_cli.media.pixels import Pixels, to_uint8
+
+__all__ = ["consistent", "fetched", "flow_between", "followed", "grey_of", "is_cut", "scene_flow"]
+
+FLOW_SIDE = 640
+"""Longer side of the pictures that motion is measured on, pixels."""
+
+_CUT_LEVELS = 24.0
+"""Mean difference of two small grey pictures, in levels of 255 and after their means are made equal, past which
+there is a cut between them."""
+
+Array = npt.NDArray[Any]
+
+
+def grey_of(pixels: Pixels) -> Array:
+    """Grey uint8 for measuring motion, at most `FLOW_SIDE` long."""
+    grey = cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY)
+    height, width = grey.shape
+    share = FLOW_SIDE / max(height, width)
+    if share < 1:
+        size = (max(1, round(width * share)), max(1, round(height * share)))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey)
+
+
+def is_cut(before: Array, after: Array) -> bool:
+    """Whether two grey uint8 pictures of one size are of different scenes, by their coarse content alone."""
+    small = [_thumbnail(picture).astype(np.float32) for picture in (before, after)]
+    return float(np.abs((small[0] - small[0].mean()) - (small[1] - small[1].mean())).mean()) > _CUT_LEVELS
+
+
+def _thumbnail(grey: Array) -> Array:
+    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA))
+
+
+def flow_between(first: Array, second: Array) -> Array:
+    """(h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
+    if min(first.shape) < 16:  # too small for its patches
+        return np.zeros((*first.shape, 2), np.float32)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
+
+
+def consistent(there: Array, back: Array) -> Array:
+    """(h, w) bool: whether a pixel that goes `there` comes `back` to where it was, up to a pixel or a little more."""
+    height, width = there.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += there[:, :, 0]
+    y += there[:, :, 1]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(back.shape)
+    gap = np.square(there + returned).sum(axis=2)
+    long = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
+    return np.asarray(inside & (gap < 0.5 + 0.01 * long))
+
+
+def scene_flow(flow: Array) -> Array:
+    """How the scene around each pixel moves, (h, w, 2): the median of a neighbourhood far wider than a streak."""
+    height, width = flow.shape[:2]
+    small = cv2.resize(flow, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+    smooth = cv2.medianBlur(small.reshape(max(1, height // 8), max(1, width // 8), 2), 5)
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def followed(first: Array, second: Array) -> Array:
+    """Two flows one after the other, (h, w, 2): where a pixel is after `first` and then `second`."""
+    height, width = first.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += first[:, :, 0]
+    y += first[:, :, 1]
+    further = cv2.remap(second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(first + further.reshape(first.shape), np.float32)
+
+
+def fetched(picture: Pixels, flow: Array) -> Array:
+    """`picture` as it looks from the frame whose `flow` leads into it."""
+    height, width = picture.shape[:2]
+    if flow.shape[:2] != (height, width):
+        scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x += flow[:, :, 0]
+    y += flow[:, :, 1]
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))

@@ -1,0 +1,95 @@
+"""Windows of a clip: a frame with its neighbours, moved onto it, for networks that see several frames at once.
+
+A streak that is in one frame is in no other; what lies behind it mostly is. Neighbours are moved as the scene around
+each pixel moves, by flow between successive frames, so that a network finds the same place of the scene at the same
+place of every picture, up to small errors that it has learnt to expect.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from derain_cli.media.pixels import Pixels
+from derain_cli.motion.flow import Array, fetched, flow_between, followed, grey_of, is_cut, scene_flow
+
+__all__ = ["windows"]
+
+T = TypeVar("T")
+
+
+def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T, Pixels]]:
+    """Every frame with its neighbours, in order.
+
+    Args:
+        items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
+        frames: F, odd: the frame itself and (F - 1) / 2 on either side.
+
+    Yields:
+        The same things with (H, W, 3*F) arrays: the neighbours in the order of time, each as it looks from the frame in
+        the middle. Where there is none, at the ends of the clip and beyond a cut, the frame stands for it.
+    """
+    reach = frames // 2
+    held: deque[_Frame[T]] = deque()
+    done = 0  # frames at the front of `held` that have had their window
+    for tag, pixels in items:
+        frame = _Frame(tag, pixels, grey_of(pixels) if reach else pixels)
+        if held and reach:
+            frame.back = _step(frame, held[-1])
+            held[-1].forth = None if frame.back is None else _step(held[-1], frame)
+        held.append(frame)
+        if len(held) - done > reach:
+            yield held[done].tag, _window(held, done, reach)
+            done += 1
+        while done > reach:
+            held.popleft()
+            done -= 1
+    while done < len(held):
+        yield held[done].tag, _window(held, done, reach)
+        done += 1
+
+
+@dataclass(eq=False)
+class _Frame(Generic[T]):
+    """A frame, and how the scene moves to the one before and the one after; None at the ends and across cuts."""
+
+    tag: T
+    pixels: Pixels
+    grey: Array
+    back: Array | None = None
+    forth: Array | None = None
+
+
+def _step(first: _Frame[T], second: _Frame[T]) -> Array | None:
+    """How the scene moves from one frame to its neighbour; None across a cut."""
+    if is_cut(first.grey, second.grey):
+        return None
+    return scene_flow(flow_between(first.grey, second.grey))
+
+
+def _window(held: deque[_Frame[T]], index: int, reach: int) -> Pixels:
+    middle = held[index]
+    if not reach:
+        return middle.pixels
+    before = _side(held, index, -1, reach)
+    after = _side(held, index, 1, reach)
+    return np.concatenate([*reversed(before), middle.pixels, *after], axis=2)
+
+
+def _side(held: deque[_Frame[T]], index: int, step: int, reach: int) -> list[Pixels]:
+    """The neighbours on one side, the nearest first, as they look from the frame at `index`."""
+    found: list[Pixels] = []
+    flow: Array | None = None
+    place = index
+    for _ in range(reach):
+        towards = held[place].back if step < 0 else held[place].forth
+        if towards is None:
+            break
+        flow = towards if flow is None else followed(flow, towards)
+        place += step
+        found.append(fetched(held[place].pixels, flow))
+    return found + [held[index].pixels] * (reach - len(found))

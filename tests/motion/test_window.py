@@ -1,0 +1,89 @@
+"""A frame with its neighbours, as they look from it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from derain_cli.motion.window import windows
+
+
+def pan(count, speed=(3, 0), height=96, width=128, seed=0, dtype=np.uint8):
+    """A clip of a camera that moves over a still scene."""
+    rng = np.random.default_rng(seed)
+    field = cv2.GaussianBlur(rng.normal(0, 1, (height + 200, width + 200, 3)), (0, 0), 2)
+    field = (field - field.min()) / (field.max() - field.min()) * np.iinfo(dtype).max
+    frames = []
+    for index in range(count):
+        top, left = 60 + speed[1] * index, 60 + speed[0] * index
+        frames.append(np.ascontiguousarray(field[top : top + height, left : left + width]).astype(dtype))
+    return frames
+
+
+def made(frames, count):
+    return list(windows(enumerate(frames), count))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_every_frame_has_its_window_in_order_with_itself_in_the_middle(length, count):
+    frames = pan(length)
+    found = made(frames, count)
+    assert [tag for tag, _ in found] == list(range(length))
+    for (_, window), frame in zip(found, frames, strict=True):
+        assert window.shape == (96, 128, 3 * count)
+        assert window.dtype == frame.dtype
+        start = 3 * (count // 2)
+        assert np.array_equal(window[:, :, start : start + 3], frame)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("speed", [(0, 0), (3, 0), (-4, 2)])
+def test_neighbours_are_moved_onto_the_frame(speed, dtype):
+    frames = pan(5, speed, dtype=dtype)
+    _, window = made(frames, 5)[2]
+    inner = (slice(16, -16), slice(16, -16))
+    top = np.iinfo(dtype).max
+    for place in range(5):
+        moved = window[:, :, 3 * place : 3 * place + 3].astype(float)
+        apart = np.abs(moved - frames[2])[inner].mean() / top
+        lying = np.abs(frames[place].astype(float) - frames[2])[inner].mean() / top
+        assert apart < 0.02
+        if place != 2 and speed != (0, 0):
+            assert apart < 0.4 * lying
+
+
+def test_beyond_a_cut_and_at_the_ends_the_frame_stands_for_what_is_not_there():
+    dark = [frame // 4 for frame in pan(2)]
+    bright = [255 - frame // 4 for frame in pan(2, seed=9)]
+    dark[1][:, :40] = 255  # coarse content of its own
+    bright[0][:, 60:] = 0
+    found = made([*dark, *bright], 5)
+    first = found[0][1]
+    assert all(np.array_equal(first[:, :, 3 * k : 3 * k + 3], dark[0]) for k in (0, 1))
+    after_the_cut = found[2][1]
+    assert all(np.array_equal(after_the_cut[:, :, 3 * k : 3 * k + 3], bright[0]) for k in (0, 1, 2))
+    before_the_cut = found[1][1]
+    assert all(np.array_equal(before_the_cut[:, :, 3 * k : 3 * k + 3], dark[1]) for k in (2, 3, 4))
+
+
+def test_frames_are_taken_no_further_ahead_than_they_are_needed():
+    taken = []
+
+    def clip():
+        for index, frame in enumerate(pan(6)):
+            taken.append(index)
+            yield index, frame
+
+    stream = windows(clip(), 5)
+    assert next(stream)[0] == 0
+    assert taken == [0, 1, 2]
+
+
+def test_a_window_does_not_depend_on_where_the_clip_begins():
+    """Two frames before it are enough: a job that goes on in the middle of a clip gets the same."""
+    frames = pan(8, (2, 1))
+    whole, part = made(frames, 5), made(frames[2:], 5)
+    assert np.array_equal(whole[4][1], part[2][1])
+    assert np.array_equal(whole[5][1], part[3][1])
