@@ -201,8 +201,8 @@ class Study:
         rhythm = (f"loop.seed={seed}", f"optim.steps={steps}", f"loop.validate_every={steps}")
         settings = [*_NO_BOUNDS, *TABLES[table].settings, *(self.flags.set_ or ()), *row.settings, *rhythm]
         out = self.out / "runs" / table / f"{_file_name(row.name)}-seed{seed}"
-        plan = replace(self.flags, output=out, set_=settings).plan(list(self.real))
-        return replace(plan, resume=(out / "run.json").exists())
+        resume = (out / "run.json").exists()
+        return replace(self.flags, output=out, set_=settings, resume=resume).plan(list(self.real))
 
     def row_steps(self, table: str) -> dict[str, int]:
         """Steps of every row of a table, by name."""

@@ -27,7 +27,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"training"},
         {"cli"},
     ],
-    "config": [{"schema"}, {"recipes", "restore", "training", "video"}],
+    "config": [{"schema"}, {"photo", "recipes", "restore", "training", "video"}],
     "system": [{"accelerators", "files", "finder", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
@@ -108,12 +108,12 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],
     "cli": [
-        {"hints", "options"},
+        {"flags", "hints"},
         {"console"},
-        {"info", "models", "reporter"},
-        {"eval", "runs", "tally"},
-        {"finetune_real", "frames", "items", "synth", "train"},
-        {"derain", "video"},
+        {"reporter"},
+        {"options", "tally"},
+        {"eval", "frames", "info", "items", "models", "runs", "synth"},
+        {"derain", "finetune_real", "train", "video"},
     ],
 }
 """By folder, from the bottom up. `__init__` stands above its folder and `__main__` above all."""

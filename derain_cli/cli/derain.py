@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
+from derain_cli.cli.flags import takes
 from derain_cli.cli.items import ItemTally
-from derain_cli.cli.reporter import Bar, Reporter
+from derain_cli.cli.reporter import Bar
+from derain_cli.config import EncodeOptions
 from derain_cli.errors import printable
+from derain_cli.jobs.items import COMPARE, LAYERS, Item, Naming, WorkList
+from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.photos.options import BatchOptions
 
 if TYPE_CHECKING:
-    from derain_cli.jobs.items import Item, WorkList
     from derain_cli.jobs.photos.outcome import PhotoOutcome
 
 __all__ = ["derain"]
@@ -24,99 +29,95 @@ _FEW = 20
 """So many photos get a line each above the bar; more of them only with --verbose."""
 
 
-def derain(
+@dataclass(frozen=True, kw_only=True)
+class PhotoFlags:
+    """The flags of `derain derain`."""
+
     paths: Annotated[
         list[str],
         typer.Argument(metavar="PATH...", help="Photos, folders of photos, or quoted patterns like '**/*.jpg'."),
-    ],
-    output: options.Output = None,
-    model: options.Model = "fast",
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    tile: options.Tile = "auto",
-    strength: options.Strength = 1.0,
-    recursive: options.Recursive = False,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    follow_symlinks: options.FollowSymlinks = False,
-    overwrite: options.Overwrite = False,
-    suffix: options.Suffix = None,
-    format: options.Format = None,
-    quality: options.Quality = 95,
-    max_pixels: options.MaxPixels = None,
-    compare: options.Compare = False,
-    save_layers: options.SaveLayers = False,
-    jobs: options.Jobs = 1,
-    fail_fast: options.FailFast = False,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-) -> int:
+    ]
+    output: options.Output = None
+    model: options.Model = DEFAULT_MODEL
+    computing: options.Computing = field(default_factory=options.Computing)
+    files: options.Files = field(default_factory=options.Files)
+    overwrite: options.Overwrite = BatchOptions.overwrite
+    suffix: options.Suffix = None
+    format: options.Format = None
+    quality: options.Quality = EncodeOptions.quality
+    max_pixels: options.MaxPixels = BatchOptions.max_pixels
+    compare: options.Compare = False
+    save_layers: options.SaveLayers = False
+    jobs: options.Jobs = BatchOptions.jobs
+    fail_fast: options.FailFast = BatchOptions.fail_fast
+    dry_run: options.DryRun = False
+    messages: options.Messages = field(default_factory=options.Messages)
+
+    def naming(self) -> Naming:
+        """Where outputs go.
+
+        Raises:
+            UsageError: a suffix or format that cannot be used.
+        """
+        from derain_cli.media.photo import WRITABLE_SUFFIXES, suffix_by_content
+
+        return Naming(
+            WRITABLE_SUFFIXES,
+            output=self.output,
+            suffix=self.suffix,
+            format=self.format,
+            suffix_of=suffix_by_content,
+            overwrite=self.overwrite,
+            companions=((COMPARE,) if self.compare else ()) + (LAYERS if self.save_layers else ()),
+        )
+
+
+@takes(PhotoFlags)
+def derain(flags: PhotoFlags) -> int:
     """Take the rain out of photos and folders of photos.
 
     The result of photo.jpg is photo_derained.jpg beside it, that of a folder is folder_derained; -o says otherwise.
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
-    restore = options.restore_options(device, precision, tile, strength)
-    from derain_cli.jobs.items import COMPARE, LAYERS, Naming
     from derain_cli.jobs.made import MadeRecord, settled
-    from derain_cli.jobs.outputs import plan
     from derain_cli.jobs.photos.headers import refused_by_header
-    from derain_cli.media.photo import (
-        DEFAULT_MAX_PIXELS,
-        LOSSY_SUFFIXES,
-        READABLE_SUFFIXES,
-        WRITABLE_SUFFIXES,
-        EncodeOptions,
-        suffix_by_content,
-    )
+    from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
-    options.refuse_output_as_input(paths, output, WRITABLE_SUFFIXES)
-    naming = Naming(
-        WRITABLE_SUFFIXES,
-        output=output,
-        suffix=suffix,
-        format=format,
-        suffix_of=suffix_by_content,
-        overwrite=overwrite,
-        companions=((COMPARE,) if compare else ()) + (LAYERS if save_layers else ()),
-    )
-    selection = options.selection(READABLE_SUFFIXES, recursive, follow_symlinks, include, exclude)
-    encode = EncodeOptions(quality=quality)
-    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
-    tally = _PhotoTally(reporter, dry_run)
+    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_SUFFIXES)
+    restore = flags.computing.restore_options()
+    naming = flags.naming()
+    encode = EncodeOptions(quality=flags.quality)
+    reporter = flags.messages.reporter()
+    tally = _PhotoTally(reporter, flags.dry_run)
     with tally.telling():
-        work = plan(paths, selection, naming)
+        work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
         settings = {
-            "model": tally.check_engine(model, restore),
-            "strength": strength,
-            "precision": precision,
-            "quality": quality,
+            "model": tally.check_engine(flags.model, restore),
+            "strength": restore.strength,
+            "precision": restore.precision,
+            "quality": flags.quality,
         }
         record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
         work = settled(work, record, naming.companions_of)
         tally.tell_plan(work, passed_over=_other_kinds(work.unread))
-        usable, refused = refused_by_header(work.items, max_pixels or DEFAULT_MAX_PIXELS, every=dry_run)
+        usable, refused = refused_by_header(work.items, flags.max_pixels, every=flags.dry_run)
         work = replace(work, items=usable)
         for item, error in refused:
             tally.refused_item(item, error)
-        if dry_run:
+        if flags.dry_run:
             tally.planned(work, naming)
         elif work.items:
-            from derain_cli.jobs.photos.options import BatchOptions
             from derain_cli.jobs.photos.run import restore_photos
 
-            restorer = tally.load(model, restore)
+            restorer = tally.load(flags.model, restore)
             batch = BatchOptions(
                 encode=encode,
-                max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
-                overwrite=overwrite,
+                max_pixels=flags.max_pixels,
+                overwrite=flags.overwrite,
                 record=record,
                 companions=naming.companions,
-                jobs=jobs,
-                fail_fast=fail_fast,
+                jobs=flags.jobs,
+                fail_fast=flags.fail_fast,
             )
             with reporter.bar(len(work.items)) as bar:
                 tally.watch(work, bar)

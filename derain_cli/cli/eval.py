@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
+from derain_cli.cli.flags import takes
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.errors import DestinationError, InputError, UsageError, printable
+from derain_cli.evaluation.options import BenchmarkOptions
+from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
     from derain_cli.evaluation.benchmark import Benchmark, Exhibit
-    from derain_cli.evaluation.options import BenchmarkOptions
     from derain_cli.evaluation.report import Report
 
 __all__ = ["evaluate"]
@@ -56,59 +60,72 @@ Strict = Annotated[bool, typer.Option("--strict", help="Suspicious data (swapped
 JsonDocument = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")]
 
 
-def evaluate(
-    dataset: Datasets,
-    model: Models = None,
-    data_root: DataRoot = None,
-    split: Split = "test",
-    download: Download = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    tile: options.Tile = "auto",
-    strength: options.Strength = 1.0,
-    pad_multiple: PadMultiple = 0,
-    csv: Csv = None,
-    report: ReportFolder = None,
-    overwrite: options.Overwrite = False,
-    strict: Strict = False,
-    json: JsonDocument = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> int:
+@dataclass(frozen=True)
+class DocumentTalk(options.Talk):
+    """How the command talks, with one document at the end."""
+
+    json: JsonDocument = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalFlags:
+    """The flags of `derain eval`."""
+
+    dataset: Datasets
+    model: Models = None
+    data_root: DataRoot = BenchmarkOptions.data_root
+    split: Split = BenchmarkOptions.split
+    download: Download = False
+    computing: options.Computing = field(default_factory=options.Computing)
+    pad_multiple: PadMultiple = BenchmarkOptions.pad_multiple
+    csv: Csv = None
+    report: ReportFolder = None
+    overwrite: options.Overwrite = False
+    strict: Strict = BenchmarkOptions.strict
+    talk: DocumentTalk = field(default_factory=DocumentTalk)
+
+    def benchmark_options(self) -> BenchmarkOptions:
+        """What is measured.
+
+        Raises:
+            UsageError: one is out of range, or there is no data set.
+        """
+        restore = self.computing.restore_options()
+        if not self.dataset:
+            raise UsageError("--dataset is missing")
+        return BenchmarkOptions(
+            datasets=tuple(self.dataset),
+            models=tuple(self.model or ()) or (os.environ.get("DERAIN_MODEL") or DEFAULT_MODEL,),
+            restore=restore,
+            split=self.split,
+            data_root=self.data_root,
+            pad_multiple=self.pad_multiple,
+            strict=self.strict,
+            exhibits=self.report is not None,
+        )
+
+
+@takes(EvalFlags)
+def evaluate(flags: EvalFlags) -> int:
     """Measure networks on data sets: PSNR and SSIM in both protocols of the field, or what changed without truth.
 
     Protocol rgb: PSNR over RGB, SSIM uniform 7x7 (scikit-image). Protocol y: MATLAB luma, SSIM gaussian 11x11.
     """
-    restore = options.restore_options(device, precision, tile, strength)
-    if csv is not None and csv.exists() and not overwrite:
-        raise DestinationError("there is a file already", path=csv, hint="--overwrite replaces it")
-    from derain_cli.checkpoints.find import DEFAULT_MODEL
-    from derain_cli.evaluation.options import BenchmarkOptions
+    wanted = flags.benchmark_options()
+    if flags.csv is not None and flags.csv.exists() and not flags.overwrite:
+        raise DestinationError("there is a file already", path=flags.csv, remedy=Remedy.REPLACE)
     from derain_cli.evaluation.report import Report
 
-    names = tuple(model or ()) or (os.environ.get("DERAIN_MODEL") or DEFAULT_MODEL,)
-    if not dataset:
-        raise UsageError("--dataset is missing")
-    wanted = BenchmarkOptions(
-        datasets=tuple(dataset),
-        models=names,
-        restore=restore,
-        split=split,
-        data_root=data_root,
-        pad_multiple=pad_multiple,
-        strict=strict,
-        exhibits=report is not None,
-    )
     _check_early(wanted)
-    page = None if report is None else Report(report, overwrite=overwrite)
-    reporter = Reporter(json=json, quiet=quiet, debug=debug)
-    if download:
+    page = None if flags.report is None else Report(flags.report, overwrite=flags.overwrite)
+    reporter = flags.talk.reporter()
+    if flags.download:
         from derain_cli.datasets.download import download_dataset
 
-        for name in dataset:
+        for name in flags.dataset:
             if not Path(name).is_dir():
-                download_dataset(name, data_root, tell=reporter.say, progress=not quiet)
-    return _run(wanted, page, csv, reporter)
+                download_dataset(name, flags.data_root, tell=reporter.say, progress=not flags.talk.quiet)
+    return _run(wanted, page, flags.csv, reporter)
 
 
 def _check_early(wanted: BenchmarkOptions) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from derain_cli.cli.runs import Recipe, RunFlags, run_plan, takes
+from derain_cli.cli.flags import takes
+from derain_cli.cli.runs import Recipe, RunFlags, run_plan
 
 __all__ = ["finetune_real"]
 
@@ -42,4 +43,4 @@ def finetune_real(flags: FinetuneFlags) -> int:
     semi-supervised training of the paper starts from nothing.
     """
     flags.refuse_mistakes()
-    return run_plan(flags.plan(flags.real, adapts="fast"), flags.reporter(), yes=flags.yes)
+    return run_plan(flags.plan(flags.real, adapts="fast"), flags.talk.reporter(), yes=flags.yes)

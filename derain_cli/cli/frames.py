@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.reporter import Reporter
+from derain_cli.cli.flags import takes
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
+from derain_cli.jobs.frame_set.options import FramesOptions
 
 if TYPE_CHECKING:
     from derain_cli.jobs.frame_set.choice import Choice, Chosen
@@ -66,27 +67,45 @@ ClipJobs = Annotated[
 ]
 
 
-def frames(
-    paths: Clips = None,
-    *,
-    output: OutputFolder,
-    photos: Photos = None,
-    total: Total = 2000,
-    test: TestCount = 200,
-    per_clip: PerClip = None,
-    every: Every = 0.2,
-    min_rain: MinRain = 1.0,
-    similar: Similar = 6,
-    recursive: SubFolders = False,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    jobs: ClipJobs = 1,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class FrameFlags:
+    """The flags of `derain frames`."""
+
+    paths: Clips = None
+    output: OutputFolder
+    photos: Photos = None
+    total: Total = FramesOptions.total
+    test: TestCount = FramesOptions.test
+    per_clip: PerClip = FramesOptions.per_clip
+    every: Every = FramesOptions.every
+    min_rain: MinRain = FramesOptions.min_rain
+    similar: Similar = FramesOptions.similar
+    recursive: SubFolders = False
+    include: options.Include = None
+    exclude: options.Exclude = None
+    jobs: ClipJobs = FramesOptions.jobs
+    dry_run: options.DryRun = False
+    messages: options.Messages = field(default_factory=options.Messages)
+
+    def frames_options(self) -> FramesOptions:
+        """Which frames make the set.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        return FramesOptions(
+            total=self.total,
+            test=self.test,
+            per_clip=self.per_clip,
+            every=self.every,
+            min_rain=self.min_rain,
+            similar=self.similar,
+            jobs=self.jobs,
+        )
+
+
+@takes(FrameFlags)
+def frames(flags: FrameFlags) -> int:
     """Build a data set of real rain from clips: rainy, sharp frames, unlike each other.
 
     The result is DATASET/train and DATASET/test (split by clip), ready for `derain finetune-real --real DATASET`;
@@ -96,27 +115,24 @@ def frames(
     """
     from derain_cli.jobs.frame_set.choice import choose
     from derain_cli.jobs.frame_set.layout import read_rejected
-    from derain_cli.jobs.frame_set.options import FramesOptions
     from derain_cli.jobs.frame_set.plan import plan_frame_set
     from derain_cli.jobs.frame_set.study import study_sources
     from derain_cli.jobs.frame_set.writing import write_frame_set
 
-    wanted = FramesOptions(
-        total=total, test=test, per_clip=per_clip, every=every, min_rain=min_rain, similar=similar, jobs=jobs
-    )
-    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
+    wanted = flags.frames_options()
+    reporter = flags.messages.reporter()
     work = plan_frame_set(
-        paths or (),
-        output,
-        photos=photos or (),
-        recursive=recursive,
-        include=include or (),
-        exclude=exclude or (),
+        flags.paths or (),
+        flags.output,
+        photos=flags.photos or (),
+        recursive=flags.recursive,
+        include=flags.include or (),
+        exclude=flags.exclude or (),
     )
-    tally = _FrameTally(reporter, dry_run)
+    tally = _FrameTally(reporter, flags.dry_run)
     with tally.telling():
         tally.tell_plan(work)
-        if dry_run:
+        if flags.dry_run:
             tally.planned(work)
             return tally.exit_code
         with reporter.bar(len(work.sources)) as bar:
@@ -129,7 +145,7 @@ def frames(
             there = write_frame_set(
                 work, choice, wanted, report=tally.written, progress=lambda done: bar.update(done, tally.last)
             )
-        tally.tell_set(there, output)
+        tally.tell_set(there, flags.output)
     return tally.exit_code
 
 

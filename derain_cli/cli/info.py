@@ -9,6 +9,7 @@ from typing import Any
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
+from derain_cli.cli.flags import takes
 from derain_cli.errors import printable
 from derain_cli.system.provenance import versions
 
@@ -30,7 +31,8 @@ _PACKAGES = (
 )
 
 
-def info(json: options.Json = False, debug: options.Debug = False) -> int:
+@takes(options.Answer)
+def info(flags: options.Answer) -> int:
     """Versions, devices, and what `auto` picks and why."""
     report = {
         "versions": versions(_PACKAGES),
@@ -39,7 +41,7 @@ def info(json: options.Json = False, debug: options.Debug = False) -> int:
         "models": _models(),
         "data": {"DERAIN_DATA": os.environ.get("DERAIN_DATA") or "not set: ./datasets"},
     }
-    if json:
+    if flags.json:
         print_json(report)
         return 0
     for title, values in report.items():

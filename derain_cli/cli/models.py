@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,9 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
+from derain_cli.cli.flags import takes
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
+from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
     from derain_cli.checkpoints.weight_file import Weights
@@ -32,14 +35,49 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed mod
 def _models(context: typer.Context, json: options.Json = False, debug: options.Debug = False) -> int:
     if context.invoked_subcommand is not None:
         return 0
-    return list_models(json=json)
+    return list_models(json=json, debug=debug)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedFlags:
+    """The flags of what is done with one model."""
+
+    name: Name
+    answer: options.Answer = field(default_factory=options.Answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyFlags:
+    """The flags of `derain models verify`."""
+
+    names: Names = None
+    answer: options.Answer = field(default_factory=options.Answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageFlags:
+    """The flags of `derain models average`."""
+
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Weights of networks of one shape.")]
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The weight file to write.")]
+    share: Annotated[
+        list[float] | None,
+        typer.Option("--share", metavar="0..1", help="Of each, in order, adding up to 1; without it all count alike."),
+    ] = None
+    val: Annotated[
+        list[str] | None,
+        typer.Option("--val", metavar="NAME|DIR", help="Pairs to measure the scores of the card on. Repeatable."),
+    ] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False
+    answer: options.Answer = field(default_factory=options.Answer)
 
 
 @app.command("list")
-def list_models(json: options.Json = False, debug: options.Debug = False) -> int:
+@takes(options.Answer)
+def list_models(flags: options.Answer) -> int:
     """A few lines on each installed model (what `derain models` alone does)."""
     loaded, code = _load(_installed())
-    if json:
+    if flags.json:
         for weights in loaded:
             print_json(_facts(weights))
     else:
@@ -49,12 +87,13 @@ def list_models(json: options.Json = False, debug: options.Debug = False) -> int
 
 
 @app.command("show")
-def show(name: Name, json: options.Json = False, debug: options.Debug = False) -> int:
+@takes(NamedFlags)
+def show(flags: NamedFlags) -> int:
     """The whole card of one model: training, scores with their protocol, licence, limits."""
-    loaded, code = _load([name])
+    loaded, code = _load([flags.name])
     for weights in loaded:
         facts = _facts(weights)
-        if json:
+        if flags.answer.json:
             print_json(facts)
         else:
             _print_card(weights)
@@ -62,13 +101,14 @@ def show(name: Name, json: options.Json = False, debug: options.Debug = False) -
 
 
 @app.command("verify")
-def verify(names: Names = None, json: options.Json = False, debug: options.Debug = False) -> int:
+@takes(VerifyFlags)
+def verify(flags: VerifyFlags) -> int:
     """Check SHA-256, shapes and values; ends with 5 if any is damaged."""
     from derain_cli.checkpoints.find import find_weights
     from derain_cli.checkpoints.weight_file import load_weights
 
     failed = 0
-    for name in names or _installed():
+    for name in flags.names or _installed():
         error: DerainError | None = None
         sha256 = path = None
         try:
@@ -78,7 +118,7 @@ def verify(names: Names = None, json: options.Json = False, debug: options.Debug
             error = problem
             failed = problem.exit_code
             print_error(problem)
-        if json:
+        if flags.answer.json:
             status = "failed" if error else "ok"
             where = None if path is None else str(path)
             reason = error.reason if error else None
@@ -89,36 +129,24 @@ def verify(names: Names = None, json: options.Json = False, debug: options.Debug
 
 
 @app.command("path")
-def path(name: Name, json: options.Json = False, debug: options.Debug = False) -> int:
+@takes(NamedFlags)
+def path(flags: NamedFlags) -> int:
     """Where the weights of a model lie."""
     from derain_cli.checkpoints.find import find_weights
 
-    place = find_weights(name)
+    place = find_weights(flags.name)
     if not place.is_file():
         raise WeightsError("no such weight file", path=place)
-    if json:
-        print_json({"name": name, "path": str(place)})
+    if flags.answer.json:
+        print_json({"name": flags.name, "path": str(place)})
     else:
         print_data(str(place))
     return 0
 
 
 @app.command("average")
-def average(
-    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Weights of networks of one shape.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The weight file to write.")],
-    share: Annotated[
-        list[float] | None,
-        typer.Option("--share", metavar="0..1", help="Of each, in order, adding up to 1; without it all count alike."),
-    ] = None,
-    val: Annotated[
-        list[str] | None,
-        typer.Option("--val", metavar="NAME|DIR", help="Pairs to measure the scores of the card on. Repeatable."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
-) -> int:
+@takes(AverageFlags)
+def average(flags: AverageFlags) -> int:
     """The weights between others: half the way from `fast` to your fine-tuned ones keeps most of both.
 
     Made for weights of which one was fine-tuned from the other, or both from the same start.
@@ -129,17 +157,18 @@ def average(
     from derain_cli.checkpoints.find import find_weights
     from derain_cli.checkpoints.weight_file import load_weights, save_weights
 
-    shares = share or [1 / len(names)] * len(names)
+    names = flags.names
+    shares = flags.share or [1 / len(names)] * len(names)
     made, card = average_weights([load_weights(find_weights(name)) for name in names], shares)
-    if output.exists() and not overwrite:
-        raise DestinationError("the destination exists", path=output, hint="--overwrite replaces it")
-    if val:
-        card = replace(card, scores=_measured(made, val))
-    sha256 = save_weights(output, made, card, overwrite=overwrite)
-    if json:
-        print_json({"path": str(output), "sha256": sha256, "scores": card.scores})
+    if flags.output.exists() and not flags.overwrite:
+        raise DestinationError("the destination exists", path=flags.output, remedy=Remedy.REPLACE)
+    if flags.val:
+        card = replace(card, scores=_measured(made, flags.val))
+    sha256 = save_weights(flags.output, made, card, overwrite=flags.overwrite)
+    if flags.answer.json:
+        print_json({"path": str(flags.output), "sha256": sha256, "scores": card.scores})
     else:
-        for line in (f"{output}: SHA-256 {sha256}", *_score_lines(card.scores)):
+        for line in (f"{flags.output}: SHA-256 {sha256}", *_score_lines(card.scores)):
             print_data(printable(line))
     return 0
 

@@ -1,32 +1,38 @@
-"""Every flag that commands share, spelled once. A command names the ones it has as types of its parameters."""
+"""Every flag that commands share, spelled once: alone, as the type of a field of a command's flags, or in a group."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from derain_cli.cli.reporter import Reporter
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import UsageError
 from derain_cli.system.finder import Selection, is_pattern
 
 __all__ = [
     "SETTINGS",
+    "Answer",
     "Compare",
+    "Computing",
     "Debug",
     "Device",
     "DryRun",
     "Exclude",
     "FailFast",
+    "Files",
     "FollowSymlinks",
     "Format",
     "Include",
     "Jobs",
     "Json",
     "MaxPixels",
+    "Messages",
     "Model",
     "Output",
     "Overwrite",
@@ -37,12 +43,11 @@ __all__ = [
     "SaveLayers",
     "Strength",
     "Suffix",
+    "Talk",
     "Tile",
     "Verbose",
     "new_app",
     "refuse_output_as_input",
-    "restore_options",
-    "selection",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -89,12 +94,7 @@ Format = Annotated[
 Quality = Annotated[
     int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of JPEG, WebP, AVIF and HEIF outputs.")
 ]
-MaxPixels = Annotated[
-    int | None,
-    typer.Option(
-        "--max-pixels", metavar="N", min=1, help="Refuse larger pictures (89478485 by itself, about 89 megapixels)."
-    ),
-]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse larger pictures.")]
 Compare = Annotated[bool, typer.Option("--compare", help="Also write NAME_compare: before and after, side by side.")]
 SaveLayers = Annotated[
     bool,
@@ -152,33 +152,76 @@ def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: f
         raise UsageError(f"{paths[1]} is not there", hint=f"-o {paths[1]} for an output of that name")
 
 
-def restore_options(
-    device: str, precision: Literal["auto", "fp32", "bf16", "fp16"], tile: str, strength: float
-) -> RestoreOptions:
-    """The flags of the network as one object.
-
-    Raises:
-        UsageError: one is out of range.
-    """
-    if tile != "auto" and not tile.isdecimal():
-        raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {tile!r}")
-    side: int | Literal["auto"] = "auto" if tile == "auto" else int(tile)
-    return RestoreOptions(device=device, precision=precision, tile=side, strength=strength)
+# Flags that go together
 
 
-def selection(
-    readable: frozenset[str],
-    recursive: bool,
-    follow_symlinks: bool,
-    include: list[str] | None,
-    exclude: list[str] | None,
-) -> Selection:
-    """The flags that say which files are taken as one object."""
-    return Selection(
-        readable,
-        depth=None if recursive else 0,
-        file_links=follow_symlinks,
-        folder_links=follow_symlinks,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-    )
+@dataclass(frozen=True)
+class Computing:
+    """What computes, and how much of the rain goes."""
+
+    device: Device = RestoreOptions.device
+    precision: Precision = RestoreOptions.precision
+    tile: Tile = str(RestoreOptions.tile)
+    strength: Strength = RestoreOptions.strength
+
+    def restore_options(self) -> RestoreOptions:
+        """The same as the restorer takes it.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        if self.tile != "auto" and not self.tile.isdecimal():
+            raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {self.tile!r}")
+        side: int | Literal["auto"] = "auto" if self.tile == "auto" else int(self.tile)
+        return RestoreOptions(self.device, self.precision, side, self.strength)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Which files are taken in folders."""
+
+    recursive: Recursive = False
+    include: Include = None
+    exclude: Exclude = None
+    follow_symlinks: FollowSymlinks = False
+
+    def selection(self, readable: frozenset[str]) -> Selection:
+        """The same as the finder takes it; `readable` are the suffixes of files that are taken at all."""
+        return Selection(
+            readable,
+            depth=None if self.recursive else 0,
+            file_links=self.follow_symlinks,
+            folder_links=self.follow_symlinks,
+            include=tuple(self.include or ()),
+            exclude=tuple(self.exclude or ()),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command answers that only looks something up."""
+
+    json: Json = False
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How a command talks."""
+
+    json: Json = False
+    quiet: Quiet = False
+    debug: Debug = False
+
+    def reporter(self) -> Reporter:
+        return Reporter(json=self.json, quiet=self.quiet, debug=self.debug)
+
+
+@dataclass(frozen=True)
+class Messages(Talk):
+    """How a command talks that has more to say than most want to hear."""
+
+    verbose: Verbose = False
+
+    def reporter(self) -> Reporter:
+        return Reporter(json=self.json, quiet=self.quiet, verbose=self.verbose, debug=self.debug)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import signal
 import time
-import typing
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +15,7 @@ from derain_cli.cli import options
 from derain_cli.cli.console import can_be_asked
 from derain_cli.cli.hints import line_of
 from derain_cli.cli.reporter import Reporter
-from derain_cli.config import ContrastMode
+from derain_cli.config import ContrastMode, RestoreOptions
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.remedies import Remedy
 from derain_cli.system.accelerators import refuse_missing_device
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from derain_cli.training.selection import Gain
     from derain_cli.training.trainer import StepReport
 
-__all__ = ["RunFlags", "run_plan", "takes"]
+__all__ = ["RunFlags", "run_plan"]
 
 Datasets = Annotated[
     list[str] | None,
@@ -107,10 +104,8 @@ class RunFlags:
     name: Name = "custom"
     summary: Summary = ""
     data_licence: Licence = None
-    device: options.Device = "auto"
-    json: options.Json = False
-    quiet: options.Quiet = False
-    debug: options.Debug = False
+    device: options.Device = RestoreOptions.device
+    talk: options.Talk = field(default_factory=options.Talk)
 
     def plan(self, real: list[Path] | None = None, adapts: str | None = None) -> RunPlan:
         """What they ask for.
@@ -190,42 +185,6 @@ class RunFlags:
         for folder in self.clean or ():
             if not folder.exists():
                 raise NothingToDoError("no such folder", path=folder)
-
-    def reporter(self) -> Reporter:
-        """How the command talks."""
-        return Reporter(json=self.json, quiet=self.quiet, debug=self.debug)
-
-
-F = TypeVar("F", bound=RunFlags)
-
-
-def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
-    """A command with one parameter per field of `flags`, for Typer, made of a function that takes them as one object.
-
-    So commands share their flags by inheritance instead of by copied signatures.
-    """
-
-    def decorate(command: Callable[[F], int]) -> Callable[..., int]:
-        @functools.wraps(command)
-        def call(**values: Any) -> int:
-            return command(flags(**values))
-
-        hints = typing.get_type_hints(flags, include_extras=True)
-        required_first = sorted(fields(flags), key=lambda each: each.default is not MISSING)
-        parameters = [
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if each.default is MISSING else each.default,
-                annotation=hints[each.name],
-            )
-            for each in required_first
-        ]
-        call.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-        call.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": int}
-        return call
-
-    return decorate
 
 
 def run_plan(plan: RunPlan, reporter: Reporter, *, yes: bool = False) -> int:

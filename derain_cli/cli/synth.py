@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.reporter import Reporter
+from derain_cli.cli.flags import takes
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
+from derain_cli.jobs.synth.options import SynthOptions
 
 if TYPE_CHECKING:
     from derain_cli.jobs.synth.pairs import PhotoTask, SynthPlan
@@ -62,55 +63,64 @@ PhotoJobs = Annotated[
 ]
 
 
-def synth(
-    paths: Annotated[list[str], typer.Argument(metavar="CLEAN_DIR...", help="Folders of photos without rain.")],
-    output: OutputFolder,
-    profile: Profiles = None,
-    variants: Variants = 1,
-    seed: Seed = 0,
-    target: Target = "streak-free",
-    format: PairFormat = "png",
-    max_side: MaxSide = None,
-    max_pixels: options.MaxPixels = None,
-    recursive: SubFolders = False,
-    overwrite: options.Overwrite = False,
-    jobs: PhotoJobs = 1,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class PairFlags:
+    """The flags of `derain synth`."""
+
+    paths: Annotated[list[str], typer.Argument(metavar="CLEAN_DIR...", help="Folders of photos without rain.")]
+    output: OutputFolder
+    profile: Profiles = None
+    variants: Variants = SynthOptions.variants
+    seed: Seed = SynthOptions.seed
+    target: Target = SynthOptions.target
+    format: PairFormat = SynthOptions.format
+    max_side: MaxSide = SynthOptions.max_side
+    max_pixels: options.MaxPixels = SynthOptions.max_pixels
+    recursive: SubFolders = False
+    overwrite: options.Overwrite = SynthOptions.overwrite
+    jobs: PhotoJobs = SynthOptions.jobs
+    dry_run: options.DryRun = False
+    messages: options.Messages = field(default_factory=options.Messages)
+
+    def synth_options(self) -> SynthOptions:
+        """What pairs are made, and how.
+
+        Raises:
+            UsageError: an unknown name, or a number out of range.
+        """
+        return SynthOptions(
+            profiles=tuple(self.profile or SynthOptions.profiles),
+            variants=self.variants,
+            seed=self.seed,
+            target=self.target,
+            format=self.format.lower().lstrip("."),
+            max_side=self.max_side,
+            max_pixels=self.max_pixels,
+            jobs=self.jobs,
+            overwrite=self.overwrite,
+        )
+
+
+@takes(PairFlags)
+def synth(flags: PairFlags) -> int:
     """Put generated rain on clean photos: pairs to train and test with.
 
     The result is DIR/rain/NAME.png and DIR/norain/NAME.png, ready for `derain train --dataset DIR`; with several
     profiles DIR/light/rain and so on. Pairs that are there are skipped, so a run that was stopped goes on where it
     was. DIR/synth.json says what they were made with.
     """
-    from derain_cli.jobs.synth.options import SynthOptions
     from derain_cli.jobs.synth.plan import plan_synthesis
     from derain_cli.jobs.synth.run import synthesize
-    from derain_cli.media.photo import DEFAULT_MAX_PIXELS
 
-    wanted = SynthOptions(
-        profiles=tuple(profile or ("real",)),
-        variants=variants,
-        seed=seed,
-        target=target,
-        format=format.lower().lstrip("."),
-        max_side=max_side,
-        max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
-        jobs=jobs,
-        overwrite=overwrite,
-    )
-    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
-    work = plan_synthesis(paths, output, wanted, recursive=recursive)
-    tally = _PairTally(reporter, dry_run)
+    wanted = flags.synth_options()
+    reporter = flags.messages.reporter()
+    work = plan_synthesis(flags.paths, flags.output, wanted, recursive=flags.recursive)
+    tally = _PairTally(reporter, flags.dry_run)
     if not wanted.is_lossless:
         reporter.note(f"{wanted.format} loses detail, in the clean pictures too; png and webp do not")
     with tally.telling():
         tally.tell_plan(work)
-        if dry_run:
+        if flags.dry_run:
             for task in work.items:
                 tally.planned(task)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from derain_cli.cli.runs import RunFlags, run_plan, takes
+from derain_cli.cli.flags import takes
+from derain_cli.cli.runs import RunFlags, run_plan
 
 __all__ = ["train"]
 
@@ -16,4 +17,4 @@ def train(flags: RunFlags) -> int:
     for `derain --model`.
     """
     flags.refuse_mistakes()
-    return run_plan(flags.plan(), flags.reporter(), yes=flags.yes)
+    return run_plan(flags.plan(), flags.talk.reporter(), yes=flags.yes)

@@ -7,19 +7,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
+from derain_cli.cli.flags import takes
 from derain_cli.cli.items import ItemTally
-from derain_cli.cli.reporter import Bar, Reporter
-from derain_cli.config import VideoOptions
+from derain_cli.cli.reporter import Bar
+from derain_cli.config import Temporal, VideoCodec, VideoOptions
 from derain_cli.errors import InputError, UsageError, printable
+from derain_cli.jobs.items import Naming, WorkList
+from derain_cli.jobs.outputs import plan
 
 if TYPE_CHECKING:
     from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-    from derain_cli.jobs.items import WorkList
 
 __all__ = ["seconds_from", "video"]
 
@@ -30,7 +33,7 @@ _LINE_EVERY = 60.0
 """Seconds between lines on the progress where there is no bar."""
 
 Codec = Annotated[
-    Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
+    VideoCodec,
     typer.Option("--codec", help="Of the picture; auto keeps the source's where the output's format holds it."),
 ]
 Crf = Annotated[
@@ -57,8 +60,8 @@ Preview = Annotated[
         "--preview", metavar="SECONDS", help="Only NAME_preview: so many seconds, before and after side by side."
     ),
 ]
-Temporal = Annotated[
-    Literal["off", "median", "flow"],
+Steadying = Annotated[
+    Temporal,
     typer.Option(
         "--temporal",
         help="Against flicker: flow follows what moves; median is for a camera that stands still, and quicker.",
@@ -72,111 +75,127 @@ ClipFormat = Annotated[
 ]
 
 
-def video(
+@dataclass(frozen=True, kw_only=True)
+class ClipFlags:
+    """The flags of `derain video`."""
+
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="CLIP...",
             help="Clips, folders of clips or of numbered pictures, or quoted patterns like '**/*.mp4'.",
         ),
-    ],
-    output: options.Output = None,
-    model: options.Model = "fast",
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    tile: options.Tile = "auto",
-    strength: options.Strength = 1.0,
-    temporal: Temporal = "flow",
-    codec: Codec = "auto",
-    crf: Crf = None,
-    preset: Preset = None,
-    start: Start = "0",
-    end: End = None,
-    preview: Preview = None,
-    rate: Rate = None,
-    recursive: options.Recursive = False,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    follow_symlinks: options.FollowSymlinks = False,
-    overwrite: options.Overwrite = False,
-    suffix: options.Suffix = None,
-    format: ClipFormat = None,
-    keep_partial: KeepPartial = False,
-    fail_fast: options.FailFast = False,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-) -> int:
+    ]
+    output: options.Output = None
+    model: options.Model = DEFAULT_MODEL
+    computing: options.Computing = field(default_factory=options.Computing)
+    temporal: Steadying = VideoOptions.temporal
+    codec: Codec = VideoOptions.codec
+    crf: Crf = VideoOptions.crf
+    preset: Preset = VideoOptions.preset
+    start: Start = "0"
+    end: End = None
+    preview: Preview = VideoOptions.preview
+    rate: Rate = VideoOptions.rate
+    files: options.Files = field(default_factory=options.Files)
+    overwrite: options.Overwrite = False
+    suffix: options.Suffix = None
+    format: ClipFormat = None
+    keep_partial: KeepPartial = VideoOptions.keep_partial
+    fail_fast: options.FailFast = False
+    dry_run: options.DryRun = False
+    messages: options.Messages = field(default_factory=options.Messages)
+
+    def video_options(self) -> VideoOptions:
+        """How clips are restored and coded.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        return VideoOptions(
+            codec=self.codec,
+            crf=self.crf,
+            preset=self.preset,
+            start=seconds_from(self.start, "--start"),
+            end=None if self.end is None else seconds_from(self.end, "--end"),
+            preview=self.preview,
+            temporal=self.temporal,
+            keep_partial=self.keep_partial,
+            rate=self.rate,
+        )
+
+    def naming(self) -> Naming:
+        """Where outputs go.
+
+        Raises:
+            UsageError: a suffix or format that cannot be used.
+        """
+        from derain_cli.media.clip.encoding import WRITABLE_CLIPS
+
+        return Naming(
+            WRITABLE_CLIPS,
+            fallback=".mp4",
+            output=self.output,
+            suffix=_PREVIEW if self.preview and self.suffix is None else self.suffix,
+            format=self.format,
+            overwrite=self.overwrite,
+        )
+
+
+@takes(ClipFlags)
+def video(flags: ClipFlags) -> int:
     """Take the rain out of clips.
 
     The result of clip.mp4 is clip_derained.mp4 beside it, with every frame at its time, and sound, subtitles,
     chapters, rotation and colours as they were. A job that was stopped or killed goes on where it was when the same
     command is given again.
     """
-    restore = options.restore_options(device, precision, tile, strength)
-    wanted = VideoOptions(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        start=seconds_from(start, "--start"),
-        end=None if end is None else seconds_from(end, "--end"),
-        preview=preview,
-        temporal=temporal,
-        keep_partial=keep_partial,
-        rate=rate,
-    )
-    from derain_cli.jobs.clips.parts import forget_work
-    from derain_cli.jobs.items import Naming
+    restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.jobs.made import MadeRecord, settled
-    from derain_cli.jobs.outputs import plan
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
     from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.clip.pictures import named_sequence, sequence_in
 
-    options.refuse_output_as_input(paths, output, WRITABLE_CLIPS)
-    naming = Naming(
-        WRITABLE_CLIPS,
-        fallback=".mp4",
-        output=output,
-        suffix=_PREVIEW if preview and suffix is None else suffix,
-        format=format,
-        overwrite=overwrite,
-    )
-    selection = options.selection(READABLE_CLIPS, recursive, follow_symlinks, include, exclude)
-    paths = [named_sequence(path) or path for path in paths]
-    selection = replace(selection, whole=frozenset(path for path in paths if sequence_in(Path(path)) is not None))
-    reporter = Reporter(json=json, quiet=quiet, verbose=verbose, debug=debug)
-    tally = _ClipTally(reporter, dry_run)
+    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
+    naming = flags.naming()
+    paths = [named_sequence(path) or path for path in flags.paths]
+    whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
+    selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
+    reporter = flags.messages.reporter()
+    tally = _ClipTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(paths, selection, naming)
-        settings = {"model": tally.check_engine(model, restore), "strength": strength, "precision": precision}
+        settings = {
+            "model": tally.check_engine(flags.model, restore),
+            "strength": restore.strength,
+            "precision": restore.precision,
+        }
         record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _LEAVES_NO_TRACE})
         work = settled(work, record, naming.companions_of)
         tally.tell_plan(work, "clips", _other_kinds(work.unread))
         work = tally.without_photos(work)
-        if dry_run:
+        if flags.dry_run:
             tally.planned(work, naming)
             return tally.exit_code
         from derain_cli.jobs.clips.beforehand import require_encodings
         from derain_cli.jobs.clips.frame_restorer import Engine
+        from derain_cli.jobs.clips.parts import forget_work
         from derain_cli.jobs.clips.run import restore_clips
 
         for item in work.done:
             forget_work(item.target)
         if work.items:
             require_encodings(work.items, wanted)
-            engine = Engine.of(tally.load(model, restore))
+            engine = Engine.of(tally.load(flags.model, restore))
             with reporter.bar(None) as bar:
                 tally.watch(work, bar)
                 restore_clips(
                     work.items,
                     engine,
                     wanted,
-                    overwrite=overwrite,
+                    overwrite=flags.overwrite,
                     record=record,
-                    fail_fast=fail_fast,
+                    fail_fast=flags.fail_fast,
                     report=tally.report,
                     progress=tally.progress,
                 )

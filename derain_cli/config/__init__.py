@@ -4,6 +4,7 @@ Every command builds one of these objects and hands it down whole; options of on
 are TOML files with the tables and keys of `TrainConfig`.
 """
 
+from derain_cli.config.photo import DEFAULT_MAX_PIXELS, EncodeOptions
 from derain_cli.config.recipes import apply_overrides, load_recipe, parse_overrides, recipe_names
 from derain_cli.config.restore import RestoreOptions
 from derain_cli.config.schema import differing_keys, from_mapping, to_mapping
@@ -18,20 +19,23 @@ from derain_cli.config.training import (
     OptimConfig,
     TrainConfig,
 )
-from derain_cli.config.video import Temporal, VideoOptions
+from derain_cli.config.video import Temporal, VideoCodec, VideoOptions
 
 __all__ = [
     "AUTO_COMPILE_STEPS",
+    "DEFAULT_MAX_PIXELS",
     "ContrastConfig",
     "ContrastMode",
     "DataConfig",
     "DetailBlock",
+    "EncodeOptions",
     "LoopConfig",
     "ModelConfig",
     "OptimConfig",
     "RestoreOptions",
     "Temporal",
     "TrainConfig",
+    "VideoCodec",
     "VideoOptions",
     "apply_overrides",
     "differing_keys",

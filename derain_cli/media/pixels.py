@@ -7,13 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEFAULT_MAX_PIXELS", "Pixels", "Pixels8", "row_blocks", "to_uint8"]
+__all__ = ["Pixels", "Pixels8", "row_blocks", "to_uint8"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Pixels8 = npt.NDArray[np.uint8]
-
-DEFAULT_MAX_PIXELS = 89_478_485
-"""Pixels of the largest photo that is read without being asked to: Pillow's own warning limit."""
 
 _BLOCK = 1 << 20  # samples that are converted, compared or compressed at a time
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from derain_cli.checkpoints import find
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.cli import main
@@ -108,3 +109,18 @@ def snapshot(folder: str | Path = ".") -> dict[str, bytes]:
 def listed(folder: str | Path = ".") -> list[str]:
     """Names in a folder, the record left out."""
     return sorted(p.name for p in Path(folder).iterdir() if p.name != RECORD_NAME)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of installed weights: `one` and `two`."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.setattr(find, "_weight_folders", lambda: [folder])
+    scores = {"SetA": {"y": {"input": [25.5, 0.8], "output": [38.25, 0.97]}, "pictures": 3}}
+    card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores=scores)
+    save_weights(folder / "one.safetensors", unchanging(), card)
+    recipe = {"optim": {"steps": 20, "milestones": [1 / 3, 0.5]}, "data": {f"key{n}": n for n in range(60)}}
+    two = Card(name="two", limits="night", licence="for research only", recipe=recipe, hashes=("0" * 16,) * 70)
+    save_weights(folder / "two.safetensors", unchanging(1), two)
+    return folder

@@ -89,27 +89,6 @@ def test_two_processes_into_one_folder() -> None:
     assert all(read_rgb(path).shape == (160, 160, 3) for path in Path("out").glob("*.png"))
 
 
-def test_a_second_signal_ends_at_once_and_ignored_ones_stay_ignored() -> None:
-    code = """
-import os, signal, sys, time
-from derain_cli.system.signals import Interrupted, signals
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-with signals():
-    os.kill(os.getpid(), signal.SIGHUP)
-    try:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
-    except Interrupted as stop:
-        print(stop.exit_code, flush=True)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert ended.stdout == "130\n"
-    assert ended.returncode == -signal.SIGINT
-
-
 def test_nobody_reads_stdout_any_more() -> None:
     many(20)
     process = start("in", "-o", "out", "--json")

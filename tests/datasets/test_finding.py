@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from derain_cli.datasets.finding import find_pairs
-from derain_cli.datasets.layouts import Layout
+from derain_cli.datasets.layouts import LAYOUTS, Layout
 from derain_cli.datasets.opening import open_dataset
-from derain_cli.datasets.pairs import Pair, list_photos
-from derain_cli.datasets.sides import looks_swapped
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError
 from derain_cli.media.photo import write_rgb
 from tests.standins import clean_picture, make_layout
@@ -37,6 +38,123 @@ def photo(height: int, width: int, seed: int) -> np.ndarray:
 
 def as_made(found) -> set:
     return {(pair.rainy, pair.clean) for pair in found.pairs}
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def names(found: PairSet) -> list[tuple[str, str]]:
+    return [(pair.rainy.name, pair.clean.name) for pair in found.pairs]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids="-".join)
+@pytest.mark.parametrize("spell", [str, str.upper, str.title])
+def test_every_layout_is_found_whatever_its_case(tmp_path, layout, spell):
+    rainy, clean = (spell(part) for part in layout)
+    touch(tmp_path, f"{rainy}/a.png", f"{clean}/a.png")
+    found = find_pairs(tmp_path)
+    assert found.groups == (PairGroup(tmp_path.name, (Pair(tmp_path / rainy / "a.png", tmp_path / clean / "a.png"),)),)
+    assert found.rejected == ()
+    assert found.pairs[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("rainy", "clean"),
+    [
+        ("1.png", "1.png"),
+        ("1.jpg", "1.png"),
+        ("A.PNG", "a.jpeg"),
+        ("rain-001.png", "norain-001.png"),
+        ("norain-1x2.png", "norain-1.png"),
+        ("1x2.png", "1.png"),
+        ("rain-12x2.png", "norain-12.png"),
+        ("rainy_7.png", "clean_7.png"),
+        ("im_0001.png", "im_0001.png"),
+        ("rain-1.png", "gt-1.png"),
+        ("norain.png", "norain.png"),
+        ("rain.png", "rain.png"),
+    ],
+)
+def test_names_that_pair_up(tmp_path, rainy, clean):
+    found = find_pairs(touch(tmp_path, f"rain/{rainy}", f"norain/{clean}"))
+    assert names(found) == [(rainy, clean)]
+    assert found.rejected == ()
+
+
+def test_names_that_do_not_pair_up(tmp_path):
+    touch(tmp_path, "rain/1.png", "norain/1.png", "rain/2.png", "norain/3.png", "rain/001.png")
+    found = find_pairs(tmp_path)
+    assert names(found) == [("1.png", "1.png")]
+    assert sorted(str(error.path.relative_to(tmp_path)) for error in found.rejected) == [
+        "norain/3.png",
+        "rain/001.png",
+        "rain/2.png",
+    ]
+    assert all("no partner" in str(error) for error in found.rejected)
+
+
+def test_duplicates_are_listed_and_the_first_is_used(tmp_path):
+    touch(tmp_path, "rain/1.png", "rain/1.jpg", "rain/rain-1.png", "norain/1.png", "norain/norain-1.png")
+    found = find_pairs(tmp_path)
+    assert names(found) == [("1.jpg", "1.png")]
+    reasons = [str(error) for error in found.rejected]
+    assert len(reasons) == 3
+    assert all("pairs with the same picture as" in reason for reason in reasons)
+
+
+def test_groups_of_nested_folders_and_their_order(tmp_path):
+    touch(tmp_path, "light/rain/1.png", "light/norain/1.png", "deep/er/heavy/input/1.png", "deep/er/heavy/target/1.png")
+    touch(tmp_path, "other/rain/1.png", ".hidden/rain/1.png", ".hidden/norain/1.png")
+    found = find_pairs(tmp_path)
+    assert [group.name for group in found.groups] == ["heavy", "light"]
+    with pytest.raises(NothingToDoError):
+        find_pairs(tmp_path / "deep", depth=1)
+
+
+def test_splits_of_two_sets_have_names_of_their_own(tmp_path, monkeypatch):
+    """Scores are kept apart by the group's name, and every set has a folder called `train`."""
+    for data in ("Rain200L", "Rain200H"):
+        touch(tmp_path, f"{data}/train/rain/1.png", f"{data}/train/norain/1.png")
+    found = [find_pairs(tmp_path / data / "train").groups[0].name for data in ("Rain200L", "Rain200H")]
+    assert found == ["Rain200L/train", "Rain200H/train"]
+    monkeypatch.chdir(tmp_path / "Rain200L")
+    assert find_pairs(Path("train")).groups[0].name == "Rain200L/train"
+    monkeypatch.chdir("train")
+    assert find_pairs(Path()).groups[0].name == "Rain200L/train"
+
+
+def test_pairs_are_sorted_whatever_the_order_on_disk(tmp_path):
+    for number in (3, 10, 1, 2):
+        touch(tmp_path, f"rain/{number}.png", f"norain/{number}.png")
+    assert names(find_pairs(tmp_path)) == sorted(names(find_pairs(tmp_path)))
+    assert len(find_pairs(tmp_path).pairs) == 4
+
+
+def test_files_that_are_no_pictures_are_not_looked_at(tmp_path):
+    touch(tmp_path, "rain/1.png", "norain/1.png", "rain/notes.txt", "rain/.1.png", "norain/Thumbs.db", "rain/.x/2.png")
+    found = find_pairs(tmp_path)
+    assert names(found) == [("1.png", "1.png")]
+    assert found.rejected == ()
+
+
+@pytest.mark.parametrize("made", [[], ["rain/1.png"], ["rain/1.png", "norain/2.png"], ["1.png"]])
+def test_no_pairs_at_all(tmp_path, made):
+    with pytest.raises(NothingToDoError, match="no pairs found") as caught:
+        find_pairs(touch(tmp_path, *made))
+    assert "rain/norain" in str(caught.value)
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(NothingToDoError, match="no such folder"):
+        find_pairs(tmp_path / "missing")
+    touch(tmp_path, "file")
+    with pytest.raises(NothingToDoError, match="no such folder"):
+        find_pairs(tmp_path / "file")
 
 
 # --- by names ---------------------------------------------------------------------------------------------------------
@@ -144,74 +262,3 @@ def test_photos_are_not_taken_for_side_by_side_pictures(tmp_path):
     assert list(view.photos) == list_photos(tmp_path)
     assert view.groups == ()
     assert "without ground truth" in view.warnings[0]
-
-
-def test_a_folder_is_narrowed_to_the_split(tmp_path):
-    for split, count in (("train", 4), ("Testing", 2)):
-        make_layout(Layout("rain/{n}", "norain/{n}"), tmp_path / split, count)
-    assert len(open_dataset(tmp_path, "train").pairs) == 4
-    assert len(open_dataset(str(tmp_path), "test").pairs) == 2
-    assert len(open_dataset(tmp_path, "val").pairs) == 6, "there is none: all of it"
-
-
-# --- swapped ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("profile", ["light", "heavy", "real"])
-def test_swapped_sides_are_noticed_and_right_ones_are_not(tmp_path, profile):
-    made = make_layout(Layout("a/{n}", "b/{n}"), tmp_path, 10, (96, 120), profile)
-    right = [Pair(rainy, clean) for rainy, clean in made]
-    assert not looks_swapped(right)
-    assert looks_swapped([Pair(clean, rainy) for rainy, clean in made])
-
-
-@pytest.mark.parametrize("layout", SIDE_BY_SIDE, ids=str)
-def test_swapped_halves_are_noticed(tmp_path, layout):
-    made = make_layout(layout, tmp_path, 6, (64, 80))
-    other = "rainy|clean" if layout.halves == "clean|rainy" else "clean|rainy"
-    assert not looks_swapped([Pair(path, path, layout.halves) for path, _ in made])
-    assert looks_swapped([Pair(path, path, other) for path, _ in made])
-
-
-def test_nothing_is_swapped_where_nothing_can_be_seen(tmp_path):
-    write_rgb(tmp_path / "1.png", clean_picture(32, 40, 0))
-    (tmp_path / "2.png").write_bytes(b"no picture")
-    same, broken = (Pair(tmp_path / f"{n}.png", tmp_path / f"{n}.png") for n in (1, 2))
-    assert not looks_swapped([])
-    assert not looks_swapped([same, same])
-    assert not looks_swapped([broken])
-
-
-def test_a_few_odd_pairs_do_not_decide(tmp_path):
-    made = make_layout(Layout("a/{n}", "b/{n}"), tmp_path, 10, (64, 80))
-    pairs = [Pair(*reversed(each)) if number < 3 else Pair(*each) for number, each in enumerate(made)]
-    assert not looks_swapped(pairs)
-
-
-# --- templates --------------------------------------------------------------------------------------------------------
-
-
-def test_layouts_say_what_they_are():
-    assert str(Layout("rain/{n}", "norain/{n}")) == "rain/{n}.* and norain/{n}.*"
-    assert str(SIDE_BY_SIDE[0]) == "{n}.* (clean half left, rainy half right)"
-    assert str(Layout("{n}")) == "{n}.*"
-
-
-def test_a_layout_tells_what_lacks_its_partner(tmp_path):
-    layout = Layout("rain/norain-{n}x2", "norain/norain-{n}")
-    made = make_layout(layout, tmp_path, 4)
-    made[0][0].unlink()
-    made[1][1].unlink()
-    (tmp_path / "rain" / "else.png").write_bytes(b"")
-    found = layout.find(tmp_path, list_photos(tmp_path))
-    assert {(p.rainy, p.clean) for p in found.pairs} == set(made[2:])
-    assert set(found.alone) == {made[0][1], made[1][0]}
-    assert len(found) == 2
-
-
-def test_case_and_endings_do_not_count(tmp_path):
-    for name in ("Rain/NoRain-1X2.PNG", "NORAIN/norain-1.jpg"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    found = Layout("rain/norain-{n}x2", "norain/norain-{n}").find(tmp_path, list_photos(tmp_path))
-    assert [(p.rainy.name, p.clean.name) for p in found.pairs] == [("NoRain-1X2.PNG", "norain-1.jpg")]

@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from derain_cli.datasets.sides import TWINS, likeness, looks_rainier
-from tests.standins import clean_picture, rainy_picture
+from derain_cli.datasets.layouts import Layout
+from derain_cli.datasets.pairs import Pair
+from derain_cli.datasets.sides import TWINS, likeness, looks_rainier, looks_swapped
+from derain_cli.media.photo import write_rgb
+from tests.standins import clean_picture, make_layout, rainy_picture
 
 
 @pytest.mark.parametrize("profile", ["light", "heavy", "real"])
@@ -60,3 +63,37 @@ def test_only_the_middle_of_large_pictures_is_looked_at():
     changed = large.copy()
     changed[:100] = 255
     assert looks_rainier(changed, large) == 0
+
+
+SIDE_BY_SIDE = [Layout("{n}", halves="clean|rainy"), Layout("{n}", halves="rainy|clean")]
+
+
+@pytest.mark.parametrize("profile", ["light", "heavy", "real"])
+def test_swapped_sides_are_noticed_and_right_ones_are_not(tmp_path, profile):
+    made = make_layout(Layout("a/{n}", "b/{n}"), tmp_path, 10, (96, 120), profile)
+    right = [Pair(rainy, clean) for rainy, clean in made]
+    assert not looks_swapped(right)
+    assert looks_swapped([Pair(clean, rainy) for rainy, clean in made])
+
+
+@pytest.mark.parametrize("layout", SIDE_BY_SIDE, ids=str)
+def test_swapped_halves_are_noticed(tmp_path, layout):
+    made = make_layout(layout, tmp_path, 6, (64, 80))
+    other = "rainy|clean" if layout.halves == "clean|rainy" else "clean|rainy"
+    assert not looks_swapped([Pair(path, path, layout.halves) for path, _ in made])
+    assert looks_swapped([Pair(path, path, other) for path, _ in made])
+
+
+def test_nothing_is_swapped_where_nothing_can_be_seen(tmp_path):
+    write_rgb(tmp_path / "1.png", clean_picture(32, 40, 0))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    same, broken = (Pair(tmp_path / f"{n}.png", tmp_path / f"{n}.png") for n in (1, 2))
+    assert not looks_swapped([])
+    assert not looks_swapped([same, same])
+    assert not looks_swapped([broken])
+
+
+def test_a_few_odd_pairs_do_not_decide(tmp_path):
+    made = make_layout(Layout("a/{n}", "b/{n}"), tmp_path, 10, (64, 80))
+    pairs = [Pair(*reversed(each)) if number < 3 else Pair(*each) for number, each in enumerate(made)]
+    assert not looks_swapped(pairs)

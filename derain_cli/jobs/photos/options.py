@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from derain_cli.config import DEFAULT_MAX_PIXELS, EncodeOptions
 from derain_cli.jobs.items import Companion
 from derain_cli.jobs.made import MadeRecord
-from derain_cli.media.photo import DEFAULT_MAX_PIXELS, EncodeOptions
 
 __all__ = ["BatchOptions"]
 

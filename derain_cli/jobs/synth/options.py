@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import UsageError
-from derain_cli.media.photo import DEFAULT_MAX_PIXELS
-from derain_cli.rain import PROFILES
 from derain_cli.remedies import Remedy
 
 __all__ = ["FORMATS", "SynthOptions"]
@@ -49,6 +48,8 @@ class SynthOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        from derain_cli.rain import PROFILES  # here, or help would wait for numpy
+
         for name in self.profiles:
             _require_known(name, PROFILES, "rain profile")
         if not self.profiles:

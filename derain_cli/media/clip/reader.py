@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
 from derain_cli.media.clip.container import open_container, packets_of, says_alpha, unusable, video_stream
 from derain_cli.media.clip.damage.behind import goes_on
@@ -25,7 +26,7 @@ from derain_cli.media.clip.info import ClipInfo, describe, side_data_of
 from derain_cli.media.clip.pictures import USUAL_RATE, sequence_in
 from derain_cli.media.clip.tables import mends_of
 from derain_cli.media.clip.timing.recordings import Recordings
-from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels
+from derain_cli.media.pixels import Pixels
 from derain_cli.remedies import Remedy
 
 __all__ = ["ClipReader", "Frame", "open_clip"]

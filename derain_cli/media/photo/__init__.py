@@ -4,8 +4,9 @@ In: `opening` refuses what is broken, too large or not to be read, `decode` give
 Out: `encode` writes them. `sixteen_bit` does what Pillow does not; `png` and `jpeg` look into the files themselves.
 """
 
+from derain_cli.config import DEFAULT_MAX_PIXELS, EncodeOptions
 from derain_cli.media.photo.decode import probe_photo, read_photo, read_rgb
-from derain_cli.media.photo.encode import EncodeOptions, write_photo, write_rgb
+from derain_cli.media.photo.encode import write_photo, write_rgb
 from derain_cli.media.photo.formats import (
     HEIF_HINT,
     HEIF_SUFFIXES,
@@ -18,7 +19,6 @@ from derain_cli.media.photo.formats import (
 from derain_cli.media.photo.metadata import Metadata
 from derain_cli.media.photo.opening import refuse_still
 from derain_cli.media.photo.photo import Photo, PhotoInfo
-from derain_cli.media.pixels import DEFAULT_MAX_PIXELS
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
 from derain_cli.media.photo.formats import FORMAT_OF_SUFFIX, READ_ONLY
 from derain_cli.media.photo.metadata import Metadata, read_metadata
@@ -29,7 +30,7 @@ from derain_cli.media.photo.opening import (
 )
 from derain_cli.media.photo.photo import Photo, PhotoInfo
 from derain_cli.media.photo.sixteen_bit import deep_planes, keyed_alpha, ppm_header, upright
-from derain_cli.media.pixels import DEFAULT_MAX_PIXELS, Pixels8, row_blocks, to_uint8
+from derain_cli.media.pixels import Pixels8, row_blocks, to_uint8
 
 __all__ = ["Metadata", "probe_photo", "read_photo", "read_rgb"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from derain_cli.config import EncodeOptions
 from derain_cli.errors import DestinationError, ResourceError, UsageError, resource_error_from
 from derain_cli.media.photo.colour import CodePoints, with_box
 from derain_cli.media.photo.exif import fitted
@@ -37,25 +38,6 @@ _HOLDS_NO_ALPHA = {"JPEG", "BMP", "PPM"}
 _HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF"}
 _CHROMA = ("4:4:4", "4:2:2", "4:2:0")
 _PNG_LEVEL = 3  # measured on photos: twice as fast as 6 and no larger
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    """How a photo is coded.
-
-    Attributes:
-        quality: 1..100, for JPEG, AVIF, HEIF and lossy WebP. PNG, TIFF, BMP and PPM lose nothing; WebP loses
-            nothing when the source was lossless.
-
-    Raises:
-        UsageError: the quality is out of range.
-    """
-
-    quality: int = 95
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality} is not in 1..100")
 
 
 def write_photo(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.errors import DestinationError, NothingToDoError, UsageError
+from derain_cli.errors import DestinationError, NothingToDoError
 from derain_cli.jobs.synth.options import SynthOptions
 from derain_cli.jobs.synth.plan import plan_synthesis
 from derain_cli.media.photo import write_rgb
@@ -93,21 +93,3 @@ def test_nothing_to_do(photos, tmp_path):
     with pytest.raises(DestinationError, match="folder"):
         make(photos, tmp_path / "file" / "below")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"profiles": ("snow",)},
-        {"profiles": ()},
-        {"profiles": ("light", "light")},
-        {"variants": 0},
-        {"jobs": 0},
-        {"max_side": 0},
-        {"format": "gif"},
-        {"target": "dry"},
-    ],
-)
-def test_options_that_make_no_sense(wrong):
-    with pytest.raises(UsageError):
-        SynthOptions(**wrong)

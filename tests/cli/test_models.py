@@ -1,9 +1,8 @@
-"""`derain info` and `derain models`."""
+"""`derain models`: which weights there are, whether they are sound, and averages of them."""
 
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from pathlib import Path
 
@@ -11,69 +10,19 @@ import pytest
 import torch
 
 import derain_cli
-from derain_cli import __version__
 from derain_cli.checkpoints import find
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.header import read_head
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ModelConfig
-from tests.cli.conftest import Derain, unchanging
+from tests.cli.conftest import Derain
 from tests.conftest import make_network
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder of installed weights: `one` and `two`."""
-    folder = tmp_path / "installed"
-    folder.mkdir()
-    monkeypatch.setattr(find, "_weight_folders", lambda: [folder])
-    scores = {"SetA": {"y": {"input": [25.5, 0.8], "output": [38.25, 0.97]}, "pictures": 3}}
-    card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores=scores)
-    save_weights(folder / "one.safetensors", unchanging(), card)
-    recipe = {"optim": {"steps": 20, "milestones": [1 / 3, 0.5]}, "data": {f"key{n}": n for n in range(60)}}
-    two = Card(name="two", limits="night", licence="for research only", recipe=recipe, hashes=("0" * 16,) * 70)
-    save_weights(folder / "two.safetensors", unchanging(1), two)
-    return folder
 
 
 def damage(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-3] ^= 4
     path.write_bytes(data)
-
-
-def test_info_in_words(derain: Derain) -> None:
-    ended = derain("info")
-    assert ended.code == 0
-    assert ended.err == ""
-    for words in (__version__, "torch", "numpy", "auto picks device", "auto picks precision", "because", "DERAIN_DATA"):
-        assert words in ended.out
-
-
-def test_info_as_json(derain: Derain, monkeypatch: pytest.MonkeyPatch, installed: Path) -> None:
-    monkeypatch.setenv("DERAIN_DATA", "/data")
-    monkeypatch.delenv("DERAIN_MODEL")
-    report = json.loads(derain("info", "--json").out)
-    assert report["versions"]["derain"] == __version__
-    assert report["data"]["DERAIN_DATA"] == "/data"
-    assert report["models"]["used unless told"] == "fast"
-    assert report["models"]["installed"] == {n: f"{installed}/{n}.safetensors" for n in ("one", "two")}
-    assert report["devices"]["auto picks device"] in {"cpu", "cuda", "mps"}
-
-
-def test_info_survives_what_is_missing(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.metadata
-
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    monkeypatch.setitem(sys.modules, "derain_cli.engine.device", None)
-    ended = derain("info", "--json")
-    assert ended.code == 0
-    report = json.loads(ended.out)
-    assert report["versions"]["torch"] is None
-    assert "cannot be imported" in report["devices"]["torch"]
 
 
 @pytest.mark.parametrize("argv", [["models"], ["models", "list"]])

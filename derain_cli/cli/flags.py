@@ -1,0 +1,59 @@
+"""A command's flags as one object: a frozen dataclass whose fields are annotated as Typer wants its parameters.
+
+Flags that go together are a dataclass of their own, which commands have as a field; commands that are nearly the same
+share their flags by inheritance. Defaults are those of the option objects that the flags end in.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar
+
+__all__ = ["takes"]
+
+F = TypeVar("F")
+
+
+def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
+    """A command with one parameter per flag, for Typer, made of a function that takes them as one object.
+
+    Args:
+        flags: the dataclass; its help stands in the order of its fields, required flags first.
+    """
+
+    def decorate(command: Callable[[F], int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def call(**values: Any) -> int:
+            return command(_made(flags, values))
+
+        parameters = sorted(_parameters(flags), key=lambda each: each.default is not inspect.Parameter.empty)
+        call.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": int}
+        return call
+
+    return decorate
+
+
+def _parameters(flags: type[Any]) -> Iterator[inspect.Parameter]:
+    hints = typing.get_type_hints(flags, include_extras=True)
+    for each in fields(flags):
+        if is_dataclass(hints[each.name]):
+            yield from _parameters(hints[each.name])
+        else:
+            default = inspect.Parameter.empty if each.default is MISSING else each.default
+            yield inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[each.name]
+            )
+
+
+def _made(flags: type[F], values: Mapping[str, Any]) -> F:
+    hints = typing.get_type_hints(flags)
+    parts = {
+        each.name: _made(hints[each.name], values) if is_dataclass(hints[each.name]) else values[each.name]
+        for each in fields(flags)  # type: ignore[arg-type]
+    }
+    return flags(**parts)

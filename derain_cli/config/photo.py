@@ -1,0 +1,30 @@
+"""How photos are coded, and how large they may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derain_cli.config.schema import require_option
+
+__all__ = ["DEFAULT_MAX_PIXELS", "EncodeOptions"]
+
+DEFAULT_MAX_PIXELS = 89_478_485
+"""Pixels of the largest photo that is read without being asked to: Pillow's own warning limit."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How a photo is coded.
+
+    Attributes:
+        quality: 1..100, for JPEG, AVIF, HEIF and lossy WebP. PNG, TIFF, BMP and PPM lose nothing; WebP loses
+            nothing when the source was lossless.
+
+    Raises:
+        UsageError: the quality is out of range.
+    """
+
+    quality: int = 95
+
+    def __post_init__(self) -> None:
+        require_option(1 <= self.quality <= 100, "quality", f"must be 1 to 100, not {self.quality}")
