@@ -71,7 +71,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"download"},
     ],
     "checkpoints": [{"card", "hub", "vgg"}, {"find", "header"}, {"weight_file"}, {"average", "run_state"}],
-    "data": [{"augment"}, {"datasets"}, {"clips", "loaders"}],
+    "data": [{"augment"}, {"datasets"}, {"clips"}, {"loaders"}],
     "engine": [{"device", "tiling"}, {"torch_backend"}, {"gates"}, {"restorer"}],
     "evaluation": [
         {"baselines", "options", "published", "report", "turns"},

@@ -48,7 +48,7 @@ Validation = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")]
 Recipe = Annotated[
-    str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, paper, finetune, paper-semi, or a TOML file.")
+    str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, clip, paper, finetune, paper-semi, or a TOML file.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a setting; repeatable.")

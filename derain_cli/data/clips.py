@@ -25,7 +25,7 @@ from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene
 
-__all__ = ["ClipPatches", "MadeClip", "make_clip"]
+__all__ = ["DRY", "ClipPatches", "MadeClip", "make_clip"]
 
 Picture = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ _USES = 9
 _ROUND = 64
 """Clips that samples are cut from in turn: this many samples lie between two of one clip."""
 
-_DRY = 0.1
+DRY = 0.1
 """Share of clips without rain."""
 
 
@@ -58,7 +58,13 @@ class MadeClip:
 
 
 def make_clip(
-    photo: Picture, other: Picture, side: int, frames: int, middles: int, rng: np.random.Generator
+    photo: Picture,
+    other: Picture,
+    side: int,
+    frames: int,
+    middles: int,
+    rng: np.random.Generator,
+    dry: float = DRY,
 ) -> MadeClip:
     """A clip of a photograph with rain on it, and the windows of its middle frames.
 
@@ -68,17 +74,18 @@ def make_clip(
         frames: F, that a network sees at once.
         middles: frames in the middle of a window.
         rng: the only source of randomness; it is advanced.
+        dry: probability that there is no rain.
     """
     count = frames - 1 + middles
     scene = MovingScene(photo, other, side, side, count, rng)
     rain = MovingRain(side, side, int(rng.integers(2**31)))
-    dry = rng.random() < _DRY
+    rainless = rng.random() < dry
     # As video coding leaves them; rain and its absence alike, so that networks leave its marks alone.
     quality = int(rng.integers(45, 96)) if rng.random() < 0.8 else None
     rainy, clean = [], []
     for index in range(count):
         sample = rain.frame(scene.frame(index), index)
-        rainy.append(_coded(sample.clean if dry else sample.rainy, quality))
+        rainy.append(_coded(sample.clean if rainless else sample.rainy, quality))
         clean.append(_coded(sample.clean, quality))
     first = frames // 2
     seen = [window.astype(np.uint8, copy=False) for _, window in windows(enumerate(rainy), frames)]

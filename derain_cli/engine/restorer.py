@@ -25,7 +25,7 @@ from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import receptive_radius
+from derain_cli.model.semi_drdnet import middle_frame, receptive_radius
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,9 +61,10 @@ def _empty_layers(image: Array) -> tuple[Array, Array]:
     return np.zeros_like(image), np.full_like(image, round(np.iinfo(image.dtype).max / 2))
 
 
-def _check(image: Array) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
-        raise InputError(f"a picture must be HxWx3 uint8 or uint16, not {image.dtype} {image.shape}")
+def _middle(image: Array) -> Array:
+    """(H, W, 3*F) -> the frame in the middle, (H, W, 3), a view."""
+    start = (image.shape[2] - 3) // 2
+    return image[:, :, start : start + 3]
 
 
 class Restorer:
@@ -77,6 +78,9 @@ class Restorer:
         model: the network, or its folded form.
         options: device, precision, tile and strength.
         card: of the weights, if known.
+
+    Networks that see F successive frames (`ModelConfig.frames`) are given them side by side, (H, W, 3*F), as
+    `derain_cli.motion.windows` makes them; what comes back is the frame in the middle.
 
     Attributes:
         device: where the network runs.
@@ -166,7 +170,7 @@ class Restorer:
         """
         self._backend.notes = []
         for image in images:
-            _check(image)
+            self._check(image)
         if not images:
             return []
         first = images[0]
@@ -175,6 +179,18 @@ class Restorer:
         if any(image[content_box(image)].shape != image.shape for image in images):
             return [self._run(image, None, 1)[0] for image in images]  # what is inside has shapes of its own
         return self._restore_batch(self._filled(images))[: len(images)]
+
+    def _check(self, image: Array) -> None:
+        channels = 3 * self.config.frames
+        if image.ndim == 3 and image.shape[2] == 3 != channels:
+            raise InputError(f"this network sees {self.config.frames} frames of a clip at once: it is not for photos")
+        if (
+            image.ndim != 3
+            or image.shape[2] != channels
+            or image.dtype not in (np.uint8, np.uint16)
+            or 0 in image.shape
+        ):
+            raise InputError(f"a picture must be HxWx{channels} uint8 or uint16, not {image.dtype} {image.shape}")
 
     def at_once(self, height: int, width: int) -> int:
         """How many pictures of this size are best given to `batch` at once; 1 where more bring nothing."""
@@ -208,16 +224,20 @@ class Restorer:
     def restore(self, pictures: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> the same without rain, clamped, on the same device and in the same dtype.
 
+        For networks that see F frames (N, 3*F, H, W); the frames in the middle come back.
+
         Every picture is taken whole and has its own gates.
 
         Raises:
             InputError: another shape, or the network gives non-finite values.
         """
-        if pictures.ndim != 4 or pictures.shape[1] != 3:
-            raise InputError(f"pictures must be (N, 3, H, W), not {tuple(pictures.shape)}")
+        channels = 3 * self.config.frames
+        if pictures.ndim != 4 or pictures.shape[1] != channels:
+            raise InputError(f"pictures must be (N, {channels}, H, W), not {tuple(pictures.shape)}")
         rainy = pictures.to(self.device, torch.float32)
         derained = self._backend.layers(rainy, None).derained
-        return self._backend.blend(rainy, derained, self.options.strength).to(pictures.device, pictures.dtype)
+        blended = self._backend.blend(middle_frame(rainy), derained, self.options.strength)
+        return blended.to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
         from PIL import Image as PillowImage
@@ -234,7 +254,7 @@ class Restorer:
 
     def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
-        _check(image)
+        self._check(image)
         self._backend.notes = []
         box = content_box(image)
         inside = image[box]
@@ -242,7 +262,8 @@ class Restorer:
             return self._run_inside(image, progress, wanted)
         # A flat border has no rain in it, and says nothing about the picture: the network does not see it.
         found = self._run_inside(np.ascontiguousarray(inside), progress, wanted)
-        layers = [image.copy(), *_empty_layers(image)][:wanted]
+        seen = _middle(image)
+        layers = [seen.copy(), *_empty_layers(seen)][:wanted]
         for layer, part in zip(layers, found, strict=True):
             layer[box] = part
         return layers
@@ -291,7 +312,7 @@ class Restorer:
     def _restore_one(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         height, width = image.shape[:2]
         whole = Box(0, 0, height, width)
-        out = [np.empty_like(image) for _ in range(wanted)]
+        out = [np.empty((height, width, 3), image.dtype) for _ in range(wanted)]
         side = self._tile_side(height, width, image.nbytes + sum(each.nbytes for each in out))
         gates = None
         if side < max(height, width) or are_sampled(height, width):

@@ -18,7 +18,7 @@ from derain_cli.engine.device import free_device_memory
 from derain_cli.errors import InputError
 from derain_cli.model import FoldedSemiDRDNet
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import Layers
+from derain_cli.model.semi_drdnet import Layers, middle_frame
 from derain_cli.remedies import Remedy
 
 __all__ = ["AUTO_BYTES", "BATCHES", "Batches", "TorchBackend"]
@@ -96,7 +96,7 @@ class TorchBackend:
         """One pass over equally shaped pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`.
 
         Args:
-            pictures: (H, W, 3) uint8 or uint16, of one shape and dtype.
+            pictures: (H, W, 3), or (H, W, 3*F) for networks that see F frames, uint8 or uint16, of one shape and dtype.
             gates: of the whole picture, where these are tiles; None: each has its own.
             wanted: how many of derained picture, rain layer and repaired detail.
             strength: share of the rain found that is taken out.
@@ -107,7 +107,7 @@ class TorchBackend:
         """
         rainy = self.to_device(pictures)
         layers = [layer[(..., *inner)] for layer in self.layers(rainy, gates)[:wanted]]
-        layers[0] = self.blend(rainy[(..., *inner)], layers[0], strength)
+        layers[0] = self.blend(middle_frame(rainy)[(..., *inner)], layers[0], strength)
         if wanted > 1:
             layers[2].add_(0.5)
         dtype = pictures[0].dtype
@@ -183,7 +183,7 @@ class TorchBackend:
         """
         if self.batches is None or self.batches.filled:
             return self.batches is not None
-        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3 * self.config.frames), np.uint8)
         with torch.inference_mode():
             rainy = self.to_device(list(noise))
             alone = self.net(rainy[-1:], None).derained

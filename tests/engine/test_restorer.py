@@ -759,3 +759,47 @@ def test_a_flat_border_stays_and_the_inside_is_what_it_is_without(network, dtype
     assert np.array_equal(restorer(picture), layers.derained)
     together = restorer.batch([picture, np.roll(picture, 3, axis=0)])
     assert np.array_equal(together[0], layers.derained)
+
+
+CLIP = ModelConfig(width=4, blocks=1, detail="none", unshuffle=4, frames=3)
+
+
+def frames_of(height, width, dtype=np.uint8):
+    """(H, W, 9): three frames that differ, without a flat border."""
+    frames = [make_picture(height, width, seed).astype(dtype) for seed in range(3)]
+    return np.concatenate(frames, axis=2) * (257 if dtype == np.uint16 else 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_of_several_frames_the_middle_one_comes_back(dtype):
+    window = frames_of(24, 32, dtype)
+    restorer = make(zero_network(CLIP))
+    np.testing.assert_array_equal(restorer(window), window[:, :, 3:6])
+    assert [layer.shape for layer in dataclasses.astuple(restorer.layers(window))] == [(24, 32, 3)] * 3
+
+
+def test_several_frames_are_restored_as_the_network_does_it_in_tiles_too(network):
+    config = dataclasses.replace(CLIP, se=False)
+    model, window = busy(network, config), frames_of(96, 96)
+    whole = make(model)(window)
+    seen = torch.from_numpy(window.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+    with torch.inference_mode():
+        expected = model.eval()(seen).derained[0].clamp(0, 1).mul(255).round().numpy().transpose(1, 2, 0)
+    assert np.abs(whole.astype(int) - expected).max() <= 1
+    assert not np.array_equal(whole, window[:, :, 3:6])
+    np.testing.assert_array_equal(make(model, tile=64)(window), whole)
+
+
+def test_a_flat_border_of_all_frames_stays(network):
+    window = np.pad(frames_of(48, 48), ((8, 8), (8, 8), (0, 0)))
+    restored = make(busy(network, dataclasses.replace(CLIP, se=False)))(window)
+    assert restored.shape == (64, 64, 3)
+    assert restored[:8].max() == 0 and restored[8:-8, 8:-8].max() > 0
+
+
+def test_a_network_for_clips_says_that_it_is_not_for_photos(picture):
+    restorer = make(zero_network(CLIP))
+    with pytest.raises(InputError, match="3 frames of a clip"):
+        restorer(picture(16, 16))
+    with pytest.raises(InputError, match="3 frames of a clip"):
+        restorer(Image.fromarray(picture(16, 16)))
