@@ -15,7 +15,7 @@ from derain_cli.cli.flags import takes
 from derain_cli.cli.items import ItemTally
 from derain_cli.cli.reporter import Bar
 from derain_cli.config import EncodeOptions
-from derain_cli.errors import printable
+from derain_cli.errors import UsageError, printable
 from derain_cli.jobs.items import COMPARE, LAYERS, Item, Naming, WorkList
 from derain_cli.jobs.outputs import plan
 from derain_cli.jobs.photos.options import BatchOptions
@@ -110,6 +110,10 @@ def derain(flags: PhotoFlags) -> int:
             from derain_cli.jobs.photos.run import restore_photos
 
             restorer = tally.load(flags.model, restore)
+            if restorer.config.frames > 1:
+                raise UsageError(
+                    f"{flags.model} sees {restorer.config.frames} frames of a clip at once: use derain video"
+                )
             batch = BatchOptions(
                 encode=encode,
                 max_pixels=flags.max_pixels,

@@ -18,6 +18,7 @@ from derain_cli.media.clip.reader import ClipReader, Frame
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.montage import compare
 from derain_cli.media.pixels import Pixels
+from derain_cli.motion.window import windows
 
 __all__ = ["restored_frames"]
 
@@ -38,7 +39,7 @@ def restored_frames(
     known = [pts for _, segment in parts.segments for pts in segment.pts]
     # A frame may come out a little different in other company: batches are the same as in an unbroken run.
     size = engine.batch
-    first = known[max(0, len(known) - REACH) // size * size] if known else None
+    first = known[max(0, len(known) - REACH - engine.frames // 2) // size * size] if known else None
     if first is None and options.start:
         first = info.start + math.ceil(options.start / info.time_base - 1e-6)
     skip_to = first
@@ -55,10 +56,11 @@ def restored_frames(
 
     def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(frames):  # type: ignore[type-var]
-            while batch := list(itertools.islice(frames, engine.batch)):
-                derained = engine.restore([fill_hidden(frame.pixels, frame.alpha) for frame in batch])
+            seen = windows(((frame, fill_hidden(frame.pixels, frame.alpha)) for frame in frames), engine.frames)
+            while batch := list(itertools.islice(seen, engine.batch)):
+                derained = engine.restore([window for _, window in batch])
                 notes.extend([note for note in engine.notes() if note not in notes])
-                yield from zip(batch, derained, strict=True)
+                yield from zip((frame for frame, _ in batch), derained, strict=True)
 
     def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(pairs):  # type: ignore[type-var]
