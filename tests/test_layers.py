@@ -62,7 +62,12 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "checkpoints": [{"card", "hub", "vgg"}, {"find", "weight_file"}, {"average", "run_state"}],
     "data": [{"augment"}, {"datasets"}, {"loaders"}],
-    "engine": [{"device", "tiling"}, {"torch_backend"}, {"gates"}, {"restorer"}],
+    "engine": [
+        {"arrays", "device", "protocol", "tiling"},
+        {"foreign", "gates"},
+        {"onnx_engine", "torch_engine"},
+        {"restorer"},
+    ],
     "evaluation": [
         {"baselines", "options", "published", "report", "turns"},
         {"peers", "scores"},
