@@ -16,6 +16,7 @@ class Remedy(StrEnum):
 
     # where outputs go
     REPLACE = "allow it to be replaced"
+    REPLACE_OR_ANOTHER = "allow it to be replaced, or choose another output"
     OTHER_OUTPUT = "choose another output"
     OUTPUT_FOLDER = "name a folder for the outputs"
     KEEP_NAMES = "outputs in a folder of their own keep the names of the inputs"
@@ -31,7 +32,10 @@ class Remedy(StrEnum):
     ONLY_OUTPUTS = "only earlier outputs are there"
     PHOTOS_TOO = "photos may be added"
     MORE_PIXELS = "the limit on pixels can be raised"
-    MAKE_VIDEO = "split it, or make a video of it"
+    MAKE_VIDEO = "take it as a clip, or split it into single pictures"
+    SPLIT_PAGES = "save its pages as single files first"
+    CLIP_COMMAND = "take it as a clip"
+    PHOTO_COMMAND = "take it as a photo"
 
     # what computes
     OTHER_DEVICE = "choose another device: auto or cpu"

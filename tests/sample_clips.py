@@ -196,6 +196,12 @@ def _sound(out: Any, stream: Any, seconds: float) -> None:
     out.mux(stream.encode(None))
 
 
+def join(path: str | Path, *parts: str | Path) -> Path:
+    """One file after the other, as `cat` puts them."""
+    Path(path).write_bytes(b"".join(Path(part).read_bytes() for part in parts))
+    return Path(path)
+
+
 def write_sound(path: str | Path) -> Path:
     """A file with sound alone."""
     with av.open(str(path), "w") as out:

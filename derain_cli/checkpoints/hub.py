@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from derain_cli.errors import WeightsError, resource_error_from
 
 __all__ = ["from_hub"]
 
+_FILE = "derain.safetensors"
+_BY_HAND = f"download {_FILE} yourself and give its path"
+_PATIENCE = 5.0
+
 
 def from_hub(repo: str) -> Path:
     """Weights of a Hugging Face Hub repository, by its own client and cache; offline when HF_HUB_OFFLINE says so."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what a user must know we say
+    offline = constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
     try:
-        return Path(hf_hub_download(repo, "derain.safetensors"))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        return Path(hf_hub_download(repo, _FILE, local_files_only=offline))
+    except LocalEntryNotFoundError as error:
+        reason = "it is not in the cache, and the Hub does not answer"
+        if constants.HF_HUB_OFFLINE:
+            reason = "it is not in the cache, and HF_HUB_OFFLINE is set"
+        raise WeightsError(f"cannot get hf:{repo}: {reason}", hint=_BY_HAND) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         full = resource_error_from(error)
         if full:
             raise full from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"cannot get hf:{repo}: {first}", hint="download derain.safetensors yourself and give its path"
-        ) from error
+        raise WeightsError(f"cannot get hf:{repo}: {first}", hint=_BY_HAND) from error
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether the Hub can be reached at all: its client would try for half a minute."""
+    from huggingface_hub import get_session
+
+    try:
+        get_session().head(endpoint, timeout=_PATIENCE)
+    except Exception:  # of whatever library it uses, by its version
+        return False
+    return True

@@ -19,22 +19,23 @@ from derain_cli.remedies import Remedy
 __all__ = ["load_features", "state_digest"]
 
 _PREFIX = "features."
+_QUESTION = "Download torchvision's VGG-16 weights (528 MB), once? They can also be given as a file."
 
 
-def load_features(file: Path | None, note: Callable[[str], None] | None = None) -> tuple[VGGFeatures, str]:
+def load_features(file: Path | None, agrees: Callable[[str], bool] | None = None) -> tuple[VGGFeatures, str]:
     """The frozen feature network, on the CPU in fp32, and a digest of its weights.
 
     Args:
         file: safetensors with torchvision's names (`features.0.weight`, ...) in any floating dtype, normalised for
             ImageNet's mean and deviation; further tensors (the classifier's) are passed over. None takes
             torchvision's official weights: from its cache, else it downloads them.
-        note: told before a download.
+        agrees: asked before a download; None agrees.
 
     Raises:
         WeightsError: the file is missing, damaged, or of another network; or torchvision cannot get its weights.
         ResourceError: the disk is full.
     """
-    weights = _from_file(file) if file is not None else _from_torchvision(note)
+    weights = _from_file(file) if file is not None else _from_torchvision(agrees)
     try:
         features = VGGFeatures(weights)
     except WeightsError as error:
@@ -65,13 +66,13 @@ def _from_file(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _from_torchvision(note: Callable[[str], None] | None) -> dict[str, Tensor]:
+def _from_torchvision(agrees: Callable[[str], bool] | None) -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    if note is not None and not cached.exists():
-        note("fetching torchvision's VGG-16 weights (528 MB), once; they can also be given as a file")
+    if agrees is not None and not cached.exists() and not agrees(_QUESTION):
+        raise WeightsError("torchvision's VGG-16 weights (528 MB) are not here", remedy=Remedy.FETCH_FEATURES)
     try:
         state = cast(dict[str, Any], weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except Exception as error:  # its loader fails in many ways: no network, a wrong hash, a damaged cache

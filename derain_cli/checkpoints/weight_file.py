@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.header import FORMAT, MAX_HEADER, META_KEY, refuse_irregular
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.model import SemiDRDNet, build
@@ -29,9 +29,6 @@ from derain_cli.system.files import atomic_bytes
 
 __all__ = ["Weights", "load_weights", "network", "on_cpu", "save_state", "save_weights"]
 
-_META_KEY = "derain"
-_FORMAT = 1
-_MAX_HEADER = 4 << 20
 _MAX_TENSORS = 20_000
 _DTYPES = {"F32", "F16", "BF16", "I64"}
 
@@ -59,7 +56,7 @@ def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
     if len(blob) < 8:
         raise ValueError("too short")
     (length,) = struct.unpack("<Q", blob[:8])
-    if length > min(_MAX_HEADER, len(blob) - 8):
+    if length > min(MAX_HEADER, len(blob) - 8):
         raise ValueError("header longer than the file")
     header = json.loads(blob[8 : 8 + length])
     if not isinstance(header, dict) or len(header) > _MAX_TENSORS:
@@ -86,11 +83,11 @@ def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool =
         DestinationError: the file exists and `overwrite` is off.
     """
     tensors = on_cpu(model.state_dict())
-    meta = {"format": _FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
-    plain = safetensors.torch.save(tensors, metadata={_META_KEY: ""})
+    meta = {"format": FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
+    plain = safetensors.torch.save(tensors, metadata={META_KEY: ""})
     _, table, data = _parse(plain)
     sha256 = _digest(meta, table, data)
-    blob = safetensors.torch.save(tensors, metadata={_META_KEY: json.dumps({**meta, "sha256": sha256})})
+    blob = safetensors.torch.save(tensors, metadata={META_KEY: json.dumps({**meta, "sha256": sha256})})
     atomic_bytes(path, blob, overwrite=overwrite)
     return sha256
 
@@ -107,10 +104,8 @@ def save_state(path: Path, module: nn.Module) -> None:
 
 
 def _read(path: Path) -> bytes:
+    refuse_irregular(path)
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise WeightsError("not a usable weights file: not a regular file", path=path, remedy=Remedy.LIST_MODELS)
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(
@@ -133,15 +128,15 @@ def load_weights(path: Path) -> Weights:
     blob = _read(path)
     try:
         meta, table, data = _parse(blob)
-        ours = json.loads(meta.get(_META_KEY, ""))
+        ours = json.loads(meta.get(META_KEY, ""))
         stated = ours.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise refuse("not a usable weights file", error) from error
     # The spelling counts too: 1e-05 and 1E-05 are one bit apart and mean the same.
-    if _digest(ours, table, data) != stated or json.dumps({**ours, "sha256": stated}) != meta[_META_KEY]:
+    if _digest(ours, table, data) != stated or json.dumps({**ours, "sha256": stated}) != meta[META_KEY]:
         raise refuse("checksum mismatch, the weights file is damaged")
-    if ours.get("format") != _FORMAT:
-        raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {_FORMAT}")
+    if ours.get("format") != FORMAT:
+        raise refuse(f"weights of format {ours.get('format')!r}; this program reads format {FORMAT}")
     try:
         config = from_mapping(ModelConfig, ours["config"])
         card = Card.from_mapping(ours["card"])

@@ -3,10 +3,16 @@
 A command's module is imported when the command is used, and it imports torch only when it starts to work.
 """
 
+# Arguments are strings, and mostly no paths.
+# ruff: noqa: PTH110, PTH112, PTH113, PTH122
+
 from __future__ import annotations
 
+import difflib
 import importlib
+import itertools
 import os
+import re
 import sys
 import warnings
 from collections.abc import MutableMapping, Sequence
@@ -49,6 +55,10 @@ COMMANDS = {
 _TURNS = "1000"
 """Of GNU's OpenMP, about 10 microseconds; more slow down on a busy machine, fewer on an idle one."""
 _ROOT_FLAGS = ("--help", "-h", "--version")
+_OTHER_WORDS = {"help": "--help", "version": "--version"}
+"""What people type for the flags of the root."""
+_SWITCHES = {"-q", "--quiet", "-v", "--verbose", "--json", "--debug", "--dry-run", "-r", "--recursive", "--overwrite"}
+"""Flags without a value that may stand before a command."""
 
 # Typer carries a Click of its own since 0.26: its usage error is reached through what Typer itself gives out.
 _ClickUsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -98,11 +108,62 @@ def _root(
 
 
 def route(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the default command in front, unless they name a command or begin with a flag of the root."""
+    """`arguments` with the command in front that they are for, unless they begin with one or with a flag of the root.
+
+    Raises:
+        UsageError: no command or file goes by the first word, but a command nearly does; or an argument can't be meant.
+    """
     if not arguments:
         return ["--help"]
-    first = arguments[0]
-    return list(arguments) if first in COMMANDS or first in _ROOT_FLAGS else [DEFAULT_COMMAND, *arguments]
+    _refuse_odd_arguments(arguments)
+    first, *rest = arguments
+    if first in COMMANDS or first in _ROOT_FLAGS:
+        return list(arguments)
+    flags = list(itertools.takewhile(lambda argument: argument in _SWITCHES, arguments))
+    word = arguments[len(flags)] if len(flags) < len(arguments) else ""
+    if not os.path.lexists(word):
+        if first in _OTHER_WORDS:
+            return [*(each for each in rest if each in COMMANDS), _OTHER_WORDS[first]]
+        if word in COMMANDS:
+            return [word, *flags, *arguments[len(flags) + 1 :]]
+        if near := _nearest_command(word):
+            hint = f"did you mean derain {near}? See derain --help"
+            raise UsageError(f"no command or file is called {word!r}", hint=hint)
+    return ["video" if _are_clips(arguments) else DEFAULT_COMMAND, *arguments]
+
+
+def _nearest_command(word: str) -> str | None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z-]*", word):
+        return None
+    return next(iter(difflib.get_close_matches(word.lower(), COMMANDS, n=1, cutoff=0.7)), None)
+
+
+def _are_clips(arguments: Sequence[str]) -> bool:
+    """Whether the files among the arguments are clips by their names, and none is a photo or a folder."""
+    from derain_cli.media.clip.names import READABLE_CLIPS
+
+    there = [argument for argument in arguments if not argument.startswith("-") and os.path.exists(argument)]
+    clips = [path for path in there if os.path.splitext(path)[1].lower() in READABLE_CLIPS and os.path.isfile(path)]
+    return bool(clips) and not any(os.path.isdir(path) or _is_photo(path) for path in there)
+
+
+def _is_photo(path: str) -> bool:
+    from derain_cli.media.photo import READABLE_SUFFIXES
+
+    return os.path.splitext(path)[1].lower() in READABLE_SUFFIXES
+
+
+def _refuse_odd_arguments(arguments: Sequence[str]) -> None:
+    """What the parser would take for something else.
+
+    Raises:
+        UsageError: a file whose name begins with a dash, or a dash alone.
+    """
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+        if argument == "-":
+            raise UsageError("- (standard input or output) is not supported", hint="name files; ./- is one called -")
+        if argument.startswith("-") and os.path.lexists(argument):
+            raise UsageError(f"{argument} begins with a dash", hint=f"write ./{argument} for the file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,9 +175,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         _open_standard_streams()
         _wait_asleep(os.environ)
-    arguments = route(sys.argv[1:] if argv is None else argv)
-    debug = debug_wanted(arguments)
+    given = sys.argv[1:] if argv is None else argv
+    debug = debug_wanted(list(given))
     try:
+        arguments = route(given)
         with signals(), warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")  # libraries warn their callers; what a user must know we say

@@ -21,7 +21,15 @@ from derain_cli.cli.hints import line_of
 from derain_cli.errors import DerainError, ResourceError, expected
 from derain_cli.system.signals import Interrupted
 
-__all__ = ["as_derain_error", "debug_wanted", "print_data", "print_error", "print_json", "print_message"]
+__all__ = [
+    "as_derain_error",
+    "can_be_asked",
+    "debug_wanted",
+    "print_data",
+    "print_error",
+    "print_json",
+    "print_message",
+]
 
 _NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
 """What the dynamic loader says when a library does not fit into the memory left."""
@@ -73,6 +81,14 @@ def print_data(text: str) -> None:
 def print_json(record: Mapping[str, Any]) -> None:
     """One JSON record on one line of stdout; undecodable bytes of names come as Python's surrogate escapes."""
     print_data(json.dumps(record, allow_nan=False))
+
+
+def can_be_asked() -> bool:
+    """Whether somebody sits there who reads questions and can answer them."""
+    try:
+        return bool(sys.stdin and sys.stderr and sys.stdin.isatty() and sys.stderr.isatty())
+    except (OSError, ValueError):
+        return False
 
 
 def print_error(error: DerainError, *, debug: bool = False) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,13 +59,14 @@ class PhotoFlags:
         Raises:
             UsageError: a suffix or format that cannot be used.
         """
-        from derain_cli.media.photo import WRITABLE_SUFFIXES
+        from derain_cli.media.photo import WRITABLE_SUFFIXES, suffix_by_content
 
         return Naming(
             WRITABLE_SUFFIXES,
             output=self.output,
             suffix=self.suffix,
             format=self.format,
+            suffix_of=suffix_by_content,
             overwrite=self.overwrite,
             companions=((COMPARE,) if self.compare else ()) + (LAYERS if self.save_layers else ()),
         )
@@ -77,33 +79,67 @@ def derain(flags: PhotoFlags) -> int:
     The result of photo.jpg is photo_derained.jpg beside it, that of a folder is folder_derained; -o says otherwise.
     Outputs that exist are skipped, so a run that was stopped goes on where it was.
     """
-    restore = flags.computing.restore_options()
-    from derain_cli.media.photo import READABLE_SUFFIXES
+    from derain_cli.jobs.made import MadeRecord, settled
+    from derain_cli.jobs.photos.headers import refused_by_header
+    from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
+    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_SUFFIXES)
+    restore = flags.computing.restore_options()
     naming = flags.naming()
-    batch = BatchOptions(
-        encode=EncodeOptions(quality=flags.quality),
-        max_pixels=flags.max_pixels,
-        overwrite=flags.overwrite,
-        companions=naming.companions,
-        jobs=flags.jobs,
-        fail_fast=flags.fail_fast,
-    )
+    encode = EncodeOptions(quality=flags.quality)
     reporter = flags.messages.reporter()
     tally = _PhotoTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
-        tally.tell_plan(work)
+        settings = {
+            "model": tally.check_engine(flags.model, restore),
+            "strength": restore.strength,
+            "precision": restore.precision,
+            "quality": flags.quality,
+        }
+        record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
+        work = settled(work, record, naming.companions_of)
+        tally.tell_plan(work, passed_over=_other_kinds(work.unread))
+        usable, refused = refused_by_header(work.items, flags.max_pixels, every=flags.dry_run)
+        work = replace(work, items=usable)
+        for item, error in refused:
+            tally.refused_item(item, error)
         if flags.dry_run:
             tally.planned(work, naming)
         elif work.items:
             from derain_cli.jobs.photos.run import restore_photos
 
             restorer = tally.load(flags.model, restore)
+            batch = BatchOptions(
+                encode=encode,
+                max_pixels=flags.max_pixels,
+                overwrite=flags.overwrite,
+                record=record,
+                companions=naming.companions,
+                jobs=flags.jobs,
+                fail_fast=flags.fail_fast,
+            )
             with reporter.bar(len(work.items)) as bar:
                 tally.watch(work, bar)
                 restore_photos(work.items, restorer, batch, report=tally.report, progress=tally.progress)
     return tally.exit_code
+
+
+def _other_kinds(unread: Mapping[str, int]) -> list[str]:
+    """Remarks on photos in folders that are not read, and on clips."""
+    from derain_cli.media.clip.names import READABLE_CLIPS
+    from derain_cli.media.photo import HEIF_HINT, HEIF_SUFFIXES, UNREAD_SUFFIXES
+
+    told = []
+    for kinds, one, many, words in (
+        (UNREAD_SUFFIXES, "photo", "photos", "of kinds that are not read"),
+        (HEIF_SUFFIXES, "photo", "photos", f"for which a plug-in is missing, {HEIF_HINT}"),
+        (READABLE_CLIPS, "clip", "clips", "left to `derain video`"),
+    ):
+        found = {suffix: count for suffix, count in sorted(unread.items()) if suffix in kinds}
+        if count := sum(found.values()):
+            told.append(f"{count} {one if count == 1 else many} {words}: {' '.join(found)}")
+    return told
 
 
 @dataclass
@@ -129,6 +165,11 @@ class _PhotoTally(ItemTally):
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:
             self.failed_by(outcome, item.source, output=item.target, **size)
+            return
+        if outcome.skipped:
+            self.skipped += 1
+            self.reporter.say(f"{item.source}: skipped, another run has just written {item.target}")
+            self.record_item(item, "skipped", notes=["another run has just written the output"])
             return
         self.ok += 1
         megapixels = outcome.width * outcome.height / 1e6

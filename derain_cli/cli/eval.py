@@ -116,6 +116,7 @@ def evaluate(flags: EvalFlags) -> int:
         raise DestinationError("there is a file already", path=flags.csv, remedy=Remedy.REPLACE)
     from derain_cli.evaluation.report import Report
 
+    _check_early(wanted)
     page = None if flags.report is None else Report(flags.report, overwrite=flags.overwrite)
     reporter = flags.talk.reporter()
     if flags.download:
@@ -125,6 +126,26 @@ def evaluate(flags: EvalFlags) -> int:
             if not Path(name).is_dir():
                 download_dataset(name, flags.data_root, tell=reporter.say, progress=not flags.talk.quiet)
     return _run(wanted, page, flags.csv, reporter)
+
+
+def _check_early(wanted: BenchmarkOptions) -> None:
+    """See that devices, data sets and weights of our own can be had, before torch is loaded.
+
+    Raises:
+        ResourceError, UsageError, WeightsError: one cannot.
+    """
+    from derain_cli.checkpoints.find import find_weights
+    from derain_cli.datasets.catalogue import find_record
+    from derain_cli.evaluation.names import is_peer
+    from derain_cli.system.accelerators import refuse_missing_device
+
+    refuse_missing_device(wanted.restore.device)
+    for name in wanted.datasets:
+        if not Path(name).is_dir():
+            find_record(name)
+    for name in wanted.models:
+        if not is_peer(name):
+            find_weights(name)
 
 
 def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, reporter: Reporter) -> int:

@@ -42,4 +42,5 @@ def finetune_real(flags: FinetuneFlags) -> int:
     (contrast.psnr_budget); averages with the start are tried at the end. With --recipe paper-semi, the
     semi-supervised training of the paper starts from nothing.
     """
-    return run_plan(flags.plan(flags.real, adapts="fast"), flags.talk.reporter())
+    flags.refuse_mistakes()
+    return run_plan(flags.plan(flags.real, adapts="fast"), flags.talk.reporter(), yes=flags.yes)

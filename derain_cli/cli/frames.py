@@ -155,6 +155,7 @@ class _FrameTally(Tally):
 
     train: int = 0
     test: int = 0
+    empty: int = 0
     last: str = ""
 
     def tell_plan(self, work: FrameSetPlan) -> None:
@@ -187,6 +188,14 @@ class _FrameTally(Tally):
         if outcome.error is not None:
             self.failed_by(outcome, source.path, **values)
             return
+        if source.is_clip and not values.get("measured"):
+            self.empty += 1
+            why = (
+                f"none of its {values.get('frames', 0)} frames can be judged: still or black all through, or too short"
+            )
+            self.reporter.note(f"gives nothing: {why}", source.path)
+            self.record("empty", input=source.path, **values, notes=[why])
+            return
         self.ok += 1
         earlier = ", by an earlier run" if outcome.known else ""
         self.reporter.detail(f"{source.path}: {values['measured']} of {values['frames']} frames measured{earlier}")
@@ -214,4 +223,11 @@ class _FrameTally(Tally):
         self.reporter.say(f"{output}: {self.train} pictures to train with, {self.test} to test with")
 
     def summary_values(self) -> dict[str, Any]:
-        return {"train": self.train, "test": self.test}
+        return {"empty": self.empty, "train": self.train, "test": self.test}
+
+    @property
+    def tried(self) -> int:
+        return super().tried + self.empty
+
+    def counts(self) -> str:
+        return super().counts() + (f", {self.empty} gave nothing" if self.empty else "")

@@ -12,6 +12,7 @@ __all__ = ["FLAGS", "hint_of", "line_of", "reason_of"]
 FLAGS: Mapping[Remedy, str] = {
     # where outputs go
     Remedy.REPLACE: "--overwrite replaces it",
+    Remedy.REPLACE_OR_ANOTHER: "--overwrite replaces it, another -o or --suffix keeps both",
     Remedy.OTHER_OUTPUT: "choose another -o",
     Remedy.OUTPUT_FOLDER: "-o FOLDER",
     Remedy.KEEP_NAMES: "-o FOLDER keeps names as they are",
@@ -26,7 +27,10 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.ONLY_OUTPUTS: "only earlier outputs are there",
     Remedy.PHOTOS_TOO: "photos are added with --photos",
     Remedy.MORE_PIXELS: "--max-pixels raises the limit",
-    Remedy.MAKE_VIDEO: "split it, or make it a video and use derain video",
+    Remedy.MAKE_VIDEO: "`derain video` takes it, or split it into single pictures",
+    Remedy.SPLIT_PAGES: "save its pages as single files first",
+    Remedy.CLIP_COMMAND: "`derain video` takes it",
+    Remedy.PHOTO_COMMAND: "`derain` without video takes it",
     # what computes
     Remedy.OTHER_DEVICE: "--device auto or cpu",
     Remedy.USE_CPU: "--device cpu",
@@ -37,7 +41,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.VERIFY_MODELS: "the weights may be damaged: derain models verify",
     Remedy.OTHER_FEATURES: "--vgg FILE takes other weights, --contrast none does without",
     Remedy.FETCH_FEATURES: "give the weights as --vgg FILE (safetensors with torchvision's names), let torchvision "
-    "download them once where there is a network, or train with --contrast none",
+    "download them once with --yes where there is a network, or train with --contrast none",
     # clips
     Remedy.END_EARLIER: "--end {seconds} takes what comes before",
     Remedy.MATROSKA: "--format mkv holds all",
@@ -50,8 +54,8 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.LOWER_DEMANDS: "lower --min-rain, --every or --similar",
     # data sets
     Remedy.GET_DATA_SET: "get it from {page}; {layout}; --data-root or DERAIN_DATA names the folder of all sets",
-    Remedy.FETCH_DATA_SET: "get it from {page}, or use --download; {layout}; --data-root or DERAIN_DATA names the "
-    "folder of all sets",
+    Remedy.FETCH_DATA_SET: "get it from {page}, or by `derain eval --download`; {layout}; DERAIN_DATA, or its "
+    "--data-root, names the folder of all sets",
     Remedy.NOT_ON_HUB: "get it from {page}; --download knows {names}",
     Remedy.OTHER_DATA_ROOT: "choose another --data-root",
     Remedy.MORE_SPACE_FOR_DATA: "free some space or choose another --data-root",

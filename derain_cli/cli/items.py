@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import print_data
 from derain_cli.cli.tally import Tally
-from derain_cli.errors import DerainError, printable
+from derain_cli.errors import DerainError, NothingToDoError, printable
 
 if TYPE_CHECKING:
     from derain_cli.config import RestoreOptions
@@ -28,14 +29,37 @@ class ItemTally(Tally):
 
     engine: dict[str, str] = field(default_factory=dict)
 
-    def tell_plan(self, work: WorkList, what: str = "images") -> None:
+    def check_engine(self, model: str, options: RestoreOptions) -> str:
+        """See that weights and device can be had, before torch is loaded; the name of the weights, with their digest.
+
+        Raises:
+            WeightsError: the weights are missing or are none.
+            ResourceError: the device is not there.
+        """
+        from derain_cli.checkpoints.find import find_weights
+        from derain_cli.checkpoints.header import read_head
+        from derain_cli.system.accelerators import refuse_missing_device
+
+        refuse_missing_device(options.device)
+        head = read_head(find_weights(model))
+        return f"{head.card.name} ({head.sha256[:12]})"
+
+    def tell_plan(self, work: WorkList, what: str = "images", passed_over: Sequence[str] = ()) -> None:
         """What the plan passed over, refused, or found done.
+
+        Args:
+            work: the plan.
+            what: is looked for.
+            passed_over: remarks on files of other kinds.
 
         Raises:
             NothingToDoError: there is nothing at all.
         """
+        nothing = not work.items and not work.done
         for path, text in work.notes:
             self.reporter.note(text, path)
+        for text in () if nothing and not work.failed else passed_over:
+            self.reporter.note(text)
         self.total = len(work.items) + len(work.done) + len(work.failed)
         for error in work.failed:
             self.refused(error)
@@ -43,9 +67,10 @@ class ItemTally(Tally):
             self.reporter.say(f"{item.source}: skipped, {item.target} exists (--overwrite replaces it)")
             self.skipped += 1
             self.record_item(item, "skipped", notes=["the output exists (--overwrite replaces it)"])
-        if not work.items and not work.done and {error.exit_code for error in work.failed} <= {3}:
-            self.total = 0
-            raise work.nothing_found(what)
+        if nothing and not work.failed:
+            raise work.nothing_found(what, "; ".join(passed_over) or None)
+        if nothing and {error.exit_code for error in work.failed} == {3}:  # each has been told
+            self.stopped_by = NothingToDoError.exit_code
 
     def planned(self, work: WorkList, naming: Naming) -> None:
         """The items of a dry run."""
@@ -83,6 +108,10 @@ class ItemTally(Tally):
     def refused(self, error: DerainError) -> None:
         """An input that is not worth trying."""
         self.failed(error, input=str(error.path or ""), output=None)
+
+    def refused_item(self, item: Item, error: DerainError) -> None:
+        """An input that a look at it refuses."""
+        self.failed(error, input=item.source, output=item.target)
 
     def record_item(self, item: Item, status: str, **values: Any) -> None:
         """The record of an item that did not fail."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = options.new_app(help="List, describe and verify weights.")
+
+_WIDTH = 100
+"""Of lines for readers."""
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|FILE...", help="All installed ones by itself.")]
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or a weight file.")]
@@ -92,9 +96,7 @@ def show(flags: NamedFlags) -> int:
         if flags.answer.json:
             print_json(facts)
         else:
-            # Thousands of hashes are for programs; a reader wants to know how many pictures they stand for.
-            facts["card"]["hashes"] = f"of {len(weights.card.hashes):,} training pictures"
-            _print_tree(facts, "")
+            _print_card(weights)
     return code
 
 
@@ -234,11 +236,12 @@ def _print_brief(weights: Weights) -> None:
     print_data(f"{printable(facts['name'])}: {size}, {facts['bytes'] / 1e6:.1f} MB ({shape})")
     if card.summary:
         print_data(f"  {printable(card.summary)}")
+    print_data(f"  licence of the weights: {printable(card.licence) or 'not stated'}")
     for title, lines in (("trained on", card.trained_on), ("scores", _score_lines(card.scores))):
         if lines:
             print_data(f"  {title}:")
         for line in lines:
-            print_data(f"    {printable(line)}")
+            _print_wrapped(line, "    ")
 
 
 def _score_lines(scores: Mapping[str, Any]) -> list[str]:
@@ -255,12 +258,39 @@ def _score_lines(scores: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _print_tree(values: Mapping[str, Any], indent: str) -> None:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            print_data(f"{indent}{name}:")
-            _print_tree(value, indent + "  ")
-        elif isinstance(value, list | tuple):
-            print_data(f"{indent}{name}: {'; '.join(printable(str(v)) for v in value) or '-'}")
-        else:
-            print_data(f"{indent}{name}: {printable(str(value)) or '-'}")
+def _print_card(weights: Weights) -> None:
+    """One model for a reader: all but thousands of hashes, laid out in short lines."""
+    card = weights.card
+    _print_brief(weights)
+    plain = {
+        "limits": card.limits,
+        "training": ", ".join(
+            word for word in (f"{card.steps:,} steps", f"{card.patches:,} patches", card.date, card.commit) if word
+        ),
+        "known by": f"hashes of {len(card.hashes):,} training pictures",
+        "file": f"{weights.path}, SHA-256 {weights.sha256}",
+    }
+    for name, value in plain.items():
+        if value:
+            _print_wrapped(f"{name}: {value}", "  ")
+    if card.change:
+        _print_wrapped("change of real photos: " + _in_words(card.change), "  ")
+    if card.recipe:
+        print_data("  recipe:")
+        for name, value in card.recipe.items():
+            _print_wrapped(f"{name}: {_in_words(value)}", "    ")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_in_words, value)) or "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _print_wrapped(text: str, indent: str) -> None:
+    for line in textwrap.wrap(
+        printable(text), _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False
+    ):
+        print_data(line)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -10,7 +13,7 @@ import typer
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import UsageError
-from derain_cli.system.finder import Selection
+from derain_cli.system.finder import Selection, is_pattern
 
 __all__ = [
     "SETTINGS",
@@ -44,6 +47,7 @@ __all__ = [
     "Tile",
     "Verbose",
     "new_app",
+    "refuse_output_as_input",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -134,6 +138,18 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON record per item on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (also DERAIN_DEBUG=1).")]
+
+
+def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
+    """`derain photo.jpg clean.jpg`, as one copies files.
+
+    Raises:
+        UsageError: of two paths the second one is not there and would do as an output.
+    """
+    if len(paths) != 2 or output is not None or not Path(paths[0]).exists() or os.path.lexists(paths[1]):
+        return
+    if Path(paths[1]).suffix.lower() in writable and not is_pattern(paths[1]):
+        raise UsageError(f"{paths[1]} is not there", hint=f"-o {paths[1]} for an output of that name")
 
 
 # Flags that go together

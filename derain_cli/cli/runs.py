@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from derain_cli.cli import options
+from derain_cli.cli.console import can_be_asked
 from derain_cli.cli.hints import line_of
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import ContrastMode, RestoreOptions
+from derain_cli.errors import NothingToDoError, UsageError
+from derain_cli.remedies import Remedy
+from derain_cli.system.accelerators import refuse_missing_device
 
 if TYPE_CHECKING:
     from derain_cli.evaluation.scores import Evaluation
@@ -44,7 +48,7 @@ Validation = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")]
 Recipe = Annotated[
-    str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, paper, finetune, paper-semi, or a TOML file.")
+    str, typer.Option("--recipe", metavar="NAME|FILE", help="fast, clip, paper, finetune, paper-semi, or a TOML file.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a setting; repeatable.")
@@ -61,6 +65,10 @@ Vgg = Annotated[
     typer.Option("--vgg", metavar="FILE", help="VGG-16 weights for --contrast, safetensors; else torchvision's own."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN where it stopped.")]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Download the VGG-16 weights (528 MB) without asking, should they be missing."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Resume although settings or data differ.")]
 Minutes = Annotated[
     float | None, typer.Option("--minutes", min=0.0, help="Stop after this time, with a checkpoint to resume from.")
@@ -91,6 +99,7 @@ class RunFlags:
     vgg: Vgg = None
     resume: Resume = False
     force: Force = False
+    yes: Yes = False
     minutes: Minutes = None
     name: Name = "custom"
     summary: Summary = ""
@@ -112,11 +121,8 @@ class RunFlags:
             UsageError: an unknown recipe, setting or data set.
             WeightsError: the weights to start from are unusable.
         """
-        from derain_cli.training.output import refuse_output
-
-        refuse_output(self.output, resume=self.resume)  # before torch is loaded
         from derain_cli.checkpoints.find import find_weights
-        from derain_cli.checkpoints.weight_file import load_weights
+        from derain_cli.checkpoints.header import read_head
         from derain_cli.config import (
             TrainConfig,
             apply_overrides,
@@ -126,27 +132,31 @@ class RunFlags:
             to_mapping,
         )
         from derain_cli.datasets.catalogue import find_record
-        from derain_cli.training.run import RunPlan
 
         def folders(names: list[str] | None) -> tuple[Path | str, ...]:
             return tuple(Path(each) if Path(each).is_dir() else find_record(each).name for each in names or ())
 
         tables = load_recipe(self.recipe)
         start = self.from_ or (None if "model" in tables else adapts)
-        if start is not None and "model" not in tables:
-            tables = {**tables, "model": to_mapping(load_weights(find_weights(start)).config)}
+        if start is not None:
+            network = read_head(find_weights(start)).config
+            tables = {"model": to_mapping(network), **tables}
         tables = apply_overrides(tables, parse_overrides(self.set_ or ()))
         if self.contrast is not None:
             tables = apply_overrides(tables, {"contrast": {"mode": self.contrast}})
+        config = from_mapping(TrainConfig, tables)
+        datasets, layers, validation = folders(self.dataset), folders(self.layers), folders(self.val)
+        from derain_cli.training.run import RunPlan
+
         return RunPlan(
             out=self.output,
-            config=from_mapping(TrainConfig, tables),
-            datasets=folders(self.dataset),
-            layers=folders(self.layers),
+            config=config,
+            datasets=datasets,
+            layers=layers,
             photos=tuple(self.clean or ()),
             real=tuple(real or ()),
             vgg=self.vgg,
-            validation=folders(self.val),
+            validation=validation,
             start=start,
             resume=self.resume,
             force=self.force,
@@ -157,13 +167,38 @@ class RunFlags:
             licences=tuple(self.data_licence or ()),
         )
 
+    def refuse_mistakes(self) -> None:
+        """See that there are data, a device, and a folder to write to, before torch is loaded.
 
-def run_plan(plan: RunPlan, reporter: Reporter) -> int:
-    """Train, tell how it goes and how it ended; returns the exit code."""
+        Raises:
+            UsageError: no data are named.
+            NothingToDoError: a folder is not there, or no run to resume.
+            DestinationError: the run's folder is refused.
+            ResourceError: the device is not there.
+        """
+        from derain_cli.training.output import refuse_output
+
+        refuse_output(self.output, resume=self.resume)
+        refuse_missing_device(self.device)
+        if not (self.dataset or self.layers or self.clean):
+            raise UsageError("nothing to train on", remedy=Remedy.NAME_DATA)
+        for folder in self.clean or ():
+            if not folder.exists():
+                raise NothingToDoError("no such folder", path=folder)
+
+
+def run_plan(plan: RunPlan, reporter: Reporter, *, yes: bool = False) -> int:
+    """Train, tell how it goes and how it ended; returns the exit code.
+
+    Args:
+        plan: what to train.
+        reporter: how it is told.
+        yes: agree to downloads without being asked.
+    """
     from derain_cli.training.run import train as run_training
 
     with reporter.bar(plan.config.optim.steps) as bar:
-        result = run_training(plan, _Listener(reporter, bar.update, plan.config.loop.log_every))
+        result = run_training(plan, _Listener(reporter, bar.update, plan.config.loop.log_every, yes))
     _tell_end(result, plan, reporter)
     if result.stopped in {"", "time"}:
         return 0
@@ -205,8 +240,8 @@ def _tell_end(result: RunResult, plan: RunPlan, reporter: Reporter) -> None:
 class _Listener:
     """Tells the reporter: the bar on a terminal, plain lines elsewhere."""
 
-    def __init__(self, reporter: Reporter, update: Callable[[float, str], None], every: int):
-        self.reporter, self.update, self.every = reporter, update, every
+    def __init__(self, reporter: Reporter, update: Callable[[float, str], None], every: int, yes: bool):
+        self.reporter, self.update, self.every, self.yes = reporter, update, every, yes
         self.scores = "no validation yet"
         self.begin, self.first, self.total = time.monotonic(), 0, 0
 
@@ -269,3 +304,8 @@ class _Listener:
 
     def note(self, text: str) -> None:
         self.reporter.note(text)
+
+    def agrees(self, question: str) -> bool:
+        if self.yes:
+            return True
+        return can_be_asked() and typer.confirm(question, default=False, err=True)

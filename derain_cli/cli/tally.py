@@ -98,6 +98,10 @@ class Tally:
         """The record of an input that did not fail."""
         self.reporter.record(**values, status=status, error=None, code=0)
 
+    def counts(self) -> str:
+        """How many became what, for the last line."""
+        return f"{self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed"
+
     def summary_values(self) -> dict[str, Any]:
         """What a command adds to the summary's record."""
         return {}
@@ -107,8 +111,9 @@ class Tally:
         left = max(0, self.total - self.tried)
         tail = f", {left} not tried" if left else ""
         done = "planned" if self.dry_run else "done"
-        if self.tried or error in (None, "interrupted"):
-            self.reporter.say(f"{done}: {self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed{tail}")
+        lone = len(self.codes) == self.total == 1  # its error says it all
+        if not lone and (self.tried or error in (None, "interrupted")):
+            self.reporter.say(f"{done}: {self.counts()}{tail}")
         self.reporter.record(
             summary=True,
             ok=self.ok,

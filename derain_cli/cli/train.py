@@ -16,4 +16,5 @@ def train(flags: RunFlags) -> int:
     data.generated). --contrast adds the supervised contrastive term. The result is RUN/best.safetensors, ready
     for `derain --model`.
     """
-    return run_plan(flags.plan(), flags.talk.reporter())
+    flags.refuse_mistakes()
+    return run_plan(flags.plan(), flags.talk.reporter(), yes=flags.yes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["seconds_from", "video"]
 
 _PREVIEW = "_preview"
+_LEAVES_NO_TRACE = ("keep_partial", "segment")
+"""Options that the finished clip does not hang on."""
 _LINE_EVERY = 60.0
 """Seconds between lines on the progress where there is no bar."""
 
@@ -46,6 +50,10 @@ Start = Annotated[
     str, typer.Option("--start", metavar="TIME", help="Begin there: seconds, M:SS or H:MM:SS. Sound is cut alike.")
 ]
 End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End there, counted from the clip's beginning.")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N", help="Pictures a second of a folder of numbered ones; 25 by itself."),
+]
 Preview = Annotated[
     float | None,
     typer.Option(
@@ -73,7 +81,10 @@ class ClipFlags:
 
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="CLIP...", help="Clips, folders of clips, or quoted patterns like '**/*.mp4'."),
+        typer.Argument(
+            metavar="CLIP...",
+            help="Clips, folders of clips or of numbered pictures, or quoted patterns like '**/*.mp4'.",
+        ),
     ]
     output: options.Output = None
     model: options.Model = DEFAULT_MODEL
@@ -85,6 +96,7 @@ class ClipFlags:
     start: Start = "0"
     end: End = None
     preview: Preview = VideoOptions.preview
+    rate: Rate = VideoOptions.rate
     files: options.Files = field(default_factory=options.Files)
     overwrite: options.Overwrite = False
     suffix: options.Suffix = None
@@ -109,6 +121,7 @@ class ClipFlags:
             preview=self.preview,
             temporal=self.temporal,
             keep_partial=self.keep_partial,
+            rate=self.rate,
         )
 
     def naming(self) -> Naming:
@@ -138,17 +151,33 @@ def video(flags: ClipFlags) -> int:
     command is given again.
     """
     restore, wanted = flags.computing.restore_options(), flags.video_options()
-    from derain_cli.media.clip.container import READABLE_CLIPS
+    from derain_cli.jobs.made import MadeRecord, settled
+    from derain_cli.media.clip.encoding import WRITABLE_CLIPS
+    from derain_cli.media.clip.names import READABLE_CLIPS
+    from derain_cli.media.clip.pictures import named_sequence, sequence_in
 
+    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
     naming = flags.naming()
+    paths = [named_sequence(path) or path for path in flags.paths]
+    whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
+    selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
     reporter = flags.messages.reporter()
     tally = _ClipTally(reporter, flags.dry_run)
     with tally.telling():
-        work = plan(flags.paths, flags.files.selection(READABLE_CLIPS), naming)
-        tally.tell_plan(work, "clips")
+        work = plan(paths, selection, naming)
+        settings = {
+            "model": tally.check_engine(flags.model, restore),
+            "strength": restore.strength,
+            "precision": restore.precision,
+        }
+        record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _LEAVES_NO_TRACE})
+        work = settled(work, record, naming.companions_of)
+        tally.tell_plan(work, "clips", _other_kinds(work.unread))
+        work = tally.without_photos(work)
         if flags.dry_run:
             tally.planned(work, naming)
             return tally.exit_code
+        from derain_cli.jobs.clips.beforehand import require_encodings
         from derain_cli.jobs.clips.frame_restorer import Engine
         from derain_cli.jobs.clips.parts import forget_work
         from derain_cli.jobs.clips.run import restore_clips
@@ -156,6 +185,7 @@ def video(flags: ClipFlags) -> int:
         for item in work.done:
             forget_work(item.target)
         if work.items:
+            require_encodings(work.items, wanted)
             engine = Engine.of(tally.load(flags.model, restore))
             with reporter.bar(None) as bar:
                 tally.watch(work, bar)
@@ -164,11 +194,20 @@ def video(flags: ClipFlags) -> int:
                     engine,
                     wanted,
                     overwrite=flags.overwrite,
+                    record=record,
                     fail_fast=flags.fail_fast,
                     report=tally.report,
                     progress=tally.progress,
                 )
     return tally.exit_code
+
+
+def _other_kinds(unread: Mapping[str, int]) -> list[str]:
+    """A remark on photos in folders."""
+    from derain_cli.media.photo import READABLE_SUFFIXES
+
+    count = sum(count for suffix, count in unread.items() if suffix in READABLE_SUFFIXES)
+    return [f"{count} {'photo' if count == 1 else 'photos'} left to `derain` without video"] if count else []
 
 
 def seconds_from(text: str, flag: str) -> float:
@@ -212,6 +251,21 @@ class _ClipTally(ItemTally):
         if self.unusable and self.unusable == len(self.codes) == self.tried:
             return 4
         return super().exit_code
+
+    def without_photos(self, work: WorkList) -> WorkList:
+        """The plan without inputs that are photos, which are told."""
+        from derain_cli.media.photo import refuse_still
+
+        left = []
+        for item in work.items:
+            try:
+                refuse_still(item.source)
+            except InputError as error:
+                self.unusable += 1
+                self.refused_item(item, error)
+            else:
+                left.append(item)
+        return replace(work, items=tuple(left))
 
     def watch(self, work: WorkList, bar: Bar) -> None:
         """The bar to move while `work` is done."""

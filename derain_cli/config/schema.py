@@ -37,9 +37,16 @@ def require_option(condition: bool, option: str, requirement: str) -> None:
         raise UsageError(f"{option} {requirement}", option=option)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str | None:
+def _nearest(name: str, known: Iterable[str], where: str) -> str | None:
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else None
+    return f"did you mean {where + '.' if where else ''}{near[0]}?" if near else None
+
+
+def _below(name: str, hints: Mapping[str, Any]) -> str | None:
+    """The option of that name in a table below."""
+    tables = [table for table, hint in hints.items() if dataclasses.is_dataclass(hint)]
+    found = [f"{table}.{name}" for table in tables if name in _type_hints(hints[table])]
+    return f"did you mean {' or '.join(found)}?" if found else None
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
@@ -84,7 +91,8 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     hints = _type_hints(typing.cast(Any, cls))
     for key in values:
         if key not in hints:
-            raise UsageError(f"unknown option {where + '.' if where else ''}{key}", hint=_nearest(key, hints))
+            name = f"{where}.{key}" if where else key
+            raise UsageError(f"unknown option {name}", hint=_below(key, hints) or _nearest(key, hints, where))
     return cls(**{k: _convert(v, hints[k], f"{where}.{k}" if where else k) for k, v in values.items()})
 
 

@@ -291,5 +291,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.contrast.mode != "none":
+            _require(self.model.frames == 1, "networks that see several frames (model.frames) train without contrast")
             # Five poolings by two: on smaller patches nothing is left of the deepest features.
             _require(self.data.patch >= 32, f"data.patch must be at least 32 with contrast, not {self.data.patch}")

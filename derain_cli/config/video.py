@@ -26,6 +26,7 @@ class VideoOptions:
         temporal: how frames are steadied with their neighbours (`derain_cli.jobs.clips.temporal_filter`).
         keep_partial: what is ready when the work is stopped is written as NAME_partial.
         segment: frames per segment, which is what a killed job loses at most.
+        rate: pictures per second of a folder of numbered pictures; None is 25.
     """
 
     codec: VideoCodec = "auto"
@@ -37,12 +38,14 @@ class VideoOptions:
     temporal: Temporal = "flow"
     keep_partial: bool = False
     segment: int = 120
+    rate: float | None = None
 
     def __post_init__(self) -> None:
         require_option(self.crf is None or 0 <= self.crf <= 63, "crf", f"must be 0 to 63, not {self.crf}")
         require_option(self.start >= 0, "start", f"cannot be negative: {self.start}")
         require_option(self.end is None or self.end > self.start, "end", f"must come after start, not at {self.end}")
         require_option(self.preview is None or self.preview > 0, "preview", f"must last longer than {self.preview} s")
+        require_option(self.rate is None or 0 < self.rate <= 1000, "rate", f"must be 0 to 1000, not {self.rate}")
         require_option(self.segment >= 1, "segment", f"must be at least 1 frame, not {self.segment}")
 
     @property

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from derain_cli.data.clips import ClipPatches
 from derain_cli.data.datasets import TrainingPatches
 from derain_cli.errors import DerainError, TrainingError
 from derain_cli.remedies import Remedy
@@ -26,7 +27,8 @@ class Batch(NamedTuple):
     """What one step trains on.
 
     Attributes:
-        pairs: (B, 2, 3, P, P), rainy and clean patches.
+        pairs: (B, F + 1, 3, P, P), rainy and clean patches; for networks that see F frames, those, then the clean one
+            of the frame in the middle.
         real: (R, 3, P, P), patches of photos in real rain; R is B, or 0 in runs without such photos.
     """
 
@@ -81,7 +83,7 @@ class BatchStream:
         bad_real: unreadable real photos passed over so far.
     """
 
-    def __init__(self, patches: TrainingPatches, batch: int, start: int, workers: int, pin: bool = False):
+    def __init__(self, patches: TrainingPatches | ClipPatches, batch: int, start: int, workers: int, pin: bool = False):
         self.waited = 0.0
         self.bad = self.bad_real = 0
         workers = auto_workers() if workers < 0 else workers

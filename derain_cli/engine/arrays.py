@@ -15,19 +15,17 @@ __all__ = ["to_arrays", "to_batch"]
 Array = NDArray[Any]
 
 
-def to_batch(pictures: Sequence[Array], device: torch.device, frames: int = 1) -> Tensor:
+def to_batch(pictures: Sequence[Array], device: torch.device) -> Tensor:
     """Equally large pictures as one (N, 3*F, H, W) float32 tensor in [0, 1].
 
     Args:
-        pictures: (H, W, 3) or (H, W, 3*F), uint8 or uint16, of one shape and dtype.
+        pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
         device: where the tensor goes; integers travel, which are smaller.
-        frames: F; a picture of three channels stands for all of its frames.
     """
     stack = np.stack(pictures)
     # torch has few operations on uint16; int32 holds both.
     raw = torch.from_numpy(stack.astype(np.int32) if stack.dtype == np.uint16 else stack).to(device)
-    batch = raw.permute(0, 3, 1, 2).float().div_(float(np.iinfo(stack.dtype).max))
-    return batch if batch.shape[1] == 3 * frames else batch.repeat(1, frames, 1, 1)
+    return raw.permute(0, 3, 1, 2).float().div_(float(np.iinfo(stack.dtype).max))
 
 
 def to_arrays(layer: Tensor, dtype: np.dtype[Any]) -> Array:

@@ -27,7 +27,7 @@ def are_sampled(height: int, width: int) -> bool:
 
 
 def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
-    """Gates of (H, W, 3) uint8 or uint16; None for a network without.
+    """Gates of (H, W, 3*F) uint8 or uint16; None for a network without.
 
     Args:
         engine: what measures them; it notes when that is done on less of the picture, because memory ran out.
@@ -46,7 +46,7 @@ def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
         if sampled:
             boxes = sample_crops(height, width, side - side % grid, count, grid)
         try:
-            return engine.measure_gates(to_batch([image[box.slices] for box in boxes], engine.device, engine.frames))
+            return engine.measure_gates(to_batch([image[box.slices] for box in boxes], engine.device))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

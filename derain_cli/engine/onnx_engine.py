@@ -19,7 +19,7 @@ from derain_cli.system.files import sha256_of
 
 __all__ = ["OnnxEngine"]
 
-_ONNX_HINT = "pip install 'derain-cli[onnx]'"
+_HINT = "pip install onnxruntime"
 
 
 class OnnxEngine:
@@ -53,7 +53,7 @@ class OnnxEngine:
         try:
             runtime = importlib.import_module("onnxruntime")
         except ImportError as error:
-            raise UsageError("ONNX files need onnxruntime, which is not installed", hint=_ONNX_HINT) from error
+            raise UsageError("ONNX files need onnxruntime, which is not installed", hint=_HINT) from error
         self.version: str = runtime.__version__
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()

@@ -72,14 +72,14 @@ class Restorer:
     >>> restorer = Restorer.from_pretrained("fast")
     >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; the same kind comes back
 
-    A network that sees F successive frames of a clip also takes HxWx3F arrays, the frames in chronological order (see
-    `derain_cli.motion.window`), and returns the middle one. A single picture stands for all of its frames.
-
     Args:
         engine: what runs the network; or one of our own networks, which `TorchEngine` then runs on the device and in
             the precision that `options` ask for.
         options: device, precision, tile and strength; the first two apply only where no engine is given.
         card: of the weights, if known.
+
+    A network that sees F successive frames of a clip (`ModelConfig.frames`) takes them as one HxWx3F array, as
+    `derain_cli.motion.window` makes it, and returns the middle frame.
 
     Attributes:
         engine: what runs the network.
@@ -228,19 +228,18 @@ class Restorer:
     def restore(self, pictures: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> the same without rain, clamped, on the same device and in the same dtype.
 
-        Every picture is taken whole and has its own gates. (N, 3*F, H, W) where the network sees F frames, as above.
+        Every picture is taken whole and has its own gates. (N, 3*F, H, W) for networks that see F frames; the middle
+        ones are returned.
 
         Raises:
             InputError: another shape, or the network gives non-finite values.
         """
-        count = pictures.shape[1] // COLOURS if pictures.ndim == 4 and pictures.shape[1] % COLOURS == 0 else 0
-        if count not in (1, self.frames):
-            raise InputError(f"pictures must be (N, 3, H, W), not {tuple(pictures.shape)}")
+        channels = COLOURS * self.frames
+        if pictures.ndim != 4 or pictures.shape[1] != channels:
+            raise InputError(f"pictures must be (N, {channels}, H, W), not {tuple(pictures.shape)}")
         rainy = pictures.to(self.device, torch.float32)
-        seen = middle_frame(rainy)
-        if count != self.frames:
-            rainy = rainy.repeat(1, self.frames, 1, 1)
-        return self._blend(seen, self.engine.run(rainy).derained).to(pictures.device, pictures.dtype)
+        blended = self._blend(middle_frame(rainy), self.engine.run(rainy).derained)
+        return blended.to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
         from PIL import Image as PillowImage
@@ -256,15 +255,11 @@ class Restorer:
         return out
 
     def _check(self, image: Array) -> None:
-        channels = {COLOURS, COLOURS * self.frames}
-        if (
-            image.ndim != 3
-            or image.shape[2] not in channels
-            or image.dtype not in (np.uint8, np.uint16)
-            or not image.size
-        ):
-            wanted = " or ".join(f"HxWx{count}" for count in sorted(channels))
-            raise InputError(f"a picture must be {wanted} uint8 or uint16, not {image.dtype} {image.shape}")
+        channels = COLOURS * self.frames
+        if image.ndim == 3 and image.shape[2] == COLOURS != channels:
+            raise InputError(f"this network sees {self.frames} frames of a clip at once: it is not for photos")
+        if image.ndim != 3 or image.shape[2] != channels or image.dtype not in (np.uint8, np.uint16) or not image.size:
+            raise InputError(f"a picture must be HxWx{channels} uint8 or uint16, not {image.dtype} {image.shape}")
 
     def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
@@ -377,7 +372,7 @@ class Restorer:
         """One pass over equally large pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`.
 
         Args:
-            pictures: (H, W, 3) or (H, W, 3*F), uint8 or uint16, of one shape and dtype.
+            pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
             gates: of the whole picture, where these are tiles; None: each has its own.
             wanted: how many of derained picture, rain layer and repaired detail.
             inner: rows and columns of the result that are wanted.
@@ -385,7 +380,7 @@ class Restorer:
         Raises:
             InputError: non-finite values.
         """
-        rainy = to_batch(pictures, self.device, self.frames)
+        rainy = to_batch(pictures, self.device)
         layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
         layers[0] = self._blend(middle_frame(rainy)[(..., *inner)], layers[0])
         if wanted > 1:

@@ -122,9 +122,9 @@ class TorchEngine:
         """
         if self.batches is None or self.batches.filled:
             return self.batches is not None
-        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3 * self.frames), np.uint8)
         with torch.inference_mode():
-            rainy = to_batch(list(noise), self.device, self.frames)
+            rainy = to_batch(list(noise), self.device)
             alone = self.net(rainy[-1:], None).derained
             return torch.equal(self.net(rainy, None).derained[-1:], alone)
 

@@ -12,8 +12,9 @@ from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
+from derain_cli.evaluation.names import is_peer
 from derain_cli.evaluation.options import BenchmarkOptions
-from derain_cli.evaluation.peers import find_peer, is_peer
+from derain_cli.evaluation.peers import find_peer
 from derain_cli.evaluation.turns import Picture
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -39,15 +38,13 @@ from derain_cli.engine.foreign import COUNT_SIDE, checked, failures, pad_to_mult
 from derain_cli.engine.onnx_engine import OnnxEngine
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.evaluation.baselines import BASELINES
+from derain_cli.evaluation.names import ONNX_SUFFIX, SCRIPT_SUFFIXES
 from derain_cli.system.files import sha256_of
 
-__all__ = ["Peer", "as_peer", "find_peer", "is_peer"]
+__all__ = ["Peer", "as_peer", "find_peer"]
 
 Picture = NDArray[np.uint8]
 Network = Callable[[Tensor], Any]
-
-_DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_SCRIPT_SUFFIXES, _ONNX_SUFFIX = {".pt", ".ts", ".torchscript"}, ".onnx"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +83,6 @@ class Peer:
         return self.run(picture)
 
 
-def is_peer(name: str) -> bool:
-    """Whether `find_peer` is responsible for this name; all others are weights of our own."""
-    if name.startswith("hf:"):
-        return False
-    suffix = Path(name).suffix.lower()
-    return name in BASELINES or suffix in _SCRIPT_SUFFIXES or suffix == _ONNX_SUFFIX or bool(_DOTTED.fullmatch(name))
-
-
 def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
     """The peer of this name, ready to work.
 
@@ -110,9 +99,9 @@ def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
         run, about = BASELINES[name]
         return Peer(name, "baseline", about, run, parameters=0)
     suffix = Path(name).suffix.lower()
-    if suffix == _ONNX_SUFFIX:
+    if suffix == ONNX_SUFFIX:
         return _onnx(name, pad_multiple)
-    if suffix in _SCRIPT_SUFFIXES:
+    if suffix in SCRIPT_SUFFIXES:
         network: Any = _script(Path(name), device)
         return _torch_peer(name, "torchscript", network, device, pad_multiple, sha256_of(Path(name)))
     return _torch_peer(name, "python", _from_python(name), device, pad_multiple, None)
@@ -248,7 +237,7 @@ def _onnx(name: str, pad_multiple: int) -> Peer:
     engine = OnnxEngine(Path(name), pad_multiple or 1)
 
     def run(picture: Picture) -> Picture:
-        rainy = to_batch([picture], engine.device, engine.frames)
+        rainy = to_batch([picture], engine.device)
         derained: Picture = to_arrays(engine.run(rainy).derained, picture.dtype)[0]
         return derained
 

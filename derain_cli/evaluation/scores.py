@@ -21,6 +21,7 @@ from derain_cli.evaluation.turns import Job, Picture, Restore, results_of
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
 from derain_cli.metrics.no_reference import Figures, figures
+from derain_cli.motion.window import unstacked
 
 __all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "Scores", "evaluate", "examine"]
 
@@ -112,6 +113,7 @@ def evaluate(
     each: Callable[[PictureResult], None] | None = None,
     *,
     inputs: MutableMapping[Pair, Scores] | None = None,
+    frames: int = 1,
 ) -> Evaluation:
     """Restore and score every pair.
 
@@ -121,6 +123,8 @@ def evaluate(
         each: called with every result, in order, in this thread; pictures are not kept afterwards.
         inputs: scores of the inputs as far as they are known; the others are added. Who measures several restorers
             on the same pairs has them scored once.
+        frames: F, that the restorer sees at once: rainy pictures are `stacked` windows then, and what is scored against
+            the clean picture is the frame in the middle.
 
     Raises:
         NothingToDoError: not one pair could be scored.
@@ -130,7 +134,8 @@ def evaluate(
     failed: list[InputError] = []
     seconds = megapixels = 0.0
     known = {} if inputs is None else inputs
-    for result in results_of(restorer, (_PairJob(group.name, pair, known) for group in groups for pair in group.pairs)):
+    jobs = (_PairJob(group.name, pair, known, frames) for group in groups for pair in group.pairs)
+    for result in results_of(restorer, jobs):
         if isinstance(result, InputError):
             failed.append(result)
             continue
@@ -187,12 +192,17 @@ def _mean(rows: Iterable[Scores]) -> Scores:
 
 
 class _PairJob(Job[PictureResult]):
-    def __init__(self, group: str, pair: Pair, inputs: MutableMapping[Pair, Scores]):
-        self.group, self.pair, self.path, self.inputs = group, pair, pair.rainy, inputs
+    def __init__(self, group: str, pair: Pair, inputs: MutableMapping[Pair, Scores], frames: int):
+        self.group, self.pair, self.path, self.inputs, self.frames = group, pair, pair.rainy, inputs, frames
 
     def read(self) -> Picture:
-        self.rainy, self.clean = read_pair(self.pair)
-        return self.rainy
+        if self.frames == 1:
+            self.rainy, self.clean = read_pair(self.pair)
+            return self.rainy
+        window, self.clean = unstacked(read_rgb(self.pair.rainy), self.frames), read_rgb(self.pair.clean)
+        start = 3 * (self.frames // 2)
+        self.rainy = np.ascontiguousarray(window[:, :, start : start + 3])
+        return np.ascontiguousarray(window).astype(np.uint8, copy=False)
 
     def judge(self, restored: Picture, seconds: float) -> PictureResult:
         before = self.inputs.get(self.pair)

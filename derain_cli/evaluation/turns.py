@@ -156,7 +156,8 @@ def _restore(restorer: Restore, job: Job[R], picture: Future[Picture]) -> _Resto
         work, own = time.process_time() - begin_work, time.thread_time() - begin_own
         # By the clock, a network that other programs keep from working would look idle.
         busy = work / (own if own >= _LEAST_SECONDS else max(seconds, 1e-9))
-        if restored.shape != rainy.shape or restored.dtype != np.uint8:
+        # Of several frames at once, one comes back.
+        if restored.shape != (*rainy.shape[:2], 3) or restored.dtype != np.uint8:
             raise InputError(f"the output is {restored.dtype} {restored.shape}, the input {rainy.dtype} {rainy.shape}")
     except InputError as error:
         return _Restored(job, _about(error, job.path))

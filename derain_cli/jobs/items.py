@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from derain_cli.errors import DerainError, NothingToDoError, UsageError
 from derain_cli.remedies import Remedy
@@ -58,6 +59,7 @@ class Naming:
         output: as given with `-o`: a file, a folder, or None for results beside the inputs.
         suffix: put behind names; None is `DEFAULT_SUFFIX` beside the inputs and nothing inside an output folder.
         format: suffix of all outputs, without dot; None keeps the input's.
+        suffix_of: looks into an input whose own suffix cannot be written, for one that suits its content.
         overwrite: outputs that exist are replaced, not passed over.
         companions: further pictures written with each output.
 
@@ -70,6 +72,7 @@ class Naming:
     output: str | None = None
     suffix: str | None = None
     format: str | None = None
+    suffix_of: Callable[[str], str | None] | None = None
     overwrite: bool = False
     companions: tuple[Companion, ...] = ()
 
@@ -88,11 +91,18 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One input and its output; `note` is a remark on the choice of the output."""
+    """One input and its output.
+
+    Attributes:
+        source, target: their paths.
+        note: a remark on the choice of the output.
+        stays: the output is there and right; only further pictures beside it are wanted.
+    """
 
     source: str
     target: str
     note: str = ""
+    stays: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class WorkList:
         done: inputs whose output is there already.
         failed: what cannot be done, each with its path.
         notes: path and remark on what was passed over.
+        unread: files in folders whose names are not of the kind looked for, counted by suffix (lower case).
         remedy: how more inputs could be found, for a list that is empty.
     """
 
@@ -111,10 +122,13 @@ class WorkList:
     done: tuple[Item, ...] = ()
     failed: tuple[DerainError, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
     remedy: Remedy | None = None
 
-    def nothing_found(self, what: str = "images") -> NothingToDoError:
-        """The error for a list without anything to do."""
+    def nothing_found(self, what: str = "images", hint: str | None = None) -> NothingToDoError:
+        """The error for a list without anything to do; `hint` is what was found instead."""
+        if hint:
+            return NothingToDoError(f"no {what} found", hint=hint)
         return NothingToDoError(f"no {what} found", remedy=self.remedy)
 
 

@@ -1,6 +1,6 @@
 """Where the output of each input goes, settled before any work begins.
 
-Nothing here opens, makes or changes a file. What would overwrite an input, or put two inputs on one output,
+Nothing here makes or changes a file. What would overwrite an input, or put two inputs on one output,
 is refused as a whole; what concerns one input only is kept beside the list, so that the others go on.
 """
 
@@ -73,12 +73,17 @@ class _Planner:
             if problem is not None:
                 self.failed.append(problem)
             elif os.path.lexists(target) and not self.naming.overwrite:
-                if self.output_file:
-                    raise DestinationError("the destination exists", path=target, remedy=Remedy.REPLACE)
                 done.append(Item(one.source, target, note))
             else:
                 items.append(Item(one.source, target, note))
-        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes), self.passed_over.remedy())
+        return WorkList(
+            tuple(items),
+            tuple(done),
+            tuple(self.failed),
+            tuple(self.notes),
+            self.passed_over.unread,
+            self.passed_over.remedy(),
+        )
 
     # --- the output ---------------------------------------------------------------------------------------------
 
@@ -89,7 +94,8 @@ class _Planner:
             return False
         suffix = os.path.splitext(out)[1]
         format_suffix = f".{self.naming.format.lower().lstrip('.')}" if self.naming.format else None
-        lone = len(self.paths) == 1 and not os.path.isdir(self.paths[0]) and not is_pattern(self.paths[0])
+        only = self.paths[0] if len(self.paths) == 1 else None
+        lone = only in self.selection.whole or (only and not os.path.isdir(only) and not is_pattern(only))
         writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:
@@ -132,9 +138,11 @@ class _Planner:
         if naming.format:
             suffix = f".{naming.format.lstrip('.')}"
         elif suffix.lower() not in naming.writable:
-            if suffix:
+            known = naming.suffix_of(one.source) if naming.suffix_of else None
+            if suffix and known not in naming.writable:
                 note = f"{suffix} cannot be written: the output is {naming.fallback}"
-            suffix = naming.fallback
+            suffix = known if known is not None and known in naming.writable else naming.fallback
+            stem = stem.removesuffix(suffix)  # photo.jpg.part
         return os.path.join(folder, f"{stem}{tag}{suffix}"), note
 
     def _problem(self, target: str) -> DerainError | None:

@@ -23,7 +23,7 @@ def content_box(pixels: Pixels) -> tuple[slice, slice]:
     line. Only full rows and columns belong to it.
 
     Args:
-        pixels: (H, W, 3) uint8 or uint16.
+        pixels: (H, W, C) uint8 or uint16; with the channels of several frames, what is flat in all of them.
 
     Returns:
         The box; the whole picture where there is no border of at least four pixels, or nothing else.
@@ -48,7 +48,7 @@ def content_box(pixels: Pixels) -> tuple[slice, slice]:
 
 
 def _flat(lines: NDArray[np.generic], tolerance: int) -> int:
-    """How many of the first lines (L, N, 3) are of one colour, that of the first; 0 if fewer than the thinnest."""
+    """How many of the first lines (L, N, C) are of one colour, that of the first; 0 if fewer than the thinnest."""
     first = np.asarray(lines[0], np.int32)
     colour = np.median(first, axis=0)
     count = 0

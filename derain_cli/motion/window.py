@@ -17,7 +17,7 @@ import numpy as np
 from derain_cli.media.pixels import Pixels
 from derain_cli.motion.flow import Array, fetched, flow_between, followed, grey_of, is_cut, scene_flow
 
-__all__ = ["windows"]
+__all__ = ["stacked", "unstacked", "windows"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,18 @@ def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T,
     while done < len(held):
         yield held[done].tag, _window(held, done, reach)
         done += 1
+
+
+def stacked(window: Pixels) -> Pixels:
+    """(H, W, 3*F) -> (F*H, W, 3), the frames below each other: a picture that can be kept in a file and looked at."""
+    height, width, channels = window.shape
+    return window.reshape(height, width, channels // 3, 3).transpose(2, 0, 1, 3).reshape(-1, width, 3)
+
+
+def unstacked(picture: Pixels, frames: int) -> Pixels:
+    """The inverse of `stacked`: (F*H, W, 3) -> (H, W, 3*F)."""
+    height, width = picture.shape[0] // frames, picture.shape[1]
+    return picture.reshape(frames, height, width, 3).transpose(1, 2, 0, 3).reshape(height, width, 3 * frames)
 
 
 @dataclass(eq=False)

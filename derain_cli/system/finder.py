@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class Selection:
         folder_links: enter symbolic links to folders found in folders.
         include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
         exclude: patterns, none of which may match; a sub-folder that matches is not entered.
+        whole: folders named outright that are one input each.
     """
 
     readable: frozenset[str]
@@ -41,6 +43,7 @@ class Selection:
     folder_links: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
 
     def is_readable(self, name: str) -> bool:
         """Whether a file of that name is taken where it is found."""
@@ -69,12 +72,13 @@ class Found:
 
 @dataclass
 class PassedOver:
-    """How many things in folders were left out, by reason."""
+    """How many things in folders were left out, by reason; `unread` counts other files by suffix, lower case."""
 
     folders: int = 0
     links: int = 0
     outputs: int = 0
     filtered: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
     def remedy(self) -> Remedy | None:
         """How more could be found."""
@@ -112,7 +116,9 @@ class Finder:
     def find(self) -> Iterator[Found]:
         """All inputs, in the order of `paths`; those in a folder sorted."""
         for path in self.paths:
-            if os.path.isdir(path):
+            if path in self.selection.whole:
+                yield Found(path)
+            elif os.path.isdir(path):
                 yield from self._in_folder(path)
             elif is_pattern(path):
                 yield from self._by_pattern(path)
@@ -120,6 +126,8 @@ class Finder:
                 name = os.path.basename(path)
                 if self._is_wanted(path, name):
                     yield Found(path)
+            elif _is_address(path):
+                self.failed.append(InputError(f"{path} is an address: download it first"))
             else:
                 self.failed.append(InputError("no such file or folder", path=path or "''"))
 
@@ -133,7 +141,7 @@ class Finder:
 
     def _by_pattern(self, pattern: str) -> Iterator[Found]:
         parts = pattern.split(os.sep)
-        first = next(i for i, part in enumerate(parts) if _has_magic(part))
+        first = next(i for i, part in enumerate(parts) if _has_magic(part) and not _is_there(parts[: i + 1]))
         base, wanted = os.sep.join(parts[:first]), parts[first:]
         if first and not base:
             base = os.sep
@@ -178,6 +186,8 @@ class Finder:
 
     def _is_taken(self, entry: os.DirEntry[str], inner: str, stems: set[str], *, file_links: bool) -> bool:
         if not self.selection.is_readable(entry.name):
+            suffix = os.path.splitext(entry.name)[1].lower()
+            self.passed_over.unread[suffix] = self.passed_over.unread.get(suffix, 0) + 1
             return False
         if entry.is_symlink() and not file_links:
             self.passed_over.links += 1
@@ -243,6 +253,15 @@ def _bytewise(entry: os.DirEntry[str]) -> bytes:
 
 def _has_magic(part: str) -> bool:
     return any(c in part for c in "*?[")
+
+
+def _is_there(parts: Sequence[str]) -> bool:
+    """Whether a folder goes by that very name: brackets in it are no pattern then."""
+    return os.path.isdir(os.sep.join(parts))
+
+
+def _is_address(path: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
 
 
 def separators() -> str:

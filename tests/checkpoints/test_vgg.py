@@ -72,16 +72,18 @@ def test_an_unusable_file_is_refused_by_name(tmp_path, vgg_file, fault):
         assert "not a VGG-16: features.0.weight is [8, 3, 3, 3]" in str(caught.value)
 
 
-def test_without_a_file_torchvision_is_asked_and_the_download_announced(torchvision_says, vgg_weights, tmp_path):
+def test_without_a_file_torchvision_is_asked_if_the_download_is_agreed_to(torchvision_says, vgg_weights, tmp_path):
     notes = []
     torchvision_says(vgg_weights | {"classifier.0.weight": torch.zeros(2, 2)})
-    features, _ = load_features(None, notes.append)
+    with pytest.raises(WeightsError, match="528 MB"):
+        load_features(None, lambda question: False)
+    features, _ = load_features(None, lambda question: notes.append(question) or True)
     assert torch.equal(features.features.state_dict()["0.bias"], vgg_weights["features.0.bias"])
     assert len(notes) == 1 and "528 MB" in notes[0]
     cached = tmp_path / "checkpoints" / VGG16_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     cached.parent.mkdir()
     cached.touch()
-    load_features(None, notes.append)
+    load_features(None, lambda question: False)
     assert len(notes) == 1
 
 

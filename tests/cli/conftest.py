@@ -18,6 +18,7 @@ from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.cli import main
 from derain_cli.config import ModelConfig
+from derain_cli.jobs.made import RECORD_NAME
 from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
 
@@ -100,8 +101,14 @@ def photo(path: str | Path, seed: int = 0, height: int = 24, width: int = 32) ->
 
 
 def snapshot(folder: str | Path = ".") -> dict[str, bytes]:
-    """Content of every file below a folder, by path."""
-    return {str(p): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+    """Content of every file below a folder, by path; the record of how outputs were made left out."""
+    files = [p for p in sorted(Path(folder).rglob("*")) if p.is_file() and p.name != RECORD_NAME]
+    return {str(p): p.read_bytes() for p in files}
+
+
+def listed(folder: str | Path = ".") -> list[str]:
+    """Names in a folder, the record left out."""
+    return sorted(p.name for p in Path(folder).iterdir() if p.name != RECORD_NAME)
 
 
 @pytest.fixture
@@ -113,5 +120,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     scores = {"SetA": {"y": {"input": [25.5, 0.8], "output": [38.25, 0.97]}, "pictures": 3}}
     card = Card(name="one", summary="first", trained_on=("SetA", "SetB"), scores=scores)
     save_weights(folder / "one.safetensors", unchanging(), card)
-    save_weights(folder / "two.safetensors", unchanging(1), Card(name="two", limits="night"))
+    recipe = {"optim": {"steps": 20, "milestones": [1 / 3, 0.5]}, "data": {f"key{n}": n for n in range(60)}}
+    two = Card(name="two", limits="night", licence="for research only", recipe=recipe, hashes=("0" * 16,) * 70)
+    save_weights(folder / "two.safetensors", unchanging(1), two)
     return folder

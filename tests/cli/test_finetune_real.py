@@ -53,12 +53,14 @@ def test_photos_and_run_folder_are_required(derain, real):
 
 
 def test_the_network_is_that_of_the_weights_and_flags_win(real, weights, vgg_file):
-    flags = FinetuneFlags(output=Path("run"), real=[real], from_=str(weights), vgg=vgg_file, contrast="positives")
+    flags = FinetuneFlags(
+        output=Path("run"), real=[real], clean=[real], from_=str(weights), vgg=vgg_file, contrast="positives"
+    )
     plan = flags.plan(flags.real)
     assert plan.config.model == load_weights(weights).config
     assert (plan.config.contrast.mode, plan.config.optim.lr) == ("positives", 1e-4)
     assert (plan.real, plan.vgg, plan.start) == ((real,), vgg_file, str(weights))
-    plain = RunFlags(output=Path("run"), set_=["contrast.mode=standard"]).plan()
+    plain = RunFlags(output=Path("run"), clean=[real], set_=["contrast.mode=standard"]).plan()
     assert (plain.config.contrast.mode, plain.config.model.width, plain.real) == ("standard", 48, ())
 
 
@@ -142,8 +144,10 @@ def test_bad_input_is_told_and_nothing_is_made(derain, real, pair_folder, weight
 
 def test_without_feature_weights_both_ways_out_are_named(derain, real, pair_folder, weights):
     argv = ("--real", real, "--dataset", pair_folder, "--from", weights, "-o", "run", *SHORT)
-    ended = derain("finetune-real", *argv)
+    ended = derain("finetune-real", *argv, "--yes")
     assert ended.code == 5
     assert all(way in ended.errors[0] for way in ("network is unreachable", "--vgg FILE", "torchvision"))
+    ended = derain("finetune-real", *argv)  # nobody is there to be asked
+    assert ended.code == 5 and "528 MB" in ended.errors[0] and "--yes" in ended.errors[0]
     assert not Path("run").exists()
     assert derain("finetune-real", *argv, "--contrast", "none").code == 0

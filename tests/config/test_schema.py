@@ -16,9 +16,10 @@ from tests.config.tables import TABLES
     ("tables", "key", "near"),
     [
         ({"optim": {"learning_rat": 1}}, "optim.learning_rat", None),
-        ({"optim": {"milestone": [0.5]}}, "optim.milestone", "milestones"),
-        ({"model": {"widht": 8}}, "model.widht", "width"),
+        ({"optim": {"milestone": [0.5]}}, "optim.milestone", "optim.milestones"),
+        ({"model": {"widht": 8}}, "model.widht", "model.width"),
         ({"modle": {}}, "modle", "model"),
+        ({"steps": 20}, "steps", "optim.steps"),
         ({"loop": {"qqqqq": 1}}, "loop.qqqqq", None),
     ],
 )

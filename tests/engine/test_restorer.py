@@ -760,36 +760,48 @@ def test_a_flat_border_stays_and_the_inside_is_what_it_is_without(network, dtype
     assert np.array_equal(together[0], layers.derained)
 
 
-# --- networks that see several frames -----------------------------------------------------------------------------
+CLIP = ModelConfig(width=4, blocks=1, detail="none", unshuffle=4, frames=3)
 
 
-@pytest.mark.parametrize("tile", [0, 64])
+def frames_of(height, width, dtype=np.uint8):
+    """(H, W, 9): three frames that differ, without a flat border."""
+    frames = [make_picture(height, width, seed).astype(dtype) for seed in range(3)]
+    return np.concatenate(frames, axis=2) * (257 if dtype == np.uint16 else 1)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_network_of_three_frames_derains_the_middle_one(network, picture, dtype, tile):
-    model = busy(network, ModelConfig(width=4, blocks=1, unshuffle=2, frames=3))
-    scale = np.iinfo(dtype).max // 255
-    window = np.concatenate([picture(90, 110, seed).astype(dtype) * scale for seed in range(3)], axis=2)
-    batch = torch.from_numpy(window.astype(np.int64)).permute(2, 0, 1)[None].float() / np.iinfo(dtype).max
-    restorer = make(model, tile=tile)
-    with torch.no_grad():
-        expected = model(batch).derained.clamp(0, 1)
-    found = restorer(window)
-    assert (found.shape, found.dtype) == ((90, 110, 3), dtype)
-    assert float((as_tensor(found) - expected).abs().max()) * 255 < (0.6 if tile == 0 else 1.1)
-    assert torch.allclose(restorer.restore(batch), expected, rtol=0, atol=1e-5)
-    assert np.array_equal(restorer.batch([window])[0], found)
-    assert np.array_equal(make(model, strength=0.0)(window), window[..., 3:6])
-    # Other neighbours, another result: all of the frames are seen.
-    assert not np.array_equal(restorer(np.concatenate([window[..., 3:], window[..., 3:6]], axis=2)), found)
+def test_of_several_frames_the_middle_one_comes_back(dtype):
+    window = frames_of(24, 32, dtype)
+    restorer = make(zero_network(CLIP))
+    np.testing.assert_array_equal(restorer(window), window[:, :, 3:6])
+    assert [layer.shape for layer in dataclasses.astuple(restorer.layers(window))] == [(24, 32, 3)] * 3
 
 
-def test_a_photo_stands_for_all_frames_of_a_network_that_sees_several(network, picture):
-    restorer = make(busy(network, ModelConfig(width=4, blocks=1, frames=3)))
-    photo = picture(30, 34)
-    assert np.array_equal(restorer(photo), restorer(np.tile(photo, (1, 1, 3))))
-    assert torch.equal(restorer.restore(as_tensor(photo)), restorer.restore(as_tensor(photo).repeat(1, 3, 1, 1)))
-    with pytest.raises(InputError, match="HxWx3 or HxWx9"):
-        restorer(np.tile(photo, (1, 1, 2)))
+def test_several_frames_are_restored_as_the_network_does_it_in_tiles_too(network):
+    config = dataclasses.replace(CLIP, se=False)
+    model, window = busy(network, config), frames_of(96, 96)
+    whole = make(model)(window)
+    seen = torch.from_numpy(window.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+    with torch.inference_mode():
+        expected = model.eval()(seen).derained[0].clamp(0, 1).mul(255).round().numpy().transpose(1, 2, 0)
+    assert np.abs(whole.astype(int) - expected).max() <= 1
+    assert not np.array_equal(whole, window[:, :, 3:6])
+    np.testing.assert_array_equal(make(model, tile=64)(window), whole)
+
+
+def test_a_flat_border_of_all_frames_stays(network):
+    window = np.pad(frames_of(48, 48), ((8, 8), (8, 8), (0, 0)))
+    restored = make(busy(network, dataclasses.replace(CLIP, se=False)))(window)
+    assert restored.shape == (64, 64, 3)
+    assert restored[:8].max() == 0 and restored[8:-8, 8:-8].max() > 0
+
+
+def test_a_network_for_clips_says_that_it_is_not_for_photos(picture):
+    restorer = make(zero_network(CLIP))
+    with pytest.raises(InputError, match="3 frames of a clip"):
+        restorer(picture(16, 16))
+    with pytest.raises(InputError, match="3 frames of a clip"):
+        restorer(Image.fromarray(picture(16, 16)))
 
 
 # --- other engines ------------------------------------------------------------------------------------------------

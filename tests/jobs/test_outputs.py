@@ -160,8 +160,7 @@ def test_outputs_that_exist_are_done_unless_overwritten() -> None:
     assert list(pairs(work)) == ["in/b.jpg"]
     assert [item.source for item in work.done] == ["in/a.jpg"]
     assert len(planned(["in"], output="out", overwrite=True).items) == 2
-    with pytest.raises(DestinationError, match="exists"):
-        planned(["in/b.jpg"], output="out/a.jpg")
+    assert [item.source for item in planned(["in/b.jpg"], output="out/a.jpg").done] == ["in/b.jpg"]
 
 
 def test_folders_that_cannot_hold_outputs() -> None:

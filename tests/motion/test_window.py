@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from derain_cli.motion.window import windows
+from derain_cli.motion.window import stacked, unstacked, windows
 
 
 def pan(count, speed=(3, 0), height=96, width=128, seed=0, dtype=np.uint8):
@@ -87,3 +87,11 @@ def test_a_window_does_not_depend_on_where_the_clip_begins():
     whole, part = made(frames, 5), made(frames[2:], 5)
     assert np.array_equal(whole[4][1], part[2][1])
     assert np.array_equal(whole[5][1], part[3][1])
+
+
+def test_stacking_is_undone_by_unstacking():
+    window = np.random.default_rng(0).integers(0, 256, (5, 7, 9), np.uint8)
+    picture = stacked(window)
+    assert picture.shape == (15, 7, 3)
+    np.testing.assert_array_equal(picture[5:10], window[:, :, 3:6])  # the middle frame
+    np.testing.assert_array_equal(unstacked(picture, 3), window)

@@ -62,7 +62,7 @@ def restored_frames(
 
     def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(pairs):  # type: ignore[type-var]
-            for frame, pixels in steadied(pairs, options.temporal):
+            for frame, pixels in steadied(pairs, options.temporal, notes):
                 if known and frame.pts <= known[-1]:
                     continue
                 if options.preview is not None:

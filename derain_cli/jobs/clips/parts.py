@@ -20,11 +20,14 @@ from typing import Any
 from derain_cli.errors import DestinationError
 from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.pictures import changed_of, size_of
 from derain_cli.media.clip.segments import Segment, SegmentWriter
 from derain_cli.system.files import atomic_file, atomic_text
 from derain_cli.system.locks import LOCK, locked
 
-__all__ = ["OpenSegment", "Parts", "forget_work", "work_folder"]
+__all__ = ["OpenSegment", "Parts", "forget_work", "source_state", "work_folder"]
+
+_JOB = "job.json"
 
 
 def work_folder(target: str | os.PathLike[str]) -> Path:
@@ -34,9 +37,23 @@ def work_folder(target: str | os.PathLike[str]) -> Path:
     return path.parent / f".derain-parts-{name}"
 
 
+def source_state(source: str | os.PathLike[str]) -> list[Any]:
+    """What tells whether a source is the very same: its path, size and time of change.
+
+    Raises:
+        OSError: it is not there any more.
+    """
+    return [os.path.realpath(source), size_of(Path(source)), changed_of(Path(source))]
+
+
 def forget_work(target: str | os.PathLike[str]) -> None:
     """Remove what a killed run left of an output that is there, unless somebody works on it."""
     folder = work_folder(target)
+    with contextlib.suppress(OSError):
+        status = Path(target).stat()
+        for other in Path(target).parent.glob(".derain-*.tmp"):  # the output's second name, for a moment
+            if other.stat().st_ino == status.st_ino:
+                other.unlink()
     if folder.is_dir():
         with contextlib.suppress(DestinationError, OSError), locked(folder, Path(target)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -52,7 +69,7 @@ class Parts:
     sound: bool = True
 
     def __post_init__(self) -> None:
-        job = self.folder / "job.json"
+        job = self.folder / _JOB
         if _read_json(job) != json.loads(json.dumps(self.identity)):
             self._clear()
             atomic_text(job, json.dumps(self.identity))

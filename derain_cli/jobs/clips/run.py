@@ -7,7 +7,6 @@ the output.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import threading
 import time
@@ -22,13 +21,15 @@ from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import Engine
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-from derain_cli.jobs.clips.parts import OpenSegment, Parts, work_folder
+from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
+from derain_cli.jobs.made import MadeRecord
 from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.pictures import size_of
 from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
 from derain_cli.system.files import atomic_file, make_folder
@@ -47,6 +48,7 @@ def restore_clips(
     options: VideoOptions,
     *,
     overwrite: bool = False,
+    record: MadeRecord | None = None,
     fail_fast: bool = False,
     report: Callable[[ClipOutcome], None],
     progress: Callable[[int, Pace], None] | None = None,
@@ -61,6 +63,7 @@ def restore_clips(
         engine: what takes the rain out.
         options: how clips are restored and coded.
         overwrite: replace outputs that exist.
+        record: what is known of how outputs were made; None keeps no record.
         fail_fast: stop after the first failure.
         report: called for each clip that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called in this thread with the index of the clip and how far it is.
@@ -68,7 +71,7 @@ def restore_clips(
     stop, begun = threading.Event(), list[_Job]()
 
     def work(item: Item) -> ClipOutcome:
-        begun.append(_Job(item, engine, options, overwrite, stop))
+        begun.append(_Job(item, engine, options, overwrite, record, stop))
         return begun[-1].run()
 
     def watch() -> None:
@@ -100,6 +103,7 @@ class _Job:
     engine: Engine
     options: VideoOptions
     overwrite: bool
+    record: MadeRecord | None
     stop: threading.Event
     pace: Pace | None = None
     notes: list[str] = field(default_factory=list)
@@ -124,7 +128,7 @@ class _Job:
 
     def _run(self) -> None:
         try:
-            reader = open_clip(self.item.source)
+            reader = open_clip(self.item.source, rate=self.options.rate)
         except InputError:
             self.outcome = replace(self.outcome, unusable=True)
             raise
@@ -157,12 +161,11 @@ class _Job:
         import av
         import cv2
 
-        status = os.stat(self.item.source)  # noqa: PTH116  (sources are strings)
         asked = dataclasses.asdict(replace(self.options, keep_partial=False))
         return {
             "version": __version__,
             "libraries": [av.__version__, cv2.__version__],
-            "source": [os.path.realpath(self.item.source), status.st_size, status.st_mtime_ns],
+            "source": source_state(self.item.source),
             "engine": [self.engine.identity, self.engine.batch],
             "options": asked,
             "encoding": {"encoder": encoding.encoder, "pix_fmt": encoding.pix_fmt, **encoding.options},
@@ -176,7 +179,7 @@ class _Job:
         try:
             self._encode(reader, info, encoding, parts)
         finally:
-            self.notes += reader.warnings
+            self.notes += [*reader.warnings, *reader.left_out]
         ready = parts.segments
         if not ready:
             raise InputError(
@@ -186,6 +189,8 @@ class _Job:
         with atomic_file(self.target, overwrite=self.overwrite) as temporary:
             self.notes += self._assemble(ready, info, temporary, cut=self.options.is_part)
             _verify(temporary, parts.frames, self.target)
+            if self.record is not None:
+                self.record.add(self.item, temporary.stat().st_size)
         first, last = ready[0][1].pts[0], ready[-1][1].pts[-1] + ready[-1][1].tail
         self.outcome = replace(
             self.outcome,
@@ -260,7 +265,7 @@ class _Job:
         return max(1, round((end - start) * info.rate))
 
     def _want_space(self, info: ClipInfo, parts: Parts) -> None:
-        size = info.path.stat().st_size
+        size = size_of(info.path)
         share, total = 1.0, self._total(info)
         if self.options.is_part and total and info.duration and info.rate:
             share = min(1.0, total / float(info.duration * info.rate))

@@ -38,6 +38,10 @@ _PREFER = 1.0
 _STILL = 0.25
 """Pixels, of the pictures that motion is measured on, that a scene may move and still counts as standing."""
 
+_SMALL = 240
+"""Longer side of the pictures on which it is seen whether the camera moves, pixels."""
+_MOVES = "the camera moves: there frames are steadied along the motion (flow), not by the median as they lie"
+
 Array = npt.NDArray[Any]
 
 
@@ -49,15 +53,19 @@ def median_of_three(a: Array, b: Array, c: Array) -> Array:
     return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
-def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tuple[T, Pixels]]:
+def steadied(
+    items: Iterable[tuple[T, Pixels]], mode: Temporal, notes: list[str] | None = None
+) -> Iterator[tuple[T, Pixels]]:
     """Frames with less flicker, in the same order; one frame of look-ahead.
 
     Args:
         items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
-        mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still;
+        mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still: where
+            it moves, motion is followed all the same;
             `flow` follows the motion first. Where the neighbours agree with each other when they are moved as the
             scene around a pixel moves, these are taken, since rain moves otherwise than the scene; else a pixel's own
             motion is followed, and it is left alone where that cannot be done there and back.
+        notes: a remark is appended where a camera moves that was to stand still.
 
     Yields:
         The same pairs with other pictures; the first and the last frame of a scene are left as they are.
@@ -71,6 +79,8 @@ def steadied(items: Iterable[tuple[T, Pixels]], mode: Temporal) -> Iterator[tupl
         coming = _Held(tag, pixels, grey_of(pixels))
         if held is not None:
             step = _step(held, coming, mode)
+            if mode == "median" and step is not None and step.moved and notes is not None and _MOVES not in notes:
+                notes.append(_MOVES)
             yield held.tag, _middle(before, held, step)
             before = step
         held = coming
@@ -109,7 +119,7 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
     """None across a cut."""
     if is_cut(first.grey, second.grey):
         return None
-    if mode == "median":
+    if mode == "median" and not _camera_moves(first.grey, second.grey):
         return _Step(first.pixels, second.pixels)
     forward, backward = flow_between(first.grey, second.grey), flow_between(second.grey, first.grey)
     # For a pixel of the second frame, `backward` says where it was in the first.
@@ -128,6 +138,17 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
     if max(float(np.abs(flow).max()) for flow in around) < _STILL:
         return _Step(first.pixels, second.pixels, moved)
     return _Step(fetched(first.pixels, around[0]), fetched(second.pixels, around[1]), moved)
+
+
+def _camera_moves(first: Array, second: Array) -> bool:
+    """Whether most of the scene moves, measured on small pictures, on which streaks are hardly to be seen."""
+    import cv2
+
+    share = min(1.0, _SMALL / max(first.shape))
+    size = (max(1, round(first.shape[1] * share)), max(1, round(first.shape[0] * share)))
+    small = [cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (first, second)]
+    length = np.linalg.norm(scene_flow(flow_between(small[0], small[1])), axis=2)
+    return float(np.median(length)) > _STILL
 
 
 def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixels:

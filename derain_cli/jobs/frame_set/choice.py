@@ -106,7 +106,9 @@ class _Chooser:
             pool = [one for one in usable if (one.study.key in testing) == (split == TEST)]
             pictures += self._taken(pool, wanted[split], split)
         if not pictures:
-            raise NothingToDoError(f"no usable frames{self._reasons()}", remedy=Remedy.LOWER_DEMANDS)
+            reasons = self._reasons()  # without any, no frame was even measured: demands have no part in it
+            remedy = Remedy.LOWER_DEMANDS if reasons else None
+            raise NothingToDoError(f"no usable frames{reasons}", remedy=remedy)
         pictures.sort(key=lambda one: one.file)
         by_source = Counter(one.study.source.path for one in pictures)
         notes = tuple(self._notes(len(pictures), sizes, testing))
@@ -163,7 +165,6 @@ class _Chooser:
             yield "no test: the split is by clip, and only one clip or photo is usable"
         # Across clips: a clip that nothing could be taken of has no name in the manifest to be missed by.
         for study in self.studies:
-            if study.source.is_clip and study.key not in sizes:
-                score = self.rain.get(study.source.path)
-                why = "too short to tell" if score is None else f"its rain score is {score:.2f}"
-                yield f"{study.source.path}: no frame is usable ({why})"
+            score = self.rain.get(study.source.path)
+            if study.source.is_clip and study.key not in sizes and score is not None:
+                yield f"{study.source.path}: no frame is usable (its rain score is {score:.2f})"

@@ -11,7 +11,7 @@ from derain_cli.errors import DerainError, DestinationError, NothingToDoError, U
 from derain_cli.jobs.frame_set.layout import WORK
 from derain_cli.jobs.items import own_tails
 from derain_cli.jobs.outputs import folder_problem
-from derain_cli.media.clip.container import READABLE_CLIPS
+from derain_cli.media.clip.names import READABLE_CLIPS
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.remedies import Remedy
 from derain_cli.system.finder import Finder, Selection, identity_of

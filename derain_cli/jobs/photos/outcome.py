@@ -18,9 +18,11 @@ class PhotoOutcome(Outcome[Item]):
         width, height: pixels; 0 when it could not be read.
         seconds: reading, restoring and writing, waiting left out.
         companions: further pictures written.
+        skipped: the output came into being meanwhile, as this run would have made it.
     """
 
     width: int = 0
     height: int = 0
     seconds: float = 0.0
     companions: tuple[str, ...] = ()
+    skipped: bool = False

@@ -11,11 +11,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import PictureLayers
+from derain_cli.errors import DestinationError
 from derain_cli.jobs.items import COMPARE, LAYERS, Companion, Item, companion_path
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.media.montage import compare
 from derain_cli.media.photo import Photo, write_photo
+from derain_cli.remedies import Remedy
 from derain_cli.system.files import make_folder
 
 __all__ = ["Restored", "Writer"]
@@ -60,7 +62,16 @@ class Writer:
             self._make_folder(target.parent)
             companions = self._write_companions(work, notes)
             # The output comes last: where it is, everything that belongs to it is.
-            notes += write_photo(work.photo, target, options=self.options.encode, overwrite=self.options.overwrite)
+            if not work.item.stays:
+                notes += write_photo(
+                    work.photo,
+                    target,
+                    options=self.options.encode,
+                    overwrite=self.options.overwrite,
+                    ready=lambda length: self._record(work.item, length),
+                )
+        except DestinationError as error:
+            return self._beaten(outcome) if error.remedy is Remedy.REPLACE else outcome.failed(error)
         except Exception as error:
             return outcome.failed(error)
         return replace(
@@ -69,6 +80,16 @@ class Writer:
             companions=tuple(companions),
             notes=(*work.photo.notes, *work.notes, *dict.fromkeys(notes)),
         )
+
+    def _record(self, item: Item, length: int) -> None:
+        if self.options.record is not None:
+            self.options.record.add(item, length)
+
+    def _beaten(self, outcome: PhotoOutcome) -> PhotoOutcome:
+        """Another run wrote the output first."""
+        record = self.options.record
+        problem = None if record is None else record.problem(outcome.item, afresh=True)
+        return replace(outcome, skipped=True) if problem is None else outcome.failed(problem)
 
     def _write_companions(self, work: Restored, notes: list[str]) -> list[str]:
         found: dict[Companion, NDArray[Any]] = {}
@@ -80,9 +101,12 @@ class Writer:
         for companion in self.options.companions:
             path = companion_path(work.item.target, companion)
             if os.path.lexists(path) and not self.options.overwrite:
+                if work.item.stays:
+                    continue
                 notes.append(f"{Path(path).name} is there already and stays")
                 continue
-            picture = replace(work.photo, pixels=found[companion], alpha=None)
+            bare = replace(work.photo.metadata, gain_map=None)  # it is for the photo's own shape and light
+            picture = replace(work.photo, pixels=found[companion], alpha=None, metadata=bare)
             write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
             written.append(path)
         return written

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import heapq
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from derain_cli.errors import InputError, resource_error_from
-from derain_cli.media.clip.container import open_container, says_alpha
+from derain_cli.media.clip.boxes import Extras, add_boxes, cover_box, extras_of
+from derain_cli.media.clip.carried.covers import Cover, covers_of
+from derain_cli.media.clip.carried.timecode import later
+from derain_cli.media.clip.carried.tracks import Cut, Track, carry_tags, is_made_anew, own_tags, track_for
+from derain_cli.media.clip.container import open_container, packets_of, says_alpha
 from derain_cli.media.clip.encoding import FORMATS
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.segments import FIRST, Segment
+from derain_cli.media.clip.timing.recordings import Recordings
 from derain_cli.remedies import Remedy
 
 __all__ = ["assemble"]
 
-_OUR_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_", "bps", "_stat")
-"""Tags of a file or track that hold for the source's coding only, by their beginnings."""
-
-
-@dataclass
-class _Copied:
-    """Tracks of the source that go into the output as they are: source index to output stream."""
-
-    streams: dict[int, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+_BEYOND = 10
+"""Seconds behind the end of a part that other tracks are still looked at: they may be stored late."""
+_TIME_CODE, _REEL = "timecode", "reel_name"
 
 
 def assemble(
@@ -57,32 +54,40 @@ def assemble(
     """
     import av
 
+    in_boxes = FORMATS[suffix] in ("mp4", "mov")
     options = {"fflags": "+bitexact"}
     source = open_container(info.path)
+    recordings = Recordings(info.path, info.container)
     parts: list[Any] = [av.open(str(segments[0][0]))]
     try:
-        tags = {k: v for k, v in source.metadata.items() if not k.lower().startswith(_OUR_TAGS)}
-        if FORMATS[suffix] in ("mp4", "mov") and any(key.startswith("com.") for key in tags):
+        first, last = segments[0][1].pts[0], segments[-1][1].pts[-1] + segments[-1][1].tail
+        origin = first if cut else info.start
+        base = info.time_base
+        wanted = Cut(origin * base, (first * base, last * base) if cut else None, recordings)
+        tags = _tags(source.metadata, info, wanted.origin)
+        if in_boxes and any(key.startswith("com.") for key in tags):
             options["movflags"] = "+use_metadata_tags"  # keys of phones, which are dropped without it
         out = av.open(str(target), "w", format=FORMATS[suffix], options=options)
         parts.append(out)
         out.metadata.update(tags)
-        first, last = segments[0][1].pts[0], segments[-1][1].pts[-1] + segments[-1][1].tail
-        origin = first if cut else info.start
-        copied = _Copied()
-        for stream in source.streams:
-            if stream.index == info.track:
-                video = _add_video(out, parts[0], stream, info, suffix)
-            else:
-                _add_copy(out, stream, suffix, cut, copied)
+        video = _add_video(out, parts[0], source, info, suffix, wanted.origin)
+        covers = covers_of(info.path)
+        tracks, notes = _add_others(out, source, info, suffix, wanted, covers)
+        shown = _add_covers(out, source, covers, suffix, notes)
         out.set_chapters(_chapters(source, info, origin, last if cut else None))
         packets = [_video_packets(segments, video, info, origin)]
-        if copied.streams:
-            span = (first * info.time_base, last * info.time_base) if cut else None
-            packets.append(_other_packets(source, copied, origin * info.time_base, span))
+        if tracks:
+            packets.append(_other_packets(source, tracks, wanted))
+        out.start_encoding()
+        for packet in shown:
+            out.mux(packet)
         for _, packet in heapq.merge(*packets, key=lambda timed: timed[0]):
             out.mux(packet)
-        return copied.notes
+        notes += [track.note for track in tracks.values() if track.note]
+        for part in reversed(parts):
+            part.close()
+        notes += _carry_boxes(info, target, suffix, covers, cut=cut)
+        return notes
     except av.FFmpegError as error:
         if resource_error_from(error, target) is not None:
             raise
@@ -90,89 +95,92 @@ def assemble(
         raise InputError(reason, path=info.path, remedy=Remedy.OTHER_FORMAT) from error
     finally:
         source.close()
+        recordings.close()
         for part in reversed(parts):
             part.close()
 
 
-def _add_video(out: Any, part: Any, source: Any, info: ClipInfo, suffix: str) -> Any:
-    template = part.streams.video[0]
+def _tags(tags: Mapping[str, str], info: ClipInfo, origin: Fraction) -> dict[str, str]:
+    """The source's, with the time code of the first picture that is there."""
+    start = origin - info.start * info.time_base
+    return {k: later(v, start, info.rate) if k.lower() == _TIME_CODE else v for k, v in own_tags(tags).items()}
+
+
+def _add_video(out: Any, part: Any, container: Any, info: ClipInfo, suffix: str, origin: Fraction) -> Any:
+    template, source = part.streams.video[0], container.streams[info.track]
+    reel = next((each.metadata[_REEL] for each in container.streams if _REEL in each.metadata), None)
     video = out.add_stream_from_template(template, opaque=True)
     video.time_base = info.time_base
     if template.codec_context.name in ("hevc", "libx265") and suffix != ".mkv":
         video.codec_context.codec_tag = "hvc1"  # the other tag is not played everywhere
-    _carry_tags(source, video)
+    carry_tags(source, video)
+    video.metadata.update(_tags(source.metadata, info, origin))
+    if reel is not None:
+        video.metadata[_REEL] = reel  # the muxer puts it into the track of the time code
     if says_alpha(template):
         video.metadata["alpha_mode"] = "1"
     if info.matrix is not None:
         video.set_display_matrix(info.matrix)
+    if info.rate and not video.codec_context.framerate:
+        video.codec_context.framerate = info.rate  # without it, no track is made of a time code
     return video
 
 
-def _add_copy(out: Any, stream: Any, suffix: str, cut: bool, copied: _Copied) -> None:
-    context = stream.codec_context
-    name = f"{stream.type} track {stream.index} ({context.name if context else 'of unknown kind'})"
-    if stream.type == "data" and ("timecode" in stream.metadata or _is_chapter_titles(stream)):
-        return  # the muxer makes it anew, from the tag or the chapters
-    if cut and stream.type == "video":
-        copied.notes.append(f"{name} is left out of a part")
-        return
-    if not _is_held(stream, suffix):
-        other = next((each for each in (".mkv", ".mov", ".mp4") if each != suffix and _is_held(stream, each)), None)
-        hint = f" ({other} holds it)" if other else ""
-        copied.notes.append(f"{name} cannot be stored in {suffix}: it is left out{hint}")
-        return
-    made = _add_like(out, stream)
-    copied.streams[stream.index] = made
-    if stream.type == "video" and not stream.disposition & 0x400:  # no cover picture
-        copied.notes.append(f"{name} is copied as it is, with its rain")
+def _add_others(
+    out: Any, source: Any, info: ClipInfo, suffix: str, cut: Cut, covers: Sequence[Cover]
+) -> tuple[dict[int, Track], list[str]]:
+    """Tracks of the output by their index in the source, and remarks."""
+    tracks: dict[int, Track] = {}
+    notes: list[str] = []
+    apart = {info.track, *(cover.index for cover in covers)}
+    for stream in source.streams:
+        is_still = "avi" in source.metadata.get("major_brand", "") and stream.type == "video"
+        if stream.index in apart or is_made_anew(stream) or is_still:
+            continue
+        told = stream.start_time is not None and stream.duration and "mov" in info.container
+        end = stream.start_time + stream.duration if told else None
+        track, note = track_for(out, stream, suffix, cut, end)
+        if track is not None:
+            tracks[stream.index] = track
+        if note is not None:
+            notes.append(note)
+    return tracks, notes
 
 
-def _is_chapter_titles(stream: Any) -> bool:
-    """Whether QuickTime's way of storing chapters made a track of it: the demuxer marks it as not to be read."""
+def _add_covers(out: Any, source: Any, covers: Sequence[Cover], suffix: str, notes: list[str]) -> list[Any]:
+    """Packets of those covers that are tracks of the output; the others are attached, or put into boxes later."""
     import av
 
-    return bool(stream.discard == av.stream.Discard.all)
+    packets = []
+    for cover in covers:
+        place = cover.place(suffix)
+        if place == "attachment":
+            out.add_attachment(cover.name, cover.mime, cover.picture)
+        elif place == "track":
+            made = out.add_stream_from_template(source.streams[cover.index], opaque=True)
+            made.disposition = av.stream.Disposition.attached_pic
+            packet = av.Packet(cover.picture)
+            packet.stream, packet.pts, packet.dts, packet.time_base = made, 0, 0, Fraction(1, 1000)
+            packets.append(packet)
+        elif place is None:
+            notes.append(cover.note)
+    return packets
 
 
-def _add_like(out: Any, stream: Any) -> Any:
-    made = out.add_stream_from_template(stream, opaque=True)
-    if stream.type == "audio" and stream.codec_context.layout.name.endswith(" channels"):
-        # AVI and others only count channels; MP4 wants to know which they are. The usual ones of that number are meant.
-        made.codec_context.layout = f"{stream.codec_context.layout.nb_channels}c"
-    _carry_tags(stream, made)
-    return made
-
-
-def _is_held(stream: Any, suffix: str) -> bool:
-    """Whether the format takes a track of this kind: found by writing a header, since formats don't tell before.
-
-    Data that FFmpeg has no name for in MP4 and QuickTime gets in without one: players don't know what it is, and some
-    such files cannot be opened again.
-    """
-    import av
-
-    written = io.BytesIO()
-    try:
-        trial = av.open(written, "w", format=FORMATS[suffix])
-        try:
-            made = _add_like(trial, stream)
-            trial.start_encoding()
-            if stream.type == "data":
-                packet = av.Packet(bytes(8))
-                packet.stream, packet.pts, packet.dts, packet.time_base = made, 0, 0, Fraction(1, 1000)
-                trial.mux(packet)
-        finally:
-            trial.close()
-    except (av.FFmpegError, ValueError, OSError):
-        return False
-    before, _, _ = written.getvalue().rpartition(b"stsd")
-    # A box of 16 bytes holds its own size and type, its version and a count, but no name of what is in the track.
-    return stream.type != "data" or int.from_bytes(before[-4:], "big") > 16
-
-
-def _carry_tags(source: Any, made: Any) -> None:
-    made.metadata.update({k: v for k, v in source.metadata.items() if not k.lower().startswith(_OUR_TAGS)})
-    made.disposition = source.disposition
+def _carry_boxes(info: ClipInfo, target: Path, suffix: str, covers: Sequence[Cover], *, cut: bool) -> list[str]:
+    """Put what FFmpeg does not hand on into the file that was written; returns remarks on what is left out."""
+    into_boxes = FORMATS[suffix] in ("mp4", "mov")
+    pictures = [(cover.codec, cover.picture) for cover in covers if cover.place(suffix) == "box"]
+    extras = extras_of(info.path, info.track) if "mov" in info.container else Extras()
+    lost = list(extras.lost)
+    if cut and extras.marks:
+        lost.append("marks of the camera are left out of a part")
+        extras = replace(extras, marks=())
+    if not into_boxes:
+        lost += [f"{each}, which {suffix} does not hold: left out (.mp4 holds it)" for each in extras.named]
+    elif extras or pictures:
+        add_boxes(target, extras, [cover_box(pictures)] if pictures else [])
+    return lost
 
 
 def _chapters(source: Any, info: ClipInfo, origin: int, last: int | None) -> list[Any]:
@@ -223,37 +231,35 @@ def _video_packets(
             raise InputError("a segment is damaged", path=path, remedy=Remedy.START_AGAIN)
 
 
-def _other_packets(
-    source: Any, copied: _Copied, origin: Fraction, span: tuple[Fraction, Fraction] | None
-) -> Iterator[tuple[Fraction, Any]]:
-    """Packets of copied tracks; those that begin within `span` (seconds) if one is given."""
+def _other_packets(source: Any, tracks: Mapping[int, Track], cut: Cut) -> Iterator[tuple[Fraction, Any]]:
+    """Packets of the other tracks, each with the time by which it is merged."""
     import av
 
-    wanted = [source.streams[index] for index in copied.streams]
-    ends = {s.index: s.start_time + s.duration for s in wanted if s.start_time is not None and s.duration}
     latest = Fraction(-(10**9))
-    packets = source.demux(wanted)
+
+    def timed(packets: Iterator[Any]) -> Iterator[tuple[Fraction, Any]]:
+        nonlocal latest
+        for packet in packets:
+            # Merging needs an order; a track that goes back a little is muxed as it comes.
+            latest = max(latest, packet.dts * packet.time_base)
+            yield latest, packet
+
+    packets = packets_of(source, [source.streams[index] for index in tracks])
+    reached: dict[int, Fraction] = {}
     while True:
         try:
             packet = next(packets, None)
         except (av.error.InvalidDataError, av.error.EOFError):  # the reader has said so
-            return
+            break
         if packet is None:
-            return
-        if packet.size == 0 or packet.dts is None:
+            break
+        if packet.size == 0:
             continue
-        base = packet.time_base
-        start = (packet.pts if packet.pts is not None else packet.dts) * base
-        if span is not None and not span[0] <= start < span[1]:
-            continue
-        shift = round(origin / base)
-        if packet.pts is not None and packet.duration and packet.stream_index in ends:
-            # The end of the last packet may be cut off by the header alone (an edit list).
-            packet.duration = max(1, min(packet.duration, ends[packet.stream_index] - packet.pts))
-        packet.stream = copied.streams[packet.stream.index]
-        packet.dts -= shift
-        if packet.pts is not None:
-            packet.pts -= shift
-        # Merging needs an order; a track that goes back a little is muxed as it comes.
-        latest = max(latest, packet.dts * base)
-        yield latest, packet
+        cut.recordings.place(packet)
+        if cut.span is not None and packet.dts is not None:
+            reached[packet.stream_index] = packet.dts * packet.time_base
+            if len(reached) == len(tracks) and min(reached.values()) > cut.span[1] + _BEYOND:
+                break
+        yield from timed(tracks[packet.stream_index].take(packet))
+    for track in tracks.values():
+        yield from timed(track.finish())

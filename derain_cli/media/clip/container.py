@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from derain_cli.errors import InputError, ResourceError, resource_error_from
+from derain_cli.media.clip.pictures import USUAL_RATE, Pictures, animated_webp, sequence_in
+from derain_cli.media.clip.tables import mended_file
 
-__all__ = ["READABLE_CLIPS", "open_container", "says_alpha", "unusable", "video_stream"]
+__all__ = ["open_container", "packets_of", "says_alpha", "unusable", "video_stream"]
 
-READABLE_CLIPS = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
-        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
-    )
-)
-"""Names that are taken for clips in a folder. The content decides what a file is."""
 
 # By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
 # the demuxer for text art would make a clip of any text file.
 _CONTAINERS = frozenset(
     (
         *("mov", "mp4", "3gp", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf"),
-        *("nut", "ivf", "h264", "hevc", "m4v", "av1", "obu", "gif", "rm", "dv", "vob", "yuv4mpegpipe"),
+        *(
+            "nut",
+            "ivf",
+            "apng",
+            "image2",
+            "h264",
+            "hevc",
+            "m4v",
+            "av1",
+            "obu",
+            "gif",
+            "rm",
+            "dv",
+            "vob",
+            "yuv4mpegpipe",
+        ),
     )
 )
 
 
-def open_container(path: Path) -> Any:
+_PICTURES = frozenset(("avif", "avis", "mif1", "msf1", "heic", "heix", "hevc", "heim", "heis"))
+"""Brands of files of pictures; those that hold an animation have a track of it too."""
+
+
+def open_container(path: Path, rate: float | None = None) -> Any:
     """PyAV's container of a clip.
+
+    Args:
+        path: a file, or a folder of numbered pictures (`pictures.sequence_in`).
+        rate: pictures per second of such a folder; None is `pictures.USUAL_RATE`.
 
     Raises:
         InputError: it cannot be opened, or is no clip.
@@ -37,6 +56,8 @@ def open_container(path: Path) -> Any:
     import av
 
     try:
+        if path.is_dir() and (pictures := sequence_in(path)) is not None:
+            return _opened_pictures(pictures, rate)
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
             raise InputError(f"cannot open video: {kind}", path=path)
@@ -45,6 +66,10 @@ def open_container(path: Path) -> Any:
         container = _opened(path)
     except (av.FFmpegError, OSError) as error:
         raise unusable(error, path, "cannot open video") from error
+    brand = container.metadata.get("major_brand", "").strip()
+    if brand in _PICTURES and max((stream.frames for stream in container.streams.video), default=0) <= 1:
+        container.close()
+        raise InputError("cannot open video: a picture, no clip", path=path)
     if not _CONTAINERS & set(container.format.name.split(",")):
         name = container.format.name
         container.close()
@@ -57,12 +82,36 @@ def _opened(path: Path) -> Any:
 
     # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
     name, options = f"file:{path}", {"protocol_whitelist": "file"}
+    mended = mended_file(path)
+    if mended is not None:
+        return av.open(mended, metadata_errors="replace", options=options)
+    frames = animated_webp(path)
+    if frames is not None:
+        return av.open(frames, options=options)
     try:
         return av.open(name, metadata_errors="replace", options=options)
     except (av.error.InvalidDataError, av.error.EOFError):
         # A fragmented MP4 that breaks off in the head of a fragment: what comes before is read if the heads are not
         # all looked at beforehand.
         return av.open(name, metadata_errors="replace", options=options | {"fflags": "+ignidx"})
+
+
+def _opened_pictures(pictures: Pictures, rate: float | None) -> Any:
+    import av
+
+    options = {"framerate": str(rate or USUAL_RATE), "start_number": str(pictures.first), "protocol_whitelist": "file"}
+    return av.open(f"file:{pictures.pattern}", format="image2", options=options)
+
+
+def packets_of(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+    """Packets of some tracks, the empty ones too, up to where the file ends.
+
+    Raises:
+        av.FFmpegError: the file cannot be read any further.
+    """
+    # At the end PyAV stumbles over tracks that began later in the file than its head says.
+    with suppress(IndexError):
+        yield from container.demux(streams)
 
 
 def says_alpha(stream: Any) -> bool:
@@ -91,5 +140,7 @@ def video_stream(container: Any, path: Path) -> Any:
     if not videos:
         has_sound = "audio only" if container.streams.audio else "there is none"
         raise InputError(f"cannot open video: no video track ({has_sound})", path=path)
+    if container.metadata.get("major_brand", "").strip() in _PICTURES:
+        return max(videos, key=lambda stream: stream.frames)  # the others are stills
     marked = [s for s in videos if s.disposition & av.stream.Disposition.default]
     return (marked or videos)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,6 +37,14 @@ _ENCODERS = {
 _CRF = {"h264": 18, "hevc": 20, "av1": 24, "vp9": 24}
 """Hardly to be told from the source, by codec; the scales differ."""
 _PRESET = {"h264": "medium", "hevc": "medium", "av1": "8", "vp9": "4"}
+_NAMED_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+_NUMBERED_PRESETS = {"h264": (0, 9), "hevc": (0, 9), "av1": (0, 13), "vp9": (-8, 8)}
+"""First and last, by codec; x264 and x265 have names for theirs."""
+_RGB_ENCODERS = {"h264": "libx264rgb"}
+"""Encoders for RGB where they are others."""
 _HDR_NAMES = {
     "h264": ("mastering-display", "cll"),
     "hevc": ("master-display", "max-cll"),
@@ -85,7 +94,7 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         options: what was asked for.
 
     Raises:
-        UsageError: the format cannot hold the codec that was asked for.
+        UsageError: the format cannot hold the codec that was asked for, or the codec has no such preset.
     """
     allowed, notes = _CODECS_IN[suffix], []
     width, height = info.coded_width, info.coded_height
@@ -101,8 +110,11 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
     alpha = info.has_alpha and codec in _HOLDS_ALPHA and suffix in _WITH_ALPHA
     if info.has_alpha and not alpha:
         notes.append(f"{codec} in {suffix} holds no transparency: it is left out (webm and mov hold it)")
-    encoder = _ENCODERS[codec]
-    pix_fmt = _pixel_format(info, encoder, alpha)
+    is_rgb = _is_rgb(info.pix_fmt)
+    # Of other sources a new clip is made, which players should show: few of them show RGB.
+    keep_rgb = is_rgb and not alpha and (codec == "ffv1" or (codec == info.codec and info.bit_depth == 8))
+    encoder = _RGB_ENCODERS.get(codec, _ENCODERS[codec]) if keep_rgb else _ENCODERS[codec]
+    pix_fmt = _pixel_format(info, encoder, alpha, rgb=keep_rgb)
     if pix_fmt is None and options.codec == "auto":
         notes.append(f"{codec} cannot code {width}x{height} pixels: h264 is used")
         codec, encoder = "h264", _ENCODERS["h264"]
@@ -113,6 +125,8 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         )
     if _subsampling(pix_fmt) != _subsampling(info.pix_fmt) and (width % 2 or height % 2):
         notes.append(f"the odd size {width}x{height} is kept by coding as {pix_fmt}, which not every player shows")
+    if is_rgb and not _is_rgb(pix_fmt):
+        notes.append(f"RGB is coded as {pix_fmt}, which rounds its colours (ffv1 keeps them)")
     if _depth(pix_fmt) < info.bit_depth:
         notes.append(f"{codec} codes {_depth(pix_fmt)} of the {info.bit_depth} bits")
     if codec not in _HDR_NAMES and (info.mastering_display or info.content_light):
@@ -121,7 +135,31 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         reason = f"of {height} rows" if codec == "h264" else "(h264 does)"
         only = "" if suffix == ".webm" or codec == "h264" else ": only the file's header does"
         notes.append(f"{codec} does not mark interlaced frames {reason}{only}")
+    if options.preset is not None and (note := _preset_note(codec, options)):
+        notes.append(note)
     return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, pix_fmt, options), tuple(notes))
+
+
+def _preset_note(codec: str, options: VideoOptions) -> str | None:
+    """A remark on a preset that has no effect.
+
+    Raises:
+        UsageError: the codec has none of that name.
+    """
+    preset = options.preset or ""
+    if codec not in _NUMBERED_PRESETS:
+        if options.codec != "auto":
+            raise UsageError(f"{codec} has no presets, and no {preset!r}")
+        return f"{codec} has no presets: {preset!r} has no effect"
+    first, last = _NUMBERED_PRESETS[codec]
+    with suppress(ValueError):
+        if first <= int(preset) <= last:
+            return None
+    if codec in ("h264", "hevc"):
+        if preset in _NAMED_PRESETS:
+            return None
+        raise UsageError(f"no preset {preset!r} for {codec}: {', '.join(_NAMED_PRESETS)}")
+    raise UsageError(f"no preset {preset!r} for {codec}: {first} (slow) to {last} (fast)")
 
 
 def _marks_fields(info: ClipInfo, codec: str, pix_fmt: str) -> bool:
@@ -177,7 +215,7 @@ def _hdr_parameters(codec: str, info: ClipInfo) -> list[str]:
     return made
 
 
-def _pixel_format(info: ClipInfo, encoder: str, alpha: bool) -> str | None:
+def _pixel_format(info: ClipInfo, encoder: str, alpha: bool, *, rgb: bool = False) -> str | None:
     """The encoder's format that is nearest to the source's and loses least; None when none fits the size."""
     import av
 
@@ -186,7 +224,8 @@ def _pixel_format(info: ClipInfo, encoder: str, alpha: bool) -> str | None:
     found = []
     for each in av.Codec(encoder, "w").video_formats or []:
         name = each.name
-        if (name != source and name.startswith(_NEVER)) or (encoder == "libvpx-vp9" and name in _REFUSED):
+        usual = name == source or not name.startswith(_NEVER) or (rgb and _is_rgb(name))
+        if not usual or (encoder == "libvpx-vp9" and name in _REFUSED):
             continue
         across, down = _subsampling(name)
         if encoder in _EVEN_ONLY and (info.coded_width % across or info.coded_height % down):
@@ -196,6 +235,7 @@ def _pixel_format(info: ClipInfo, encoder: str, alpha: bool) -> str | None:
         coarser = across > chroma[0] or down > chroma[1]
         order = (
             has_alpha != alpha,
+            rgb and not _is_rgb(name),
             depth < info.bit_depth,
             abs(depth - info.bit_depth),
             coarser,
@@ -217,6 +257,12 @@ def _subsampling(pix_fmt: str) -> tuple[int, int]:
     if form.is_rgb or len(form.components) < 3:
         return (1, 1) if form.is_rgb else (2, 2)
     return 64 // form.components[1].width, 64 // form.components[1].height
+
+
+def _is_rgb(pix_fmt: str) -> bool:
+    import av
+
+    return bool(av.VideoFormat(pix_fmt, 64, 64).is_rgb)
 
 
 def _depth(pix_fmt: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ClipInfo", "Orientation", "describe"]
+__all__ = ["ClipInfo", "Orientation", "describe", "side_data_of"]
 
 _ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
 """Where a declared duration is only worked out from the size of the file."""
@@ -138,7 +138,7 @@ class ClipInfo:
 def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
     """From PyAV's container, its video stream and the first frame."""
     matrix, mastering, light = None, None, None
-    for data in first.side_data:
+    for data in side_data_of(first):
         name = data.type.name
         if name == "DISPLAYMATRIX":
             matrix = _MATRIX.unpack(bytes(data)[: _MATRIX.size])
@@ -146,6 +146,8 @@ def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
             mastering = bytes(data)
         elif name == "CONTENT_LIGHT_LEVEL":
             light = bytes(data)
+    if matrix is None and first.rotation:
+        matrix = _turning(first.rotation)
     orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
     width, height = first.width, first.height
     upright = (height, width) if orientation.transposed else (width, height)
@@ -187,6 +189,21 @@ def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
         content_light=light,
         track=stream.index,
     )
+
+
+def side_data_of(picture: Any) -> list[Any]:
+    """What a decoded picture carries; nothing where there is a kind among it that PyAV has no name for (EXIF)."""
+    try:
+        return list(picture.side_data)
+    except ValueError:
+        return []
+
+
+def _turning(degrees: int) -> tuple[int, ...]:
+    """The display matrix of a turn as PyAV tells it (negative is clockwise), as FFmpeg stores it."""
+    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[round(degrees / 90) % 4]
+    one = 1 << 16
+    return (cos * one, -sin * one, 0, sin * one, cos * one, 0, 0, 0, 1 << 30)
 
 
 def _field_order(context: Any, first: Any) -> int:

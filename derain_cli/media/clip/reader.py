@@ -18,10 +18,14 @@ from typing import Any
 
 from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
-from derain_cli.media.clip.container import open_container, says_alpha, unusable, video_stream
+from derain_cli.media.clip.container import open_container, packets_of, says_alpha, unusable, video_stream
+from derain_cli.media.clip.damage.behind import goes_on
 from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
-from derain_cli.media.clip.info import ClipInfo, describe
+from derain_cli.media.clip.info import ClipInfo, describe, side_data_of
+from derain_cli.media.clip.pictures import USUAL_RATE, sequence_in
+from derain_cli.media.clip.tables import mends_of
+from derain_cli.media.clip.timing.recordings import Recordings
 from derain_cli.media.pixels import Pixels
 from derain_cli.remedies import Remedy
 
@@ -32,6 +36,20 @@ _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _PICTURE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"))
 """Codecs whose packets hold a picture each, if not a field. What a decoder leaves out of these lacks what it was made
 from: the packets before were lost."""
+_WITHOUT_ORDER = frozenset(["avi"])
+"""Formats that count frames as they are coded and do not say in which order they are shown. The decoder knows: its
+first picture is shown at the first time, and so on."""
+_DOLBY = "Dolby Vision metadata is left out (the picture below it stays)"
+_OF_FRAMES = {
+    "DOVI_RPU_BUFFER": _DOLBY,
+    "DOVI_METADATA": _DOLBY,
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which changes from scene to scene, is left out",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which changes from scene to scene, is left out",
+    "A53_CC": "closed captions inside the picture's track are left out",
+    "S12M_TIMECODE": "time codes of single frames are left out",
+    "STEREO3D": "that frames hold two pictures for 3D is not marked any more",
+}
+"""What frames carry and no encoder here takes, by FFmpeg's names."""
 _HELD = 4
 """Pictures held back to be put in order, in a damaged clip."""
 _FULL_RANGE = 2
@@ -64,17 +82,18 @@ class Frame:
         return float(self.pts * self.time_base)
 
 
-def open_clip(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ClipReader:
+def open_clip(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None) -> ClipReader:
     """Open a clip for reading, as a context manager; its header and first frame are read at once.
 
     Args:
-        path: a regular file (symbolic links followed).
+        path: a regular file (symbolic links followed), or a folder of numbered pictures.
         max_pixels: larger frames are refused.
+        rate: pictures per second of such a folder.
 
     Raises:
         InputError: it cannot be used; the reason, one line, says why.
     """
-    return ClipReader(Path(path), max_pixels=max_pixels)
+    return ClipReader(Path(path), max_pixels=max_pixels, rate=rate)
 
 
 @dataclass
@@ -82,12 +101,21 @@ class _Expected:
     """Timestamps that went into the decoder and have not come out."""
 
     waiting: list[int] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
+
+    def next(self) -> int | None:
+        """The earliest that is not known to be lost; it stays in."""
+        for each in sorted(self.waiting):
+            if each not in self.lost:
+                return each
+        return None
 
     def before(self, pts: int) -> list[int]:
         """Takes out what should have come before `pts`, and `pts` itself; returns the former."""
         missed = []
         while self.waiting and self.waiting[0] <= pts:
             first = heapq.heappop(self.waiting)
+            self.lost.discard(first)
             if first != pts:
                 missed.append(first)
         return missed
@@ -102,7 +130,7 @@ class ClipReader:
         incomplete: whether the file ended before its declared end, known once the iteration has ended.
     """
 
-    def __init__(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS):
+    def __init__(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None):
         self.warnings: list[str] = []
         self.incomplete = False
         self._damaged = 0
@@ -112,9 +140,13 @@ class ClipReader:
         self._last_byte = 0
         self._expected = _Expected()
         self._end = 0.0
-        self._container = open_container(path)
+        self._pass_over = 0
+        self._carried: set[str] = set()
+        self._container = open_container(path, rate)
         try:
             self._stream = video_stream(self._container, path)
+            self._recordings = Recordings(path, self._container.format.name)
+            self._without_order = self._container.format.name in _WITHOUT_ORDER
             self._gaps = Gaps(path, self._container.format.name, float(self._stream.time_base))
             self._decoder = self._make_decoder(path)
             self._decoded = self._decode(path)
@@ -128,6 +160,13 @@ class ClipReader:
         except BaseException:
             self._container.close()
             raise
+        if (pictures := sequence_in(path)) is not None:
+            shown = f"{rate:g} a second" if rate else f"the usual {USUAL_RATE} a second"
+            self.warnings.append(f"{pictures.count} numbered pictures are one clip, {shown}")
+        elif rate is not None:
+            self.warnings.append("the clip has a rate of its own: the one asked for is for numbered pictures")
+        if mends_of(path):
+            self.warnings.append("the file's table of times is broken: the usual rate is taken")
 
     def __enter__(self) -> ClipReader:
         return self
@@ -142,9 +181,15 @@ class ClipReader:
         """Whether, so far, damage was met or timestamps were made up: another run may then not begin in the middle."""
         return bool(self._damaged or self._odd or self._gaps.met)
 
+    @property
+    def left_out(self) -> list[str]:
+        """One-line remarks on what frames so far carried that no encoder here takes."""
+        return list(dict.fromkeys(text for name, text in _OF_FRAMES.items() if name in self._carried))
+
     def close(self) -> None:
         """Close the file."""
         self._decoded.close()
+        self._recordings.close()
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -187,6 +232,7 @@ class ClipReader:
                 remedy=Remedy.END_EARLIER,
                 seconds=f"{info.seconds(pts):.2f}",
             )
+        self._carried.update(data.type.name for data in side_data_of(picture))
         pixels, alpha = _rgb(picture, info)
         return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))
 
@@ -194,28 +240,33 @@ class ClipReader:
         """Go to a key frame well before `first`, or to the start where the file cannot be searched."""
         import av
 
-        target = max(first - int(1 / self.info.time_base), self.info.start)
+        base, index = self.info.time_base, self._stream.index
+        target = max(first - int(1 / base), self.info.start)
         if self._first.pts is None or target <= self._first.pts:
             return
+        key = self._recordings.key_before(index, float(target * base))
         self._decoded.close()
-        try:
-            self._container.seek(target, stream=self._stream, backward=True)
-        except (av.FFmpegError, OSError):
-            self._container.seek(0, stream=self._stream)
+        if key is not None:
+            self._pass_over = key
+        else:
+            try:
+                self._container.seek(target, stream=self._stream, backward=True)
+            except (av.FFmpegError, OSError):
+                self._container.seek(0, stream=self._stream)
+        found = self._begin_anew()
+        if key is None and (found is None or found.pts is None or found.pts > first):
+            self._container.seek(0, stream=self._stream, backward=True, any_frame=True)
+            found = self._begin_anew()
+        if found is not None:
+            self._first = found
+
+    def _begin_anew(self) -> Any:
+        """The first picture from where the file is now."""
         self._decoder.flush_buffers()
         self._expected = _Expected()
         self._gaps.restart()
         self._decoded = self._decode(self.info.path)
-        found = next(self._decoded, None)
-        if found is None or found.pts is None or found.pts > first:
-            self._container.seek(0, stream=self._stream, backward=True, any_frame=True)
-            self._decoder.flush_buffers()
-            self._expected = _Expected()
-            self._gaps.restart()
-            self._decoded = self._decode(self.info.path)
-            found = next(self._decoded, None)
-        if found is not None:
-            self._first = found
+        return next(self._decoded, None)
 
     def _with_timestamps(self) -> Iterator[tuple[int, Any]]:
         """(pts, picture) with pts strictly increasing; picture None where damage swallowed a frame."""
@@ -223,7 +274,7 @@ class ClipReader:
         step = max(1, int(1 / (info.rate * info.time_base))) if info.rate else 1
         last: int | None = None
         for picture in self._in_order():
-            pts = picture.pts
+            pts = self._expected.next() if self._without_order else picture.pts
             if pts is None:
                 self._odd += 1
                 pts = info.start if last is None else last + step
@@ -269,7 +320,7 @@ class ClipReader:
         """Decoded pictures; damaged packets are passed over and counted, a damaged end ends the clip."""
         import av
 
-        packets = self._container.demux(self._stream)
+        packets = packets_of(self._container, [self._stream])
         while True:
             try:
                 packet = next(packets, None)
@@ -278,10 +329,16 @@ class ClipReader:
                 packet = None
             except (av.FFmpegError, OSError) as error:
                 raise unusable(error, path, "cannot be read") from error
-            if packet is None or packet.size == 0:
+            if packet is None or (packet.size == 0 and packet.dts is None):
                 with suppress(av.FFmpegError):  # the rest of a damaged clip
                     yield from self._decoder.decode(None)
                 return
+            self._recordings.place(packet)
+            if packet.size == 0 or (packet.pos or 0) < self._pass_over:
+                continue  # empty: the picture before stays
+            self._pass_over = 0
+            if self._without_order:
+                packet.pts = packet.dts
             if packet.pts is not None and not packet.is_discard:
                 heapq.heappush(self._expected.waiting, packet.pts)
             self._last_byte = max(self._last_byte, packet.pos or 0)
@@ -290,6 +347,7 @@ class ClipReader:
                 yield from self._decoder.decode(packet)
             except av.error.InvalidDataError:
                 self._damaged += 1
+                self._expected.lost.add(packet.pts)
             except (av.FFmpegError, OSError) as error:
                 raise unusable(error, path, "cannot be decoded") from error
 
@@ -311,7 +369,20 @@ class ClipReader:
 
     def _judge_end(self) -> None:
         """Whether the file ended before its declared end; half of an mkv decodes without a word."""
-        declared = self.info.duration
+        starts = self._recordings.starts
+        declared = None if starts else self.info.duration  # of the last recording alone, or of nothing
+        if starts:
+            begins = ", ".join(self.info.described(round(each / self.info.time_base)) for each in starts[:3])
+            more = f" and {len(starts) - 3} more times" if len(starts) > 3 else ""
+            self.warnings.append(
+                f"{len(starts) + 1} recordings follow each other: the clock begins anew at {begins}{more}, and goes on"
+            )
+        with suppress(OSError):
+            if goes_on(self.info.path, self.info.container, self._recordings.last_beside(self._last_byte)):
+                self.incomplete = True
+                self.warnings.append(
+                    "another recording follows in the file, with tracks or a head of its own: it is not restored"
+                )
         if "mov" in self.info.container:
             with suppress(OSError):
                 self.incomplete |= lacks_fragments(self.info.path, self._stream.id, self._last_byte)

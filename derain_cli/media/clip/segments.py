@@ -26,7 +26,7 @@ FIRST = 1000
 """Frame number of a segment's first frame. Above zero, so that decoding times before it need no shift."""
 _REORDER = 64
 """More than any encoder reorders."""
-_FULL_RANGE = 2
+_FULL_RANGE, _RGB = 2, 0
 _SWS_MATRIX = {6: 5, 10: 9}
 """FFmpeg's number of a YUV matrix to the scaler's, where they differ."""
 
@@ -72,6 +72,7 @@ class SegmentWriter:
         self._packets = 0
         self._delay = 0
         self._matrix = _SWS_MATRIX.get(info.matrix_used, info.matrix_used)
+        self._range = _FULL_RANGE if _is_rgb(encoding.pix_fmt) else info.color_range
         self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         try:
             # The encoder counts frames at the average rate, which players find in its headers; ticks of the clip's
@@ -85,10 +86,13 @@ class SegmentWriter:
             stream.pix_fmt = encoding.pix_fmt
             context = stream.codec_context
             context.time_base = self._tick
-            context.color_range = info.color_range
+            context.color_range = self._range
             context.color_primaries = info.color_primaries
             context.color_trc = info.color_trc
-            context.colorspace = info.colorspace if not _is_rgb(info.pix_fmt) else info.matrix_used
+            if _is_rgb(encoding.pix_fmt):
+                context.colorspace = _RGB
+            else:
+                context.colorspace = info.colorspace if not _is_rgb(info.pix_fmt) else info.matrix_used
             context.field_order = info.field_order
             if info.pixel_aspect:
                 context.sample_aspect_ratio = info.pixel_aspect
@@ -144,7 +148,7 @@ class SegmentWriter:
             interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
             dst_colorspace=self._matrix,
             src_color_range=_FULL_RANGE,
-            dst_color_range=self._info.color_range or 1,
+            dst_color_range=self._range or 1,
             threads=1,
         )
 

@@ -86,10 +86,10 @@ def _decode(data: bytes, image: Image.Image, kind: str, path: Path, notes: list[
     named = (FORMAT_OF_SUFFIX | READ_ONLY).get(path.suffix.lower())
     if named not in (None, kind):
         notes.append(f"content is {kind} though the name says {path.suffix}")
-    if getattr(image, "n_frames", 1) > 1:
+    if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
         notes.append(f"only the main picture is used, not the {image.n_frames - 1} packed with it")  # type: ignore[attr-defined]
     orientation = _orientation(image)
-    metadata = read_metadata(image, data, turned=orientation >= 5, notes=notes)
+    metadata = read_metadata(image, data, orientation=orientation, notes=notes)
     depth = _bit_depth(image, kind, data)
     if image.mode == "CMYK":
         image, metadata = _cmyk_to_rgb(image, metadata, notes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from PIL import Image
 
 from derain_cli.config import EncodeOptions
 from derain_cli.errors import DestinationError, ResourceError, UsageError, resource_error_from
+from derain_cli.media.photo.colour import CodePoints, with_box
+from derain_cli.media.photo.exif import fitted
 from derain_cli.media.photo.formats import FORMAT_OF_SUFFIX, HEIF_HINT, WRITABLE_SUFFIXES, register_heif
-from derain_cli.media.photo.metadata import Metadata, png_surroundings, save_arguments
+from derain_cli.media.photo.metadata import Metadata, png_colour_chunks, png_surroundings, save_arguments
 from derain_cli.media.photo.opening import open_unlimited
+from derain_cli.media.photo.packed import with_gain_map
 from derain_cli.media.photo.photo import Photo
+from derain_cli.media.photo.png import with_png_chunks
 from derain_cli.media.photo.sixteen_bit import encode_png16, encode_ppm, encode_tiff
 from derain_cli.media.pixels import Pixels, row_blocks, to_uint8
 from derain_cli.system.files import atomic_file
@@ -30,12 +35,18 @@ _Array = npt.NDArray[Any]
 _MAX_SIDE = {"JPEG": 65535, "WEBP": 16383, "AVIF": 65536}
 _HOLDS_16_BITS = {"PNG", "TIFF", "PPM"}
 _HOLDS_NO_ALPHA = {"JPEG", "BMP", "PPM"}
-_HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF", "BMP"}
+_HOLDS_NO_GREY = {"WEBP", "AVIF", "HEIF"}
+_CHROMA = ("4:4:4", "4:2:2", "4:2:0")
 _PNG_LEVEL = 3  # measured on photos: twice as fast as 6 and no larger
 
 
 def write_photo(
-    photo: Photo, path: str | os.PathLike[str], *, options: EncodeOptions | None = None, overwrite: bool = False
+    photo: Photo,
+    path: str | os.PathLike[str],
+    *,
+    options: EncodeOptions | None = None,
+    overwrite: bool = False,
+    ready: Callable[[int], None] | None = None,
 ) -> tuple[str, ...]:
     """Write a photo whole or not at all; the suffix of `path` says the format.
 
@@ -46,6 +57,7 @@ def write_photo(
         path: the final name.
         options: how to code; None for the defaults.
         overwrite: replace an existing file.
+        ready: called with the length in bytes when all is written, just before the file gets its name.
 
     Returns:
         One-line notes about what the format could not hold.
@@ -71,6 +83,8 @@ def write_photo(
                 file.write(part)
                 length += len(part)
         _look_at(temporary, kind, (width, height), length, path)
+        if ready is not None:
+            ready(length)
     return tuple(notes)
 
 
@@ -104,6 +118,8 @@ def _encode(
 ) -> Iterable[bytes | memoryview]:
     """The content of the file, in parts."""
     planes = _fitting_planes(photo, kind, notes)
+    if photo.metadata.exif is not None:
+        photo = replace(photo, metadata=replace(photo.metadata, exif=fitted(photo.metadata.exif, planes)))
     grey = planes.shape[2] < 3
     if kind == "PPM":
         save_arguments(photo.metadata, kind, grey=grey, notes=notes)
@@ -123,7 +139,20 @@ def _encode(
         if resource_error_from(error, path) is not None:
             raise
         raise DestinationError(f"cannot be coded as {kind}: {error}", path=path, hint="write .png or .tif") from error
+    if kind == "PNG":  # Pillow leaves out the chunks that it does not know
+        return with_png_chunks(stream.getbuffer(), png_colour_chunks(photo.metadata))
+    if kind == "JPEG" and photo.metadata.gain_map is not None:
+        return with_gain_map(stream.getvalue(), photo.metadata.gain_map)
+    if kind in ("AVIF", "HEIF") and photo.metadata.code_points is not None:
+        return (_with_numbers(stream.getvalue(), photo.metadata.code_points, notes),)
     return (stream.getbuffer(),)
+
+
+def _with_numbers(data: bytes, points: CodePoints, notes: list[str]) -> bytes:
+    marked = with_box(data, points)
+    if marked is None:
+        notes.append(f"colours are {points.name}, which the coder did not mark")
+    return marked or data
 
 
 def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, Any]:
@@ -134,9 +163,9 @@ def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, 
     if kind == "WEBP" and metadata.lossless:
         return {"lossless": True, "exact": True, "quality": 25, "method": 4}  # here quality is effort only
     if kind == "AVIF":
-        return {"quality": options.quality, "subsampling": "4:4:4"}
+        return {"quality": options.quality, "subsampling": _CHROMA[metadata.subsampling or 0]}
     if kind == "HEIF":
-        return {"quality": options.quality, "chroma": 444}
+        return {"quality": options.quality, "chroma": int(_CHROMA[metadata.subsampling or 0].replace(":", ""))}
     if kind == "PNG":
         return {"compress_level": _PNG_LEVEL}
     return {"quality": options.quality} if kind == "WEBP" else {}

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 
 __all__ = [
+    "CLIP",
     "FORMAT_OF_SUFFIX",
     "HAS_HEIF",
     "HEIF_HINT",
+    "HEIF_SUFFIXES",
+    "LOSSY_SUFFIXES",
+    "RAW",
     "READABLE_SUFFIXES",
     "READ_ONLY",
+    "UNREAD_SUFFIXES",
     "WRITABLE_SUFFIXES",
+    "is_still",
     "register_heif",
     "sniff",
+    "suffix_by_content",
 ]
 
 
@@ -37,10 +45,59 @@ FORMAT_OF_SUFFIX = {
 }
 READ_ONLY = {".gif": "GIF", ".pbm": "PPM", ".mpo": "JPEG", ".apng": "PNG", ".hif": "HEIF"}
 HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
-HEIF_HINT = "pip install 'derain-cli[heif]'"
+HEIF_HINT = "pip install pillow-heif"
+RAW = "not read: camera RAW"
+CLIP = "not read: clip"
 
-READABLE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX) | frozenset(READ_ONLY)
-"""Names that are taken for photos in a folder. The content decides what a file is."""
+_PHOTO_SUFFIXES = FORMAT_OF_SUFFIX | READ_ONLY
+READABLE_SUFFIXES = frozenset(s for s, kind in _PHOTO_SUFFIXES.items() if kind != "HEIF" or HAS_HEIF)
+"""Names that are taken for photos in a folder; HEIF only where pillow-heif is. The content decides what a file is."""
+LOSSY_SUFFIXES = frozenset(s for s, kind in FORMAT_OF_SUFFIX.items() if kind in ("JPEG", "WEBP", "AVIF", "HEIF"))
+"""Of formats whose pixels hang on the quality asked for (WebP's now and then)."""
+HEIF_SUFFIXES = frozenset(s for s, kind in _PHOTO_SUFFIXES.items() if kind == "HEIF")
+UNREAD_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *(
+            "3fr",
+            "arw",
+            "cr2",
+            "cr3",
+            "crw",
+            "dcr",
+            "dng",
+            "erf",
+            "gpr",
+            "iiq",
+            "kdc",
+            "mef",
+            "mos",
+            "mrw",
+            "nef",
+            "nrw",
+        ),
+        *("orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+        *(
+            "j2c",
+            "j2k",
+            "jp2",
+            "jpf",
+            "jpx",
+            "jxl",
+            "jxr",
+            "wdp",
+            "psb",
+            "psd",
+            "xcf",
+            "kra",
+            "ora",
+            "tga",
+            "exr",
+            "hdr",
+        ),
+    )
+)
+"""Names of photos that nothing here reads: camera RAW, newer JPEG kinds, editors' own formats."""
 WRITABLE_SUFFIXES = frozenset(s for s, kind in FORMAT_OF_SUFFIX.items() if kind != "HEIF" or HAS_HEIF)
 """Names that `write_photo` knows; HEIF only where pillow-heif is installed."""
 
@@ -52,6 +109,7 @@ def register_heif() -> None:
 
 
 _MAGIC = (
+    (re.compile(rb"(II\*\x00....CR\x02|II(RO|RS|U\x00)|MMOR|FUJIFILMCCD-RAW|FOVb|....ftypcrx )", re.DOTALL), RAW),
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
@@ -62,6 +120,10 @@ _MAGIC = (
     (re.compile(rb"....ftyp(avif|avis)", re.DOTALL), "AVIF"),
     (re.compile(rb"....ftyp(mif1|msf1).{0,40}avif", re.DOTALL), "AVIF"),
     (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIF"),
+    (
+        re.compile(rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |OggS|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11", re.DOTALL),
+        CLIP,
+    ),
     (re.compile(rb"(%!PS|\xc5\xd0\xd3\xc6)"), "not read: EPS"),
     (re.compile(rb"%PDF"), "not read: PDF"),
     (re.compile(rb"SIMPLE  ="), "not read: FITS"),
@@ -69,6 +131,33 @@ _MAGIC = (
     (re.compile(rb"(....jP  |\xff\x4f\xff\x51)", re.DOTALL), "not read: JPEG 2000"),
     (re.compile(rb"(....JXL |\xff\x0a)", re.DOTALL), "not read: JPEG XL"),
 )
+
+
+_USUAL_SUFFIX = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "AVIF": ".avif"}
+
+
+_STILL = {"JPEG", "TIFF", "BMP", "PPM", "HEIF"}
+
+
+def _kind_of(path: str) -> str | None:
+    """What `sniff` says of a regular file; nothing else is opened."""
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113  (a FIFO would hang)
+            return None
+        with open(path, "rb") as file:  # noqa: PTH123  (paths are strings where outputs are planned)
+            return sniff(file.read(64))
+    except (OSError, ValueError):
+        return None
+
+
+def suffix_by_content(path: str) -> str | None:
+    """The usual suffix of the format of a file, whatever it is called; None for what is not written or read."""
+    return _USUAL_SUFFIX.get(_kind_of(path) or "")
+
+
+def is_still(path: str) -> bool:
+    """Whether a file is a picture of a format that holds no animation."""
+    return _kind_of(path) in _STILL
 
 
 def sniff(head: bytes) -> str | None:

@@ -6,14 +6,37 @@ import random
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["jpeg_has_end", "jpeg_lacks_only_its_end"]
+__all__ = ["jpeg_end", "jpeg_has_end", "jpeg_head", "jpeg_lacks_only_its_end"]
 
 _JPEG_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd8]")
 
 
 def jpeg_has_end(data: bytes) -> bool:
     """Whether an end marker follows the last scan header. Pillow misses it only when the decoder looks that far."""
     return data.rfind(_JPEG_END) > data.rfind(b"\xff\xda")
+
+
+def jpeg_head(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(marker, body) of each segment before the first scan; stops silently where they break off."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        yield data[position + 1], data[position + 4 : end]
+        position = end
+
+
+def jpeg_end(data: bytes, start: int = 0) -> int:
+    """Where the JPEG that begins at `start` ends, behind its end marker; 0 where that cannot be told."""
+    if data[start : start + 2] != b"\xff\xd8":
+        return 0
+    position = start + 2
+    while found := _MARKER.search(data, position):
+        code = data[found.start() + 1]
+        if code == 0xD9:
+            return found.end()
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return 0
 
 
 def jpeg_lacks_only_its_end(data: bytes, decode: Callable[[bytes], bytes]) -> bool:

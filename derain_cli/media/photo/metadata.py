@@ -10,24 +10,31 @@ import contextlib
 import io
 import math
 import re
-import struct
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, JpegImagePlugin, PngImagePlugin
+import numpy as np
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, TiffTags
 
+from derain_cli.media.photo.colour import CodePoints, colour_chunk, read_box
+from derain_cli.media.photo.exif import EXIF_HEAD, descriptive_exif, reset_orientation, tiff_entries
+from derain_cli.media.photo.iptc import PHOTOSHOP_HEAD, photoshop_from_iptc, without_previews
+from derain_cli.media.photo.packed import GainMap, look_behind, turned, with_directory, without_directory
 from derain_cli.media.photo.png import png_chunks
 
-__all__ = ["Metadata", "exif_for_tiff", "png_surroundings", "read_metadata", "save_arguments"]
+__all__ = ["Metadata", "exif_for_tiff", "png_colour_chunks", "png_surroundings", "read_metadata", "save_arguments"]
 
-_EXIF_HEAD = b"Exif\x00\x00"
-_ORIENTATION = 0x0112
-_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
-# The tags of a TIFF's main directory that describe the photo; the others describe how this one file is stored.
-_DESCRIPTIVE = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_BOXES_END = 1 << 18  # the boxes that describe an AVIF or HEIF lie before that
+_TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries, transfer range
+_TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
-_JPEG_MAX = {"exif": 65533 - len(_EXIF_HEAD), "xmp": 65504, "comment": 65533}
+_JPEG_MAX = {"exif": 65533 - len(EXIF_HEAD), "xmp": 65504, "comment": 65533}
+_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)  # of the rainy picture
+_EXTENDED = re.compile(
+    rb"\s+xmpNote:HasExtendedXMP\s*=\s*(?:\"[^\"]*\"|'[^']*')|<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>"
+)
+"""Says that there is more in segments of its own, which Pillow does not read."""
 _ICC_SPACES = {b"RGB ": "RGB", b"GRAY": "grey"}
 
 
@@ -36,15 +43,19 @@ class Metadata:
     """What travels with a photo beside its pixels. Every field may be empty.
 
     Attributes:
-        exif: TIFF-structured EXIF block without the "Exif" head; orientation 1 or absent, thumbnail unlinked.
+        exif: TIFF-structured EXIF block without the "Exif" head; orientation 1 or absent. Size and thumbnail
+            are those of the file it came from: `exif.fitted` makes them those of the picture that is written.
         icc_profile: the colour profile, for RGB or for grey pixels.
         xmp: XMP packet, tiff:Orientation 1 or absent.
         dpi: horizontal and vertical dots per inch of the upright picture.
-        comment: JPEG comment.
-        iptc: JPEG APP13 bodies (IPTC captions), JPEG to JPEG only.
+        comment: of a JPEG or GIF; JPEG holds it.
+        photoshop: image resource blocks (IPTC captions among them) without previews; JPEG and TIFF hold them.
         text: PNG text entries (keyword, text), PNG to PNG only.
-        png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP) as (name, body), PNG to PNG only.
-        subsampling: the JPEG's chroma subsampling, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
+        png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (name, body), PNG to PNG only.
+        tiff_colour: TIFF colour tags (white point, primaries, transfer function) as (tag, value), TIFF to TIFF only.
+        code_points: colours told by numbers, where they are not the usual ones.
+        gain_map: what makes the picture HDR on screens that can, upright; JPEG to JPEG only.
+        subsampling: chroma subsampling of a JPEG, AVIF or HEIF, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
         lossless: the source lost nothing when it was coded.
     """
 
@@ -53,9 +64,12 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
-    iptc: tuple[bytes, ...] = ()
+    photoshop: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
+    tiff_colour: tuple[tuple[int, Any], ...] = ()
+    code_points: CodePoints | None = None
+    gain_map: GainMap | None = None
     subsampling: int | None = None
     lossless: bool = False
 
@@ -63,28 +77,33 @@ class Metadata:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def read_metadata(image: Image.Image, data: bytes, *, turned: bool, notes: list[str]) -> Metadata:
+def read_metadata(image: Image.Image, data: bytes, *, orientation: int, notes: list[str]) -> Metadata:
     """Collect the metadata of a loaded picture. Damaged blocks are dropped with a note, never an error.
 
     Args:
         image: the picture after `load()`.
         data: the whole file.
-        turned: rows and columns change places when the picture is made upright.
+        orientation: EXIF's number, by which the picture is still to be made upright.
         notes: one-line warnings are appended here.
     """
     info = image.info
     is_png = image.format == "PNG"
-    dpi = _dpi(info.get("dpi"))
+    # Pillow takes numbers without a unit for inches, and makes them up where a TIFF has none.
+    png_colour = tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else ()
+    dpi = None if _has_no_unit(image) else _dpi(info.get("dpi"))
     return Metadata(
         exif=_read_exif(image, notes),
         icc_profile=_as_bytes(info.get("icc_profile")),
-        xmp=_read_xmp(info),
-        dpi=dpi[::-1] if dpi and turned else dpi,
-        comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO") else None,
-        iptc=tuple(body for name, body in getattr(image, "applist", ()) if name == "APP13"),
+        xmp=_read_xmp(info, notes),
+        dpi=dpi[::-1] if dpi and orientation >= 5 else dpi,
+        comment=_as_bytes(info.get("comment")) if image.format in ("JPEG", "MPO", "GIF") else None,
+        photoshop=_read_photoshop(image),
         text=_read_text(image, notes) if is_png else (),
-        png_colour=tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else (),
-        subsampling=_subsampling(image),
+        png_colour=png_colour,
+        tiff_colour=_read_tiff_colour(image),
+        code_points=_read_code_points(image, data, png_colour),
+        gain_map=_read_packed(data, orientation, notes) if image.format in ("JPEG", "MPO") else None,
+        subsampling=_subsampling(image, data),
         lossless=_is_lossless(image, data),
     )
 
@@ -103,9 +122,77 @@ def _dpi(value: object) -> tuple[float, float] | None:
     return None
 
 
-def _subsampling(image: Image.Image) -> int | None:
-    sampling = JpegImagePlugin.get_sampling(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else -1
-    return sampling if sampling in (0, 1, 2) else None
+def _has_no_unit(image: Image.Image) -> bool:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 282 not in image.tag_v2 or image.tag_v2.get(296, 2) == 1
+    if image.info.get("jfif_unit") != 0:
+        return False
+    with contextlib.suppress(Exception):  # damaged EXIF
+        return bool(image.getexif().get(0x0128, 1) == 1)
+    return False
+
+
+def _read_photoshop(image: Image.Image) -> bytes | None:
+    """Photoshop's image resources; of a TIFF that has the captions alone, they as one."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        resources, captions = (_tag_bytes(image, tag) for tag in (_TIFF_PHOTOSHOP, _TIFF_IPTC))
+        return without_previews(resources) or photoshop_from_iptc(captions)
+    bodies = [body for name, body in getattr(image, "applist", ()) if name == "APP13"]
+    return without_previews(b"".join(b.removeprefix(PHOTOSHOP_HEAD) for b in bodies if b.startswith(PHOTOSHOP_HEAD)))
+
+
+def _tag_bytes(image: TiffImagePlugin.TiffImageFile, tag: int) -> bytes:
+    """The bytes of a tag, whatever type its writer gave it: captions are often marked as numbers."""
+    data: bytes = image.tag_v2._tagdata.get(tag, b"")
+    kind = image.tag_v2.tagtype.get(tag)
+    if kind == TiffTags.LONG and image.tag_v2.prefix == b"MM":
+        whole = data[: len(data) // 4 * 4]
+        return np.frombuffer(whole, ">u4").astype("<u4").tobytes() if whole[3:4] == b"\x1c" else data
+    return data
+
+
+def _read_tiff_colour(image: Image.Image) -> tuple[tuple[int, Any], ...]:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return ()
+    return tuple((tag, image.tag_v2[tag]) for tag in _TIFF_COLOUR if tag in image.tag_v2)
+
+
+def _read_code_points(
+    image: Image.Image, data: bytes, png_colour: tuple[tuple[bytes, bytes], ...]
+) -> CodePoints | None:
+    if image.format in ("AVIF", "HEIF"):
+        return read_box(data)
+    body = dict(png_colour).get(b"cICP", b"")
+    points = CodePoints(body[0], body[1]) if len(body) == 4 else None
+    return points if points and not points.is_usual else None
+
+
+def _read_packed(data: bytes, orientation: int, notes: list[str]) -> GainMap | None:
+    """The gain map; what else lies behind the picture is named."""
+    packed = look_behind(data)
+    if packed.pictures:
+        notes.append(f"only the main picture is used, not the {packed.pictures} packed with it")
+    if packed.clip:
+        notes.append("the clip behind the picture (motion photo) is left out")
+    if packed.gain_map is None:
+        return None
+    try:
+        return turned(packed.gain_map, orientation)
+    except Exception:  # arbitrary bytes behind a sound picture
+        notes.append("damaged HDR gain map dropped")
+        return None
+
+
+def _subsampling(image: Image.Image, data: bytes) -> int | None:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        sampling = JpegImagePlugin.get_sampling(image)
+        return sampling if sampling in (0, 1, 2) else None
+    if image.format == "AVIF" and (box := data.find(b"av1C", 0, _BOXES_END)) >= 0:
+        across, down = data[box + 6] & 0x08, data[box + 6] & 0x04
+        return 2 if across and down else 1 if across else 0
+    if image.format == "HEIF" and (box := data.find(b"hvcC", 0, _BOXES_END)) >= 0 and box + 21 <= len(data):
+        return {1: 2, 2: 1, 3: 0}.get(data[box + 20] & 3)
+    return None
 
 
 def _is_lossless(image: Image.Image, data: bytes) -> bool:
@@ -130,46 +217,20 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
     raw = _as_bytes(image.info.get("exif"))
     try:
         if raw is not None:
-            return _reset_exif(raw)
-        return _descriptive_exif(image.getexif())  # TIFF, and old PNG that keep EXIF in a text chunk
+            return reset_orientation(raw)
+        return descriptive_exif(image.getexif())  # TIFF, and old PNG that keep EXIF in a text chunk
     except Exception:  # the parser meets arbitrary bytes; the pixels are sound whatever it says
         notes.append("damaged EXIF dropped")
         return None
 
 
-def _reset_exif(raw: bytes) -> bytes:
-    """The same block with orientation 1 and without its thumbnail, which shows the unrotated rainy photo."""
-    block = bytearray(raw.removeprefix(_EXIF_HEAD))
-    order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-    start = struct.unpack_from(order + "I", block, 4)[0]
-    count = struct.unpack_from(order + "H", block, start)[0]
-    end = start + 2 + 12 * count
-    struct.unpack_from("12s", block, end - 12)  # the whole directory is there
-    for entry in range(start + 2, end, 12):
-        if struct.unpack_from(order + "H", block, entry)[0] == _ORIENTATION:
-            struct.pack_into(order + "HHIHH", block, entry, _ORIENTATION, 3, 1, 1, 0)
-    if end + 4 <= len(block):
-        struct.pack_into("4s", block, end, bytes(4))  # no further directory: the thumbnail hangs on it
-    return bytes(block)
-
-
-def _descriptive_exif(source: Image.Exif) -> bytes | None:
-    """A new EXIF block with what describes the photo, nothing about how the file stores its pixels."""
-    exif = Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in source:
-            exif[tag] = source[tag]
-    for tag in (_EXIF_IFD, _GPS_IFD):
-        directory = {k: v for k, v in source.get_ifd(tag).items() if k != _INTEROP_IFD}  # an offset into the old file
-        if directory:
-            exif.get_ifd(tag).update(directory)
-            exif[tag] = directory
-    return exif.tobytes().removeprefix(_EXIF_HEAD) if len(exif) else None
-
-
-def _read_xmp(info: dict[Any, Any]) -> bytes | None:
+def _read_xmp(info: dict[Any, Any], notes: list[str]) -> bytes | None:
     xmp = _as_bytes(info.get("xmp")) or _as_bytes(info.get("XML:com.adobe.xmp"))
-    return xmp and re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp)
+    if xmp and _EXTENDED.search(xmp):
+        notes.append("further XMP dropped: it mostly holds pictures, such as depth, or the photo as it was")
+        xmp = _EXTENDED.sub(b"", xmp)
+    xmp = xmp and _THUMBNAILS.sub(b"", xmp)
+    return xmp and without_directory(re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp))
 
 
 def _read_text(image: Image.Image, notes: list[str]) -> tuple[tuple[str, str], ...]:
@@ -197,16 +258,20 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
         kind: Pillow's format name.
         grey: the pixels are written as one channel (a colour profile must agree, or the file is invalid).
     """
+    _note_losses(meta, kind, notes)
     if kind in ("BMP", "PPM"):
         if meta.exif or meta.xmp or meta.icc_profile:
             notes.append(f"metadata dropped: {kind} holds none")
         return {"dpi": meta.dpi} if meta.dpi and kind == "BMP" else {}
     arguments: dict[str, Any] = {}
     if meta.exif:
-        arguments["exif"] = _EXIF_HEAD + meta.exif
-    if icc := _matching_profile(meta.icc_profile, grey, notes):
+        arguments["exif"] = EXIF_HEAD + meta.exif
+    profile = meta.icc_profile or _profile_of_numbers(meta.code_points, kind, grey, notes)
+    if icc := _matching_profile(profile, grey, notes):
         arguments["icc_profile"] = icc
-    if meta.xmp and kind != "PNG":
+    if meta.gain_map is not None and kind == "JPEG":
+        arguments["xmp"] = with_directory(meta.xmp, len(meta.gain_map.jpeg))
+    elif meta.xmp and kind != "PNG":
         arguments["xmp"] = meta.xmp
     if meta.dpi and kind in ("JPEG", "PNG", "TIFF"):
         arguments["dpi"] = meta.dpi
@@ -215,6 +280,28 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
     if kind == "PNG":
         arguments["pnginfo"] = _png_info(meta)
     return arguments
+
+
+def _profile_of_numbers(points: CodePoints | None, kind: str, grey: bool, notes: list[str]) -> bytes | None:
+    """A profile where the format cannot hold the numbers themselves."""
+    if points is None or grey or kind in ("AVIF", "HEIF", "PNG"):
+        return None
+    profile = points.profile()
+    if profile is None:
+        notes.append(f"colours are {points.name}, which {kind} cannot say: they will look pale (PNG and AVIF hold it)")
+    return profile
+
+
+def _note_losses(meta: Metadata, kind: str, notes: list[str]) -> None:
+    """What only some formats hold."""
+    lost = {
+        "IPTC captions": meta.photoshop is not None and kind not in ("JPEG", "TIFF"),
+        "the HDR gain map": meta.gain_map is not None and kind != "JPEG",
+        "the comment": meta.comment is not None and kind != "JPEG",
+        "text": bool(meta.text) and kind != "PNG",
+    }
+    if names := [name for name, is_lost in lost.items() if is_lost]:
+        notes.append(f"dropped: {' and '.join(names)}, {kind} has no place for it")
 
 
 def _matching_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes | None:
@@ -237,14 +324,17 @@ def _add_jpeg_arguments(arguments: dict[str, Any], meta: Metadata, notes: list[s
     if meta.dpi:
         arguments["dpi"] = tuple(max(1, round(v)) for v in meta.dpi)
     arguments["extra"] = b"".join(
-        b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body for body in meta.iptc if len(body) <= 65533
+        b"\xff\xed" + (len(part) + 2 + len(PHOTOSHOP_HEAD)).to_bytes(2, "big") + PHOTOSHOP_HEAD + part
+        for part in _parts(meta.photoshop or b"", 65533 - len(PHOTOSHOP_HEAD))
     )
+
+
+def _parts(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def _png_info(meta: Metadata) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    for name, body in meta.png_colour:
-        info.add(name, body)
     for key, value in meta.text:
         with contextlib.suppress(UnicodeEncodeError, ValueError):
             info.add_text(key, value)
@@ -253,11 +343,19 @@ def _png_info(meta: Metadata) -> PngImagePlugin.PngInfo:
     return info
 
 
+def png_colour_chunks(meta: Metadata) -> tuple[tuple[bytes, bytes], ...]:
+    """The chunks of a PNG that say what its colours mean; Pillow writes some of them only."""
+    if meta.code_points is None or meta.png_colour:
+        return meta.png_colour
+    return (colour_chunk(meta.code_points),)
+
+
 def png_surroundings(meta: Metadata, *, grey: bool, notes: list[str]) -> list[tuple[bytes, bytes]]:
     """The metadata chunks of a PNG, as Pillow writes them, to be put before the pixels of a 16-bit one."""
     stream = io.BytesIO()
     Image.new("L" if grey else "RGB", (1, 1)).save(stream, "PNG", **save_arguments(meta, "PNG", grey=grey, notes=notes))
-    return [(name, body) for name, body in png_chunks(stream.getvalue()) if name not in (b"IHDR", b"IDAT", b"IEND")]
+    made = png_chunks(stream.getvalue())
+    return [*png_colour_chunks(meta), *((name, body) for name, body in made if name not in (b"IHDR", b"IDAT", b"IEND"))]
 
 
 def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
@@ -265,10 +363,5 @@ def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
     if meta.exif is None:
         return {}
     exif = Image.Exif()
-    exif.load(_EXIF_HEAD + meta.exif)
-    entries: dict[int, Any] = {tag: exif[tag] for tag in _DESCRIPTIVE if tag in exif}
-    for tag in (_EXIF_IFD, _GPS_IFD):
-        directory = {k: v for k, v in exif.get_ifd(tag).items() if k != _INTEROP_IFD}
-        if directory:
-            entries[tag] = directory
-    return entries
+    exif.load(EXIF_HEAD + meta.exif)
+    return tiff_entries(exif)

@@ -7,15 +7,16 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from derain_cli.errors import DerainError, InputError, OutOfMemoryError, resource_error_from
-from derain_cli.media.photo.formats import HAS_HEIF, HEIF_HINT, register_heif, sniff
+from derain_cli.media.photo.formats import CLIP, HAS_HEIF, HEIF_HINT, RAW, is_still, register_heif, sniff
 from derain_cli.media.photo.jpeg import jpeg_has_end, jpeg_lacks_only_its_end
+from derain_cli.media.photo.libtiff import listening
 from derain_cli.media.photo.png import drop_png_text, png_rows_are_complete
 from derain_cli.remedies import Remedy
 
@@ -27,7 +28,13 @@ __all__ = [
     "open_unlimited",
     "open_whole",
     "refuse_oversized_file",
+    "refuse_still",
 ]
+
+_PHOTOMETRIC, _SUB_FOLDERS, _DNG_VERSION = 262, 330, 50706
+_SENSOR_VALUES = (32803, 34892)
+"""Photometric interpretations of camera RAW: a colour filter array, and DNG's linear raw."""
+_WHOLE_NUMBERS = "convert it to 16-bit whole numbers"
 
 
 @contextmanager
@@ -92,6 +99,10 @@ def known_kind(file: BinaryIO, path: Path) -> str:
     file.seek(0)
     if kind is None:
         raise InputError("not a readable image", path=path)
+    if kind == RAW:
+        raise _raw(path)
+    if kind == CLIP:
+        raise InputError("is a clip, not a photo", path=path, remedy=Remedy.CLIP_COMMAND)
     if kind.startswith("not read: "):
         raise InputError(f"unsupported: {kind.removeprefix('not read: ')} files are not read", path=path)
     if kind == "HEIF":
@@ -99,6 +110,16 @@ def known_kind(file: BinaryIO, path: Path) -> str:
             raise InputError("unsupported: HEIF needs a plug-in", path=path, hint=HEIF_HINT)
         register_heif()
     return kind
+
+
+def refuse_still(path: str) -> None:
+    """See that what is to be a clip is no photo.
+
+    Raises:
+        InputError: it is a picture of a format that holds no animation.
+    """
+    if is_still(path):
+        raise InputError("is a photo, not a clip", path=path, remedy=Remedy.PHOTO_COMMAND)
 
 
 def refuse_oversized_file(file: BinaryIO, max_pixels: int, path: Path) -> None:
@@ -115,7 +136,11 @@ def open_header(file: BinaryIO, kind: str, max_pixels: int, path: Path) -> Image
     try:
         image = open_unlimited(file, kind)
     except UnidentifiedImageError as error:
-        raise InputError(f"not a readable image: truncated, damaged or unsupported {kind}", path=path) from error
+        known = _refusal_by_tags(file, path) if kind == "TIFF" else None
+        raise known or InputError(
+            f"not a readable image: truncated, damaged or unsupported {kind}", path=path
+        ) from error
+    _refuse_raw(image, path)
     _refuse_large(image, max_pixels, path)
     _refuse_frames(image, kind, path)
     return image
@@ -163,14 +188,73 @@ def _refuse_large(image: Image.Image, max_pixels: int, path: Path) -> None:
         raise InputError(f"too large: {size} > limit {limit}", path=path, remedy=Remedy.MORE_PIXELS)
 
 
+def _refuse_raw(image: Image.Image, path: Path) -> None:
+    """A camera's raw file is a TIFF whose first picture is a small preview; to derain that one would be a trick."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_raw(image):
+        raise _raw(path)
+
+
+def _raw(path: Path) -> InputError:
+    return InputError("unsupported: camera RAW", path=path, hint="develop it to TIFF or JPEG first")
+
+
+def _is_raw(image: TiffImagePlugin.TiffImageFile) -> bool:
+    tags = image.tag_v2
+    if _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _SENSOR_VALUES:
+        return True
+    below = tags.get(_SUB_FOLDERS, ())
+    for offset in below if isinstance(below, tuple) else (below,):
+        directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=tags.prefix)
+        with suppress(Exception):  # a sub-directory that cannot be read says nothing
+            assert image.fp is not None
+            image.fp.seek(offset)
+            directory.load(image.fp)
+            if directory.get(_PHOTOMETRIC) in _SENSOR_VALUES:
+                return True
+    return False
+
+
+def _refusal_by_tags(file: BinaryIO, path: Path) -> InputError | None:
+    """Why a TIFF that Pillow cannot open is not read, as its main directory tells."""
+    file.seek(0)
+    with suppress(Exception):
+        directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(directory.next)
+        directory.load(file)
+        if directory.get(_PHOTOMETRIC) in _SENSOR_VALUES:
+            return _raw(path)
+        if 3 in directory.get(TiffImagePlugin.SAMPLEFORMAT, ()):
+            return _floating(path)
+    return None
+
+
+def _floating(path: Path) -> InputError:
+    return InputError("unsupported: floating-point pixels", path=path, hint=_WHOLE_NUMBERS)
+
+
 def _refuse_frames(image: Image.Image, kind: str, path: Path) -> None:
     """One frame is never quietly taken for all. Phones pack extras behind the photo in JPEG and HEIF: see `_decode`."""
-    if kind not in ("JPEG", "HEIF") and getattr(image, "is_animated", False):
-        raise InputError(
-            f"{getattr(image, 'n_frames', 2)} frames: pictures of several frames or pages are not supported",
-            path=path,
-            remedy=Remedy.MAKE_VIDEO,
-        )
+    if kind in ("JPEG", "HEIF") or not getattr(image, "is_animated", False):
+        return
+    count = getattr(image, "n_frames", 2)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        pages = _pages(image, count)
+        if len(pages) == 1:  # the others are previews, as scanners and editors leave them
+            image.seek(pages[0])
+            return
+        image.seek(0)
+        raise InputError(f"{len(pages)} pages: only single pictures are derained", path=path, remedy=Remedy.SPLIT_PAGES)
+    raise InputError(f"{count} frames: an animation, not a photo", path=path, remedy=Remedy.MAKE_VIDEO)
+
+
+def _pages(image: TiffImagePlugin.TiffImageFile, count: int) -> list[int]:
+    """The pages of a TIFF that are no smaller copy and no mask of another one."""
+    pages = []
+    for number in range(count):
+        image.seek(number)
+        if not int(image.tag_v2.get(254, 0)) & 0b101:
+            pages.append(number)
+    return pages
 
 
 def open_whole(data: bytes, kind: str, max_pixels: int, path: Path, notes: list[str]) -> tuple[bytes, Image.Image]:
@@ -196,8 +280,10 @@ def open_whole(data: bytes, kind: str, max_pixels: int, path: Path, notes: list[
         notes.append("JPEG lacks its end marker")
     try:
         # Pillow checks the size of a TIFF again here.
-        with _pillow_limit.lifted() if kind == "TIFF" else nullcontext():
+        with _pillow_limit.lifted() if kind == "TIFF" else nullcontext(), listening() as errors:
             image.load()
+        if errors:
+            raise InputError("corrupt data", path=path)
     except OSError as error:
         if kind != "JPEG" or "truncated" not in str(error) or not jpeg_lacks_only_its_end(data, _jpeg_bytes):
             raise
@@ -232,8 +318,9 @@ def _refuse_samples(image: Image.Image, path: Path) -> None:
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     bits = set(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
     kinds = set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)))
+    if 3 in kinds:
+        raise _floating(path)
     if kinds - {1}:
-        name = "floating-point" if 3 in kinds else "signed or complex"
-        raise InputError(f"unsupported: {name} pixels", path=path, hint="convert it to 16-bit whole numbers")
+        raise InputError("unsupported: signed or complex pixels", path=path, hint=_WHOLE_NUMBERS)
     if bits - {1, 2, 4, 8, 16}:
         raise InputError(f"unsupported: {max(bits)} bits per sample", path=path, hint="convert it to 16 bits")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-__all__ = ["drop_png_text", "png_chunk", "png_chunks", "png_rows_are_complete"]
+__all__ = ["drop_png_text", "png_chunk", "png_chunks", "png_rows_are_complete", "with_png_chunks"]
+
+_HEADER_END = 33
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -35,6 +37,21 @@ def drop_png_text(data: bytes) -> bytes:
 def png_chunk(name: bytes, body: bytes) -> bytes:
     """One chunk with its length and check sum."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+
+
+def with_png_chunks(data: memoryview, chunks: Iterable[tuple[bytes, bytes]]) -> list[bytes | memoryview]:
+    """The same PNG, in parts, with further chunks (name, body) behind its header; what it has of them gives way."""
+    wanted = dict(chunks)
+    if not wanted:
+        return [data]
+    parts: list[bytes | memoryview] = [data[:_HEADER_END], *(png_chunk(*chunk) for chunk in wanted.items())]
+    position = _HEADER_END
+    while bytes(data[position + 4 : position + 8]) != b"IDAT":
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if bytes(data[position + 4 : position + 8]) not in wanted:
+            parts.append(data[position:end])
+        position = end
+    return [*parts, data[position:]]
 
 
 def png_rows_are_complete(data: bytes) -> bool:

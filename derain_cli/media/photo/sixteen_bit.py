@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
+from derain_cli.media.photo.iptc import iptc_from_photoshop
 from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, save_arguments
 from derain_cli.media.photo.png import png_chunk
 from derain_cli.media.pixels import row_blocks
@@ -24,6 +26,8 @@ from derain_cli.media.pixels import row_blocks
 __all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "upright"]
 
 _Array = npt.NDArray[Any]
+_PLANAR, _SEPARATE = 284, 2
+_TRANSFER_FUNCTION = 301
 _LEVEL = 3  # of zlib; measured on photos: as small as 6 and faster
 
 
@@ -57,15 +61,22 @@ def deep_planes(
     None when the second decoder does not see the same picture (other channel order, premultiplied alpha,
     a colour transform): 8 right bits are better than 16 doubtful ones.
     """
-    deep = _ppm_samples(data) if kind == "PPM" else _opencv_rgb(data)
-    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
+    if kind == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
+        if image.tag_v2.get(_PLANAR) == _SEPARATE:  # Pillow garbles these: nothing to compare with
+            deep = upright(_separate_planes(data, image.tag_v2), image.tag_v2.get(274, 1))
+            return _with_alpha(deep, alpha is not None, premultiplied=_is_premultiplied(image))
+        premultiplied = alpha is not None and _is_premultiplied(image)
+    else:
+        premultiplied = False
+    found = _ppm_samples(data) if kind == "PPM" else _opencv_rgb(data)
+    if found is None or found.dtype != np.uint16 or found.ndim != 3 or (alpha is not None and found.shape[2] != 4):
         return None
-    deep_alpha = deep[..., 3] if deep.shape[2] == 4 and alpha is not None else None
-    deep_pixels = deep[..., 0] if pixels.ndim == 2 else deep[..., :3]
+    deep_pixels, deep_alpha = _with_alpha(found, alpha is not None, premultiplied=premultiplied)
+    deep_pixels = deep_pixels[..., 0] if pixels.ndim == 2 else deep_pixels
     # OpenCV turns some TIFF upright by itself, and Pillow has done so: one of these fits.
     for orientation in range(1, 9) if kind == "TIFF" else (1,):
         turned = upright(deep_pixels, orientation)
-        if not _same_high_bits(turned, pixels):
+        if not _same_high_bits(turned, pixels, alpha if premultiplied else None):
             continue
         if alpha is None:
             key = image.info.get("transparency") if kind == "PNG" else None
@@ -73,6 +84,59 @@ def deep_planes(
         if deep_alpha is not None and _same_high_bits(upright(deep_alpha, orientation), alpha):
             return turned, upright(deep_alpha, orientation)
     return None
+
+
+def _is_premultiplied(image: TiffImagePlugin.TiffImageFile) -> bool:
+    return tuple(image.tag_v2.get(TiffImagePlugin.EXTRASAMPLES, ())[:1]) == (1,)
+
+
+def _with_alpha(samples: _Array, wanted: bool, *, premultiplied: bool) -> tuple[_Array, _Array | None]:
+    """(H, W, C) parted into colours, alpha taken out of them, and alpha if that is wanted."""
+    pixels, alpha = samples[..., :3], samples[..., 3] if wanted else None
+    return (_straight(pixels, alpha) if premultiplied and alpha is not None else pixels), alpha
+
+
+def _straight(pixels: _Array, alpha: _Array) -> _Array:
+    """Colours (H, W, 3) that were multiplied by alpha (H, W), as they were before."""
+    out = np.empty(pixels.shape, np.uint16)
+    for rows in row_blocks(len(pixels), pixels[0].size):
+        shares = np.maximum(alpha[rows, :, None].astype(np.float64), 1) / 65535
+        out[rows] = np.minimum(np.rint(pixels[rows] / shares), 65535)
+    return out
+
+
+def _separate_planes(data: bytes, tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Array:
+    """A TIFF that stores each channel by itself, (H, W, C): each is read as a grey TIFF on the same bytes."""
+    places, sizes = (324, 325) if 324 in tags else (273, 279)
+    count = len(tags[places]) // tags[277]
+    planes = []
+    for start in range(0, tags[277] * count, count):
+        layout = {tag: tags[tag] for tag in (256, 257, 259, 266, 278, 317, 322, 323) if tag in tags}
+        layout |= {258: 16, 262: 1, 277: 1, 339: 1}
+        for tag in (places, sizes):
+            layout[tag] = tags[tag][start : start + count]
+        with Image.open(io.BytesIO(_with_directory(data, tags.prefix, layout)), formats=["TIFF"]) as plane:
+            planes.append(np.asarray(plane).astype(np.uint16))
+    return np.stack(planes, axis=-1)
+
+
+def _with_directory(data: bytes, prefix: bytes, layout: Mapping[int, Any]) -> bytes:
+    """The same file with another directory, at its end; all values as 32-bit numbers."""
+    order = "<" if prefix == b"II" else ">"
+    start = len(data) + len(data) % 2
+    beyond = start + 2 + 12 * len(layout) + 4
+    entries, lists = b"", b""
+    for tag, value in sorted(layout.items()):
+        values = value if isinstance(value, tuple) else (value,)
+        packed = struct.pack(f"{order}{len(values)}I", *values)
+        if len(values) > 1:
+            place = beyond + len(lists)
+            lists += packed
+            packed = struct.pack(order + "I", place)
+        entries += struct.pack(order + "HHI", tag, 4, len(values)) + packed
+    head = prefix + struct.pack(order + "HI", 42, start)
+    directory = struct.pack(order + "H", len(layout)) + entries + bytes(4)
+    return head + data[len(head) :].ljust(start - len(head), b"\0") + directory + lists
 
 
 def _opencv_rgb(data: bytes) -> _Array | None:
@@ -97,13 +161,18 @@ def _opencv_rgb(data: bytes) -> _Array | None:
     return samples
 
 
-def _same_high_bits(deep: _Array, shallow: _Array) -> bool:
-    """Whether 16-bit and 8-bit samples agree; Pillow keeps the high byte, or rounds (PPM)."""
+def _same_high_bits(deep: _Array, shallow: _Array, alpha: _Array | None = None) -> bool:
+    """Whether 16-bit and 8-bit samples agree; Pillow keeps the high byte, or rounds (PPM).
+
+    With `alpha` (8 bits) both were divided by it: what is nearly transparent says little then.
+    """
     if deep.shape != shallow.shape:
         return False
     for rows in row_blocks(len(deep), deep[0].size):
-        high = (deep[rows] >> 8).astype(np.int16)
-        if np.abs(high - shallow[rows]).max() > 1:
+        off = np.abs((deep[rows] >> 8).astype(np.float32) - shallow[rows])
+        if alpha is not None:
+            off *= alpha[rows, :, None] / 255
+        if off.max() > (1 if alpha is None else 2):
             return False
     return True
 
@@ -189,20 +258,24 @@ def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> list[by
         layout[338] = (2,)  # the last channel is alpha, not multiplied in
     stream = io.BytesIO()
     try:
-        _tiff_directory(layout, strips, arguments, exif_for_tiff(metadata)).save(stream)
+        _tiff_directory(layout, strips, arguments, metadata, exif_for_tiff(metadata)).save(stream)
     except Exception:  # EXIF values whose types the writer cannot tell; the pixels matter more
         notes.append("EXIF dropped: it cannot be written as TIFF")
         stream = io.BytesIO()
-        _tiff_directory(layout, strips, arguments, {}).save(stream)
+        _tiff_directory(layout, strips, arguments, metadata, {}).save(stream)
     return [stream.getvalue(), *strips]
 
 
 def _tiff_directory(
-    layout: dict[int, Any], strips: list[bytes], arguments: dict[str, Any], exif: dict[int, Any]
+    layout: dict[int, Any], strips: list[bytes], arguments: dict[str, Any], metadata: Metadata, exif: dict[int, Any]
 ) -> TiffImagePlugin.ImageFileDirectory_v2:
     """The directory of a TIFF whose strips follow it (`save` adds its own length to their offsets)."""
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-    for tag, value in (exif | layout).items():
+    colour = dict(metadata.tiff_colour)
+    levels = 2 ** layout[258][0]
+    if len(colour.get(_TRANSFER_FUNCTION, ())) not in (levels, 3 * levels):  # it was of another depth
+        colour.pop(_TRANSFER_FUNCTION, None)
+    for tag, value in (exif | layout | colour).items():
         directory[tag] = value
     sizes = [len(strip) for strip in strips]
     raw = {
@@ -210,6 +283,8 @@ def _tiff_directory(
         TiffImagePlugin.STRIPBYTECOUNTS: (TiffTags.LONG, tuple(sizes)),
         TiffImagePlugin.ICCPROFILE: (TiffTags.UNDEFINED, arguments.get("icc_profile")),
         TiffImagePlugin.XMP: (TiffTags.BYTE, arguments.get("xmp")),
+        34377: (TiffTags.BYTE, metadata.photoshop),
+        33723: (TiffTags.UNDEFINED, iptc_from_photoshop(metadata.photoshop or b"")),
     }
     for tag, (code, value) in raw.items():
         if value is not None:

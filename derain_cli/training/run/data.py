@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from derain_cli.config import TrainConfig
+from derain_cli.data.clips import make_clip
 from derain_cli.data.datasets import Sources, check_sources, find_real
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.opening import open_dataset
-from derain_cli.datasets.pairs import PairGroup, PairSet, list_photos
+from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
+from derain_cli.motion.window import stacked
 from derain_cli.rain import PROFILES, add_rain
 from derain_cli.remedies import Remedy
 from derain_cli.training.run.plan import Listener, RunPlan, SilentListener
@@ -58,6 +60,43 @@ def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) 
     return find_pairs(folder).groups
 
 
+_CLIPS, _CLIP_SIDE = 12, 192
+"""Validation clips, and the side of their frames in pixels."""
+
+
+def _generated_clips(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
+    """Validation clips with generated rain, written to `folder` once: the frames of each below each other."""
+    frames, pairs = config.model.frames, []
+    for number in range(_CLIPS):
+        rainy, clean = (folder / "clips" / side / f"{number:03d}.png" for side in ("rain", "norain"))
+        pairs.append(Pair(rainy, clean))
+        if rainy.exists() and clean.exists():
+            continue
+        photo, other = (read_rgb(photos[place % len(photos)]) for place in (number, number + 1))
+        rng = np.random.default_rng((config.loop.seed, number))
+        clip = make_clip(photo, other, _CLIP_SIDE, frames, 1, rng, dry=0.0)
+        for place, pixels in ((rainy, stacked(clip.seen[0])), (clean, clip.clean[0])):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_rgb(place, pixels, overwrite=True)
+    return (PairGroup("clips", tuple(pairs)),)
+
+
+def _prepare_clips(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
+    """Sources and validation clips of a network that sees several frames: both are made of photos alone."""
+    if plan.datasets or plan.layers or plan.real or plan.validation:
+        raise UsageError("networks that see several frames train on clips made of photos: only --clean goes with them")
+    photos = [photo for folder in plan.photos for photo in list_photos(folder)]
+    if len(photos) < _LEAST_PHOTOS:
+        raise NothingToDoError(f"{len(photos)} photos are too few to make clips of: {_LEAST_PHOTOS} at least")
+    kept = photos[:: max(2, len(photos) // _CLIPS)][:_CLIPS]
+    sources = check_sources([], [], [photo for photo in photos if photo not in set(kept)], plan.config.data.patch)
+    return sources, _generated_clips(plan.out / "validation", kept, plan.config)
+
+
+_LEAST_PHOTOS = 4
+"""Two for training and two for validation."""
+
+
 def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
     """The pairs of a folder or of a named data set."""
     if isinstance(item, Path) and not item.is_dir():
@@ -73,6 +112,8 @@ def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
 def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, tuple[PairGroup, ...]]:
     """Training sources and validation groups."""
     listener = listener or SilentListener()
+    if plan.config.model.frames > 1:
+        return _prepare_clips(plan)
     photos = [photo for folder in plan.photos for photo in list_photos(folder)]
     if plan.photos and not photos:
         raise NothingToDoError("no photos found", path=plan.photos[0])

@@ -62,7 +62,7 @@ def open_log(folder: Path, listener: Listener, step: int) -> RunLog:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        listener.note("TensorBoard is not installed (pip install 'derain-cli[train]'); log.jsonl has everything")
+        listener.note("TensorBoard is not installed (pip install tensorboard); log.jsonl has everything")
     else:
         # Records of steps from `purge_step` on are dropped: those of the step that the checkpoint is of stay.
         log.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else 0)

@@ -13,6 +13,7 @@ from torch import nn
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights
 from derain_cli.config import to_mapping
+from derain_cli.data.clips import ClipPatches
 from derain_cli.data.datasets import MAX_BAD_SHARE, Sources, TrainingPatches
 from derain_cli.data.loaders import BatchStream
 from derain_cli.engine.device import pick_device
@@ -105,7 +106,11 @@ def _steps(run: Run, stream: BatchStream) -> Iterator[StepReport]:
 def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult:
     plan, trainer, listener, config = run.plan, run.trainer, run.listener, run.plan.config
     total, batch = config.optim.steps, config.data.batch
-    patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
+    patches: TrainingPatches | ClipPatches
+    if config.model.frames > 1:
+        patches = ClipPatches(sources.photos, config.model, config.data.patch, config.loop.seed, total * batch)
+    else:
+        patches = TrainingPatches(sources, config.data, config.loop.seed, total * batch)
     stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
     listener.started(trainer.step, total, batch)
     if (sources.real_held or run.start is not None) and not trainer.step:

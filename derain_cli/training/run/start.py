@@ -25,7 +25,7 @@ def make_objective(plan: RunPlan, device: torch.device, listener: Listener) -> t
     config = plan.config
     if config.contrast.mode == "none":
         return None, None
-    features, digest = load_features(plan.vgg, listener.note)
+    features, digest = load_features(plan.vgg, listener.agrees)
     return SemiSupervised(config, features.to(device), autocast_wanted(config.optim, device)), digest
 
 

@@ -166,7 +166,7 @@ class Run:
             if len(rows) < _GRID_PICTURES:
                 rows.append(result)
 
-        evaluation = evaluate(restorer, self.held, each)
+        evaluation = evaluate(restorer, self.held, each, frames=self.plan.config.model.frames)
         rows = [(r.rainy, r.restored, r.clean) for results in shown.values() for r in results]
         found = self.selection.measure(restorer, evaluation.mean_psnr()) if self.selection else None
         gain, look = found or (None, None)
@@ -204,10 +204,11 @@ class Run:
 
     def _card(self, scored: _Scored | None) -> Card:
         plan, config = self.plan, self.plan.config
+        clips = config.model.frames > 1
         roles = (
             ("pairs", plan.datasets),
             ("true rain layers", plan.layers),
-            ("photos with generated rain", plan.photos),
+            ("clips made of photos, with generated rain" if clips else "photos with generated rain", plan.photos),
             ("real photos without ground truth", plan.real),
         )
         folders = [f"{role}: {data_name(place)}" for role, places in roles for place in places]

@@ -195,3 +195,12 @@ def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     assert good(restore(source, target, engine, temporal="flow")).resumed >= 15
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert leftovers(tmp_path) == []
+
+
+def test_what_a_killed_run_left_of_a_finished_output_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    monkeypatch.setattr("derain_cli.jobs.clips.parts.Parts.remove", lambda self: None)  # killed behind the renaming
+    good(restore(source, target))
+    assert leftovers(tmp_path)
+    forget_work(target)
+    assert leftovers(tmp_path) == [] and target.exists()

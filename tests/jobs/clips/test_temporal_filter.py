@@ -60,12 +60,30 @@ def test_what_does_not_change_stays_bit_for_bit(mode: Any) -> None:
     assert all(np.array_equal(frame, scene()) for frame in run([scene()] * 4, mode))
 
 
-def test_flow_keeps_what_moves_and_the_plain_median_does_not() -> None:
+def test_flow_keeps_what_moves_and_a_median_of_frames_as_they_lie_would_not() -> None:
     frames = [scene(3.0 * n) for n in range(3)]
     inner = (slice(8, -8), slice(8, -8))
-    error = {m: np.abs(run(frames, m)[1].astype(float) - frames[1])[inner].mean() for m in ("median", "flow")}
+    made = {"flow": run(frames, "flow")[1], "lying": median_of_three(*frames)}
+    error = {name: np.abs(made[name].astype(float) - frames[1])[inner].mean() for name in made}
     assert error["flow"] < 2.0
-    assert error["flow"] < 0.5 * error["median"]
+    assert error["flow"] < 0.5 * error["lying"]
+
+
+def test_where_the_camera_moves_the_median_follows_and_says_so() -> None:
+    notes: list[str] = []
+    moving = [scene(3.0 * n) for n in range(4)]
+    out = [pixels for _, pixels in steadied(list(enumerate(moving)), "median", notes)]
+    assert all(np.array_equal(a, b) for a, b in zip(out, run(moving, "flow"), strict=True))
+    assert len(notes) == 1 and "camera moves" in notes[0]
+
+
+def test_what_moves_before_a_camera_that_stands_still_does_not_make_it_move() -> None:
+    notes: list[str] = []
+    frames = [scene() for _ in range(4)]
+    for n, frame in enumerate(frames):
+        frame[20:40, 5 + 6 * n : 25 + 6 * n] = 255 - frame[20:40, 5 + 6 * n : 25 + 6 * n]
+    out = [pixels for _, pixels in steadied(list(enumerate(frames)), "median", notes)]
+    assert notes == [] and np.array_equal(out[1], median_of_three(*frames[:3]))
 
 
 def test_thin_lines_on_a_plain_wall_stay_when_the_camera_pans() -> None:

@@ -149,5 +149,5 @@ def test_heif_keeps_metadata(tmp_path: Path) -> None:
 def test_heif_without_the_plug_in_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("derain_cli.media.photo.opening.HAS_HEIF", False)
     path = put(tmp_path, "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
-    with pytest.raises(InputError, match=r"HEIF.*derain-cli\[heif\]"):
+    with pytest.raises(InputError, match=r"HEIF.*pip install pillow-heif"):
         read_photo(path)

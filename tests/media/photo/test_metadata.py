@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from derain_cli.media.photo import Metadata, Photo, probe_photo, read_photo, write_photo
+from derain_cli.media.photo.png import png_chunks
 from derain_cli.media.pixels import to_uint8
-from tests.media.photo.samples import HAS_AVIF, XMP, camera, coded, exif, icc, noise, put, scene
+from tests.media.photo.samples import HAS_AVIF, XMP, camera, chunk, coded, exif, icc, noise, put, scene
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -110,19 +111,81 @@ def test_dpi_is_turned_with_the_picture(tmp_path: Path) -> None:
     assert read_photo(put(tmp_path, "a.jpg", data)).metadata.dpi == (200, 300)
 
 
-def test_the_embedded_thumbnail_is_not_carried(tmp_path: Path) -> None:
+def with_thumbnail(thumbnail: bytes, width: int, height: int) -> bytes:
+    """An EXIF block as cameras write it: size of the picture, and a second directory with a small JPEG."""
+    first = [(0x0112, 3, 6), (0x8769, 4, 8 + 2 + 12 * 2 + 4)]
+    sizes = [(0xA002, 4, width), (0xA003, 4, height)]
+    start = 8 + 2 * (2 + 12 * 2 + 4)
+    second = [(0x0103, 3, 6), (0x0112, 3, 6), (0x0201, 4, start + 2 + 12 * 4 + 4), (0x0202, 4, len(thumbnail))]
+    block = b"II*\0\x08\0\0\0"
+    for entries, following in ((first, start), (sizes, 0), (second, 0)):
+        block += struct.pack("<H", len(entries))
+        block += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+        block += struct.pack("<I", following)
+    return b"Exif\0\0" + block + thumbnail
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_the_embedded_thumbnail_shows_the_written_picture_and_sizes_are_its_own(tmp_path: Path, suffix: str) -> None:
+    rainy, dry = scene(96, 128), 255 - scene(96, 128)
+    small = coded(Image.fromarray(rainy).resize((64, 48)), "JPEG", quality=95)
+    path = put(tmp_path, "a.jpg", coded(rainy, "JPEG", exif=with_thumbnail(small, 128, 96)))
+    photo = read_photo(path)
+    upright = np.ascontiguousarray(np.rot90(dry, 3))
+    write_photo(Photo(upright, metadata=photo.metadata), tmp_path / f"b{suffix}")
+    data = (tmp_path / f"b{suffix}").read_bytes()
+    assert small[-120:-40] not in data
+    with Image.open(tmp_path / f"b{suffix}") as image:
+        image.load()
+        block = image.getexif()
+        sizes = block.get_ifd(0x8769)
+        assert (sizes[0xA002], sizes[0xA003]) == (96, 128) == image.size
+        raw = image.info["exif"].removeprefix(b"Exif\0\0")
+    start = 8 + 2 * (2 + 12 * 2 + 4) + 2
+    second = {e[0]: e[3] for e in (struct.unpack_from("<HHII", raw, start + 12 * n) for n in range(4))}
+    assert second[0x0112] == 1
+    shown = Image.open(io.BytesIO(raw[second[0x0201] :][: second[0x0202]]))
+    assert shown.size == (48, 64)
+    wanted = np.asarray(Image.fromarray(upright).resize(shown.size, Image.Resampling.LANCZOS)).astype(float)
+    assert np.abs(np.asarray(shown).astype(float) - wanted).mean() < 12
+
+
+def test_a_thumbnail_without_room_for_a_new_one_is_taken_out_bytes_and_all(tmp_path: Path) -> None:
+    stump = b"\xff\xd8stump of a thumbnail"
+    path = put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=with_thumbnail(stump, 128, 96)))
+    write_photo(read_photo(path), tmp_path / "b.jpg")
+    data = (tmp_path / "b.jpg").read_bytes()
+    assert b"stump" not in data
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert not image.getexif().get_ifd(1)
+
+
+def test_a_jfif_density_without_unit_stays_one(tmp_path: Path) -> None:
     block = Image.Exif()
-    block[0x010F] = "Maker"
-    raw = block.tobytes()
-    at = len(raw) - 6
-    count = struct.unpack_from("<H", raw, 14)[0] if raw[6:8] == b"II" else struct.unpack_from(">H", raw, 14)[0]
-    order = "<" if raw[6:8] == b"II" else ">"
-    linked = bytearray(raw + struct.pack(order + "HHHII", 1, 0x0201, 4, 1, 0) + bytes(4))
-    struct.pack_into(order + "I", linked, 16 + 12 * count, at)
-    photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=bytes(linked))))
-    again = Image.Exif()
-    again.load(b"Exif\0\0" + (photo.metadata.exif or b""))
-    assert again[0x010F] == "Maker" and not again.get_ifd(1)
+    block[0x011A] = block[0x011B] = 1.0
+    block[0x0128] = 1
+    path = put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=block.tobytes()))
+    write_photo(read_photo(path), tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.info["jfif_unit"] == 0 and image.getexif()[0x0128] == 1
+
+
+def test_hdr_chunks_of_png_stay(tmp_path: Path) -> None:
+    chunks = {b"cICP": bytes((9, 16, 0, 1)), b"mDCV": bytes(range(24)), b"cLLI": bytes(range(8))}
+    plain = coded(scene(), "PNG")
+    more = b"".join(chunk(name, body) for name, body in chunks.items())
+    path = put(tmp_path, "a.png", plain[:33] + more + plain[33:])
+    for pixels in (scene(), scene().astype(np.uint16) * 257):
+        write_photo(Photo(pixels, metadata=read_photo(path).metadata), tmp_path / "b.png", overwrite=True)
+        found = dict(png_chunks((tmp_path / "b.png").read_bytes()))
+        assert {name: found[name] for name in chunks} == chunks
+
+
+def test_comment_and_text_that_a_format_has_no_place_for_are_named(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jpg", coded(scene(), "JPEG", comment=b"after the storm"))
+    photo = read_photo(path)
+    assert write_photo(photo, tmp_path / "b.jpg") == ()
+    assert any("comment" in note for note in write_photo(photo, tmp_path / "b.png"))
 
 
 def test_grey_and_colour_profiles_never_change_places(tmp_path: Path) -> None:
@@ -161,3 +224,30 @@ def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> No
 def test_damaged_exif_is_dropped_with_a_note(tmp_path: Path) -> None:
     photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")))
     assert photo.metadata.exif is None and any("EXIF" in n for n in photo.notes)
+
+
+def test_xmp_in_further_segments_is_dropped_with_a_note_and_no_longer_promised(tmp_path: Path) -> None:
+    guid = b"0123456789ABCDEF" * 2
+    promise = b'<x:xmpmeta xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%b" a="1"/>' % guid
+    more = b"http://ns.adobe.com/xmp/extension/\0" + guid + struct.pack(">II", 20, 0) + b"the rainy photo 1234"
+    segment = b"\xff\xe1" + struct.pack(">H", len(more) + 2) + more
+    photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", xmp=promise, extra=segment)))
+    assert any("further XMP" in note for note in photo.notes)
+    write_photo(photo, tmp_path / "b.jpg")
+    data = (tmp_path / "b.jpg").read_bytes()
+    assert b"HasExtendedXMP" not in data and b"rainy photo" not in data and b'a="1"' in data
+
+
+def test_a_tiff_without_a_resolution_gets_none(tmp_path: Path) -> None:
+    photo = read_photo(put(tmp_path, "a.tif", coded(scene(), "TIFF")))
+    write_photo(photo, tmp_path / "b.tif")
+    assert photo.metadata.dpi is None
+    assert read_photo(tmp_path / "b.tif").metadata.dpi is None
+
+
+def test_a_comment_of_a_gif_is_named(tmp_path: Path) -> None:
+    photo = read_photo(put(tmp_path, "a.gif", coded(Image.fromarray(scene()).quantize(16), "GIF", comment=b"hello")))
+    assert any("comment" in note for note in write_photo(photo, tmp_path / "b.png"))
+    assert write_photo(photo, tmp_path / "b.jpg") == ()
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.info["comment"] == b"hello"

@@ -7,10 +7,10 @@ Layout after ISO/IEC 14496-12: boxes of a length, a type and a content; a fragme
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from derain_cli.media.clip.boxes import boxes_of
 
 __all__ = ["lacks_fragments"]
 
@@ -32,7 +32,7 @@ def lacks_fragments(path: Path, track: int, last: int) -> bool:
     with path.open("rb") as file:
         end, fragmented, broken, beyond = os.fstat(file.fileno()).st_size, False, False, False
         try:
-            for kind, start, stop in _boxes(file, 0, end):
+            for kind, _, start, stop in boxes_of(file, 0, end):
                 broken = stop > end
                 if kind == b"moof":
                     fragmented = True
@@ -41,32 +41,6 @@ def lacks_fragments(path: Path, track: int, last: int) -> bool:
         except ValueError:
             broken = True
     return fragmented and (broken or beyond)
-
-
-def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start of the content, end) of the boxes within a span; the last one may end beyond it.
-
-    Raises:
-        ValueError: what lies there is no box.
-    """
-    while start < end:
-        file.seek(start)
-        head = file.read(8)
-        if len(head) < 8:
-            raise ValueError("a box breaks off")
-        size, kind = struct.unpack(">I4s", head)
-        content = start + 8
-        if size == 1:
-            long = file.read(8)
-            if len(long) < 8:
-                raise ValueError("a box breaks off")
-            (size,), content = struct.unpack(">Q", long), start + 16
-        elif size == 0:  # up to the end
-            size = end - start
-        if start + size < content or not all(32 <= c < 127 or c == 0xA9 for c in kind):
-            raise ValueError("no box")
-        yield kind, content, start + size
-        start += size
 
 
 def _tracks(file: BinaryIO, start: int, stop: int) -> set[int]:
@@ -78,12 +52,12 @@ def _tracks(file: BinaryIO, start: int, stop: int) -> set[int]:
     found = set()
     if stop - start > _LARGEST:
         raise ValueError("no such fragments are made")
-    for kind, inner, after in _boxes(file, start, stop):
+    for kind, _, inner, after in boxes_of(file, start, stop):
         if after > stop:
             raise ValueError("a box goes beyond its parent")
         if kind != b"traf":
             continue
-        for part, content, part_end in _boxes(file, inner, after):
+        for part, _, content, part_end in boxes_of(file, inner, after):
             if part_end > after:
                 raise ValueError("a box goes beyond its parent")
             if part == b"tfhd":

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Hole", "holes"]
+__all__ = ["Hole", "appended", "holes"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,46 @@ def holes(path: Path, container: str, start: int = 0) -> Iterator[tuple[int, Hol
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         yield from _matroska(file, start, end) if "matroska" in names else _Packets(file, start, end).walk()
+
+
+def appended(path: Path, container: str) -> Iterator[int]:
+    """Bytes where further Matroska files begin that were put behind the first one.
+
+    Args:
+        path: the file.
+        container: FFmpeg's name of its format.
+    """
+    if "matroska" not in container.split(","):
+        return
+    try:
+        with path.open("rb") as file:
+            end = os.fstat(file.fileno()).st_size
+            position = _end_of_segment(file, 0, end)
+            while position is not None and position < end:
+                head = _element(file, position, end)
+                if head is None or head[0] != _HEADER:
+                    return  # padding
+                yield position
+                position = _end_of_segment(file, position, end)
+    except OSError:
+        return  # the demuxer meets the same and says so
+
+
+def _end_of_segment(file: BinaryIO, position: int, end: int) -> int | None:
+    """Where the Matroska file that begins at a byte ends; None where there is none."""
+    header = _element(file, position, end)
+    if header is None or header[0] != _HEADER or header[2] is None:
+        return None
+    segment = _element(file, header[2], end)
+    if segment is None or segment[0] != _SEGMENT:
+        return None
+    if segment[2] is not None:
+        return segment[2]
+    position = segment[1]  # a recorder that could not say how long it would be
+    while (element := _element(file, position, end)) is not None and element[0] != _HEADER:
+        kind, content, stop = element
+        position = content if stop is None or kind == _CLUSTER else stop
+    return position if element is not None else None
 
 
 # --- Matroska ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,169 @@
+"""Training patches for networks that see several frames: made-up clips of photographs, with moving rain.
+
+A clip costs far more to make than a sample of it to train on, so several samples are cut from each: other frames in
+the middle, other places, flipped. Samples of one clip lie far apart in the order of a run. Sample number i is still a
+pure function of (seed, i): a clip is made again where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from derain_cli.config import ModelConfig
+from derain_cli.data.augment import crop_box, flip
+from derain_cli.data.datasets import Item, PictureCache
+from derain_cli.errors import DerainError, UsageError
+from derain_cli.motion.window import windows
+from derain_cli.rain import MovingRain, MovingScene
+
+__all__ = ["DRY", "ClipPatches", "MadeClip", "make_clip"]
+
+Picture = NDArray[np.uint8]
+
+_MARGIN = 32
+"""Pixels by which the frames of a clip are larger than a patch: patches are cut from other places of them."""
+
+_MIDDLES = 3
+"""Frames of a clip that are in the middle of a sample."""
+
+_USES = 9
+"""Samples cut from a clip."""
+
+_ROUND = 64
+"""Clips that samples are cut from in turn: this many samples lie between two of one clip."""
+
+DRY = 0.1
+"""Share of clips without rain."""
+
+
+class MadeClip:
+    """Samples of one clip.
+
+    Attributes:
+        seen: for each middle frame, it and its neighbours as they look from it, (H, W, 3*F) uint8, rainy.
+        clean: the same frames without streaks, (H, W, 3) uint8.
+    """
+
+    def __init__(self, seen: list[Picture], clean: list[Picture]):
+        self.seen, self.clean = seen, clean
+
+
+def make_clip(
+    photo: Picture,
+    other: Picture,
+    side: int,
+    frames: int,
+    middles: int,
+    rng: np.random.Generator,
+    dry: float = DRY,
+) -> MadeClip:
+    """A clip of a photograph with rain on it, and the windows of its middle frames.
+
+    Args:
+        photo, other: (h, w, 3) uint8; a part of the other one may move across the scene.
+        side: of the square frames, pixels.
+        frames: F, that a network sees at once.
+        middles: frames in the middle of a window.
+        rng: the only source of randomness; it is advanced.
+        dry: probability that there is no rain.
+    """
+    count = frames - 1 + middles
+    scene = MovingScene(photo, other, side, side, count, rng)
+    rain = MovingRain(side, side, int(rng.integers(2**31)))
+    rainless = rng.random() < dry
+    # As video coding leaves them; rain and its absence alike, so that networks leave its marks alone.
+    quality = int(rng.integers(45, 96)) if rng.random() < 0.8 else None
+    rainy, clean = [], []
+    for index in range(count):
+        sample = rain.frame(scene.frame(index), index)
+        rainy.append(_coded(sample.clean if rainless else sample.rainy, quality))
+        clean.append(_coded(sample.clean, quality))
+    first = frames // 2
+    seen = [window.astype(np.uint8, copy=False) for _, window in windows(enumerate(rainy), frames)]
+    return MadeClip(seen[first : first + middles], clean[first : first + middles])
+
+
+def _coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
+    """8 bits, through JPEG if `quality` says so."""
+    levels: Picture = np.rint(frame * 255).astype(np.uint8)
+    if quality is None:
+        return levels
+    _, data = cv2.imencode(".jpg", levels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
+
+
+class ClipPatches(Dataset[Item]):
+    """Item i: F rainy frames and the clean one, (F + 1, 3, P, P) uint8; there are no real patches.
+
+    Args:
+        photos: without rain, at least two.
+        model: of the network; its `frames` is F.
+        patch: P.
+        seed: with the index, decides everything.
+        length: number of items of the run.
+
+    Raises:
+        UsageError: too few photos, or a network that sees one frame.
+    """
+
+    def __init__(self, photos: Sequence[Path], model: ModelConfig, patch: int, seed: int, length: int):
+        if model.frames < 2:
+            raise UsageError("clips are for networks that see several frames (model.frames)")
+        if len(photos) < 2:
+            raise UsageError("made-up clips need at least two clean photos")
+        self.photos, self.model, self.patch, self.seed, self.length = photos, model, patch, seed, length
+        self.read = PictureCache()
+        self._kept: OrderedDict[int, tuple[MadeClip, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": OrderedDict()}
+
+    def __getitem__(self, index: int) -> Item:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        turn, place = divmod(index, _ROUND * _USES)
+        clip, bad = self._clip(turn * _ROUND + place % _ROUND)
+        rng = np.random.default_rng((self.seed, index, 1))
+        middle = int(rng.integers(len(clip.seen)))
+        both = np.concatenate([clip.seen[middle], clip.clean[middle]], axis=2)
+        rows, columns = crop_box(both.shape[0], both.shape[1], self.patch, rng)
+        (cut,) = flip([both[rows, columns]], rng)
+        if rng.random() < 0.5:  # a clip backwards is a clip; rain falls upwards in it, and leans the same way
+            frames = cut.reshape(self.patch, self.patch, -1, 3)
+            cut = np.concatenate([frames[:, :, -2::-1], frames[:, :, -1:]], axis=2).reshape(cut.shape)
+        pair = torch.from_numpy(np.ascontiguousarray(cut.transpose(2, 0, 1))).view(-1, 3, self.patch, self.patch)
+        # Files that are passed over are counted once, not for every sample of their clip.
+        return Item(pair, torch.empty((0, 3, self.patch, self.patch), dtype=torch.uint8), bad if place < _ROUND else 0)
+
+    def _clip(self, number: int) -> tuple[MadeClip, int]:
+        """Clip `number`, and how many unreadable photos were passed over for it."""
+        if number not in self._kept:
+            while len(self._kept) >= _ROUND:
+                self._kept.popitem(last=False)
+            self._kept[number] = self._made(number)
+        return self._kept[number]
+
+    def _made(self, number: int) -> tuple[MadeClip, int]:
+        bad = 0
+        while True:
+            rng = np.random.default_rng((self.seed, number, 0, bad))
+            try:
+                photo, other = (self.read(self.photos[int(rng.integers(len(self.photos)))]) for _ in range(2))
+            except DerainError:
+                bad += 1
+                if bad > 20:
+                    raise
+                continue
+            return make_clip(photo, other, self.patch + _MARGIN, self.model.frames, _MIDDLES, rng), bad

@@ -1,0 +1,14 @@
+"""What names clips have."""
+
+from __future__ import annotations
+
+__all__ = ["READABLE_CLIPS"]
+
+READABLE_CLIPS = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg"),
+        *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
+    )
+)
+"""Names that are taken for clips in a folder. The content decides what a file is."""
