@@ -180,7 +180,7 @@ def main() -> None:
             continue
         options = RestoreOptions(device=asked.device, precision=asked.precision, tile=tile)
         restorer = Restorer(models[name], options)
-        flop = 2 * macs_per_pixel(restorer.config)
+        flop = 2 * macs_per_pixel(models[name].config)
         for text in asked.megapixels.split(","):
             height, width = sides(text)
             picture = photo(height, width)

@@ -72,7 +72,12 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "checkpoints": [{"card", "hub", "vgg"}, {"find", "header"}, {"weight_file"}, {"average", "run_state"}],
     "data": [{"augment"}, {"datasets"}, {"clips"}, {"loaders"}],
-    "engine": [{"device", "tiling"}, {"torch_backend"}, {"gates"}, {"restorer"}],
+    "engine": [
+        {"arrays", "device", "protocol", "tiling"},
+        {"foreign", "gates"},
+        {"onnx_engine", "torch_engine"},
+        {"restorer"},
+    ],
     "evaluation": [
         {"baselines", "options", "published", "report", "turns"},
         {"names", "scores"},

@@ -6,9 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from derain_cli.engine.arrays import to_batch
 from derain_cli.engine.device import NO_MEMORY, is_out_of_memory
+from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, sample_crops
-from derain_cli.engine.torch_backend import TorchBackend
 from derain_cli.errors import OutOfMemoryError
 from derain_cli.model.fold import Gates
 
@@ -25,38 +26,38 @@ def are_sampled(height: int, width: int) -> bool:
     return height * width > _GATE_PIXELS
 
 
-def picture_gates(backend: TorchBackend, image: NDArray[Any]) -> Gates | None:
-    """Gates of (H, W, 3) uint8 or uint16; None for a network without.
+def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
+    """Gates of (H, W, 3*F) uint8 or uint16; None for a network without.
 
     Args:
-        backend: what measures them; it notes when that is done on less of the picture, because memory ran out.
+        engine: what measures them; it notes when that is done on less of the picture, because memory ran out.
         image: the whole picture.
 
     Raises:
         OutOfMemoryError: out of memory even with one small crop.
     """
-    if not backend.config.se:
+    if not engine.gated:
         return None
     height, width = image.shape[:2]
     boxes = [Box(0, 0, height, width)]
-    side, count, unshuffle = _GATE_SIDE, _GATE_CROPS, backend.config.grid
+    side, count, grid = _GATE_SIDE, _GATE_CROPS, engine.grid
     sampled = are_sampled(height, width)
     while True:
         if sampled:
-            boxes = sample_crops(height, width, side - side % unshuffle, count, unshuffle)
+            boxes = sample_crops(height, width, side - side % grid, count, grid)
         try:
-            return backend.measure_gates([image[box.slices] for box in boxes])
+            return engine.measure_gates(to_batch([image[box.slices] for box in boxes], engine.device))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if side <= SMALLEST_TILE and count == 1:
                 raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
         # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
-        backend.empty_cache()
+        engine.empty_cache()
         if not sampled:
             sampled = True
         elif side > SMALLEST_TILE:
             side = max(SMALLEST_TILE, side // 2)
         else:
             count //= 2
-        backend.notes.append(f"out of memory: gates measured on up to {count} crops of {side} px")
+        engine.notes.append(f"out of memory: gates measured on up to {count} crops of {side} px")

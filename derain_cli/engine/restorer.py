@@ -16,29 +16,27 @@ from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
+from derain_cli.engine.arrays import to_arrays, to_batch
 from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device, pick_precision
 from derain_cli.engine.gates import are_sampled, picture_gates
+from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
-from derain_cli.engine.torch_backend import TorchBackend
-from derain_cli.errors import InputError, OutOfMemoryError
+from derain_cli.engine.torch_engine import TorchEngine
+from derain_cli.errors import InputError, OutOfMemoryError, UsageError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
-from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
+from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import middle_frame, receptive_radius
+from derain_cli.model.semi_drdnet import COLOURS, middle_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_HALO", "PictureLayers", "Restorer"]
+__all__ = ["PictureLayers", "Restorer"]
 
 Array = NDArray[Any]
 P = TypeVar("P", bound="Array | Image")
 Progress = Callable[[float], None]
-
-MAX_HALO = 72
-"""Features (pixels where there is no pixel-unshuffle) read beyond a tile. The convolutions of `paper` reach further,
-but what lies past it changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,9 @@ def _empty_layers(image: Array) -> tuple[Array, Array]:
 
 
 def _middle(image: Array) -> Array:
-    """(H, W, 3*F) -> the frame in the middle, (H, W, 3), a view."""
-    start = (image.shape[2] - 3) // 2
-    return image[:, :, start : start + 3]
+    """(H, W, 3*F), F successive frames -> the one in the middle; a view."""
+    start = (image.shape[2] - COLOURS) // 2
+    return image[..., start : start + COLOURS]
 
 
 class Restorer:
@@ -75,37 +73,58 @@ class Restorer:
     >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; the same kind comes back
 
     Args:
-        model: the network, or its folded form.
-        options: device, precision, tile and strength.
+        engine: what runs the network; or one of our own networks, which `TorchEngine` then runs on the device and in
+            the precision that `options` ask for.
+        options: device, precision, tile and strength; the first two apply only where no engine is given.
         card: of the weights, if known.
 
-    Networks that see F successive frames (`ModelConfig.frames`) are given them side by side, (H, W, 3*F), as
-    `derain_cli.motion.windows` makes them; what comes back is the frame in the middle.
+    A network that sees F successive frames of a clip (`ModelConfig.frames`) takes them as one HxWx3F array, as
+    `derain_cli.motion.window` makes it, and returns the middle frame.
 
     Attributes:
-        device: where the network runs.
-        dtype: what it computes in.
+        engine: what runs the network.
+        frames: F; 1 for networks that see one picture.
+
+    Raises:
+        ResourceError: the device is not available.
+        UsageError: tiles are asked of an engine that takes pictures whole.
     """
 
     def __init__(
         self,
-        model: SemiDRDNet | FoldedSemiDRDNet,
+        engine: Engine | SemiDRDNet | FoldedSemiDRDNet,
         options: RestoreOptions | None = None,
         card: Card | None = None,
     ):
         self.options = options or RestoreOptions()
         self.card = card or Card()
-        self.device = pick_device(self.options.device)
-        self.dtype = pick_precision(self.options.precision, self.device)
-        folded = model if isinstance(model, FoldedSemiDRDNet) else fold(model)
-        self.config = folded.config
-        self._backend = TorchBackend(folded, self.device, self.dtype)
-        self.halo = min(receptive_radius(self.config), MAX_HALO * self.config.unshuffle)
+        if isinstance(engine, SemiDRDNet | FoldedSemiDRDNet):
+            device = pick_device(self.options.device)
+            engine = TorchEngine(engine, device, pick_precision(self.options.precision, device))
+        self.engine: Engine = engine
+        self.frames = engine.frames
+        if engine.halo is None and self.options.tile not in ("auto", 0):
+            raise UsageError("this network takes pictures whole", hint="leave out --tile")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.engine.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision it computes in."""
+        return self.engine.dtype
+
+    @property
+    def halo(self) -> int | None:
+        """Pixels read beyond a tile on each side; None where pictures are never tiled."""
+        return self.engine.halo
 
     @property
     def notes(self) -> list[str]:
-        """One-line remarks of the last call (tiles redone, and why)."""
-        return self._backend.notes
+        """One-line remarks on the last call, for example tiles that were redone and why."""
+        return self.engine.notes
 
     @classmethod
     def from_pretrained(
@@ -168,7 +187,7 @@ class Restorer:
             InputError: another kind of picture, shapes or dtypes that differ, or non-finite values for one of them.
             OutOfMemoryError: out of memory even with one picture at a time and the smallest tiles.
         """
-        self._backend.notes = []
+        self.engine.notes = []
         for image in images:
             self._check(image)
         if not images:
@@ -180,21 +199,9 @@ class Restorer:
             return [self._run(image, None, 1)[0] for image in images]  # what is inside has shapes of its own
         return self._restore_batch(self._filled(images))[: len(images)]
 
-    def _check(self, image: Array) -> None:
-        channels = 3 * self.config.frames
-        if image.ndim == 3 and image.shape[2] == 3 != channels:
-            raise InputError(f"this network sees {self.config.frames} frames of a clip at once: it is not for photos")
-        if (
-            image.ndim != 3
-            or image.shape[2] != channels
-            or image.dtype not in (np.uint8, np.uint16)
-            or 0 in image.shape
-        ):
-            raise InputError(f"a picture must be HxWx{channels} uint8 or uint16, not {image.dtype} {image.shape}")
-
     def at_once(self, height: int, width: int) -> int:
         """How many pictures of this size are best given to `batch` at once; 1 where more bring nothing."""
-        batches = self._backend.batches
+        batches = self.engine.batches
         tile = self.options.tile
         if batches is None or height * width > batches.largest or (tile != "auto" and 0 < tile < max(height, width)):
             return 1
@@ -202,19 +209,16 @@ class Restorer:
 
     @property
     def same_together(self) -> bool:
-        """Whether a picture comes out bit for bit the same whoever shares its pass, up to `at_once` of them.
-
-        On a CPU this hangs on the kernels that its libraries have for it: tried once, on pictures of noise.
-        """
-        return self._backend.same_together
+        """Whether results of `batch` are bit-identical to those of single pictures, up to `at_once` of them."""
+        return self.engine.same_together
 
     def fingerprint(self) -> str:
-        """Names all that results hang on: weights, options, device, precision, threads, torch.
+        """Identifies everything that results depend on: weights, options, device, precision, threads, torch.
 
-        With automatic tiles the memory that is free may move a border between tiles, which changes a level by one.
+        With automatic tiles, free memory decides where tiles meet, which can change a value by one level.
         """
         settings = (self.options.tile, self.options.strength, str(self.device), str(self.dtype))
-        return f"{self._backend.fingerprint()} {settings} {torch.get_num_threads()} {torch.__version__}"
+        return f"{self.engine.fingerprint()} {settings} {torch.get_num_threads()} {torch.__version__}"
 
     def layers(self, image: Array, progress: Progress | None = None) -> PictureLayers:
         """Derained picture, rain layer and repaired detail of an HxWx3 uint8 or uint16 array."""
@@ -224,19 +228,17 @@ class Restorer:
     def restore(self, pictures: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> the same without rain, clamped, on the same device and in the same dtype.
 
-        For networks that see F frames (N, 3*F, H, W); the frames in the middle come back.
-
-        Every picture is taken whole and has its own gates.
+        Every picture is taken whole and has its own gates. (N, 3*F, H, W) for networks that see F frames; the middle
+        ones are returned.
 
         Raises:
             InputError: another shape, or the network gives non-finite values.
         """
-        channels = 3 * self.config.frames
+        channels = COLOURS * self.frames
         if pictures.ndim != 4 or pictures.shape[1] != channels:
             raise InputError(f"pictures must be (N, {channels}, H, W), not {tuple(pictures.shape)}")
         rainy = pictures.to(self.device, torch.float32)
-        derained = self._backend.layers(rainy, None).derained
-        blended = self._backend.blend(middle_frame(rainy), derained, self.options.strength)
+        blended = self._blend(middle_frame(rainy), self.engine.run(rainy).derained)
         return blended.to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
@@ -252,10 +254,17 @@ class Restorer:
             out.putalpha(image.getchannel("A"))
         return out
 
+    def _check(self, image: Array) -> None:
+        channels = COLOURS * self.frames
+        if image.ndim == 3 and image.shape[2] == COLOURS != channels:
+            raise InputError(f"this network sees {self.frames} frames of a clip at once: it is not for photos")
+        if image.ndim != 3 or image.shape[2] != channels or image.dtype not in (np.uint8, np.uint16) or not image.size:
+            raise InputError(f"a picture must be HxWx{channels} uint8 or uint16, not {image.dtype} {image.shape}")
+
     def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
         self._check(image)
-        self._backend.notes = []
+        self.engine.notes = []
         box = content_box(image)
         inside = image[box]
         if inside.shape == image.shape:
@@ -281,8 +290,8 @@ class Restorer:
         """Side of a tile; `held` are the bytes of the picture's arrays, from which and into which tiles go."""
         if self.options.tile != "auto":
             return self.options.tile or max(height, width)
-        most = self._backend.pixels_at_once(held)
-        if height * width <= most:
+        most = self.engine.pixels_at_once(held)
+        if self.halo is None or height * width <= most:
             return max(height, width)
         return max(SMALLEST_TILE, int(most**0.5) - 2 * self.halo)
 
@@ -293,17 +302,17 @@ class Restorer:
             # One by one, with gates measured ahead where they must be.
             return [self._restore_one(image, None, 1)[0] for image in images]
         try:
-            return [derained for (derained,) in self._backend.run(images, None, 1, self.options.strength)]
+            return [derained for (derained,) in self._pass(images, None, 1)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        self._backend.empty_cache()
+        self.engine.empty_cache()
         half = len(images) // 2
         self.notes.append(f"out of memory with {len(images)} pictures at once: halved")
         return self._restore_batch(images[:half]) + self._restore_batch(images[half:])
 
     def _filled(self, images: Sequence[Array]) -> Sequence[Array]:
-        batches = self._backend.batches
+        batches = self.engine.batches
         if batches is None or not batches.filled:
             return images
         missing = self.at_once(*images[0].shape[:2]) - len(images)
@@ -312,13 +321,13 @@ class Restorer:
     def _restore_one(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
         height, width = image.shape[:2]
         whole = Box(0, 0, height, width)
-        out = [np.empty((height, width, 3), image.dtype) for _ in range(wanted)]
+        out = [np.empty((height, width, COLOURS), image.dtype) for _ in range(wanted)]
         side = self._tile_side(height, width, image.nbytes + sum(each.nbytes for each in out))
         gates = None
         if side < max(height, width) or are_sampled(height, width):
-            gates = picture_gates(self._backend, image)
+            gates = picture_gates(self.engine, image)
         done = 0
-        for tile in plan_tiles(whole, side, self.halo, height, width, self.config.grid):
+        for tile in plan_tiles(whole, side, self.halo or 0, height, width, self.engine.grid):
             self._write_tile(image, tile, gates, out)
             done += tile.write.height * tile.write.width
             if progress:
@@ -332,7 +341,7 @@ class Restorer:
             if not is_out_of_memory(error):
                 raise
             side = max(tile.write.height, tile.write.width)
-            if side <= SMALLEST_TILE:
+            if self.halo is None or side <= SMALLEST_TILE:
                 raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
             results = None
         if results is not None:
@@ -340,14 +349,46 @@ class Restorer:
                 target[tile.write.slices] = result
             return
         # Outside the handler: the exception's traceback would keep the failed tile's tensors alive.
-        self._backend.empty_cache()
+        self.engine.empty_cache()
         half = max(SMALLEST_TILE, -(-side // 2))
         self.notes.append(f"out of memory with tiles of {side} px: halved")
         if gates is None:
-            gates = picture_gates(self._backend, image)
-        for part in plan_tiles(tile.write, half, self.halo, image.shape[0], image.shape[1], self.config.grid):
+            gates = picture_gates(self.engine, image)
+        for part in plan_tiles(tile.write, half, self.halo or 0, image.shape[0], image.shape[1], self.engine.grid):
             self._write_tile(image, part, gates, out)
 
     def _tile(self, image: Array, tile: Tile, gates: Gates | None, wanted: int) -> list[Array]:
-        (arrays,) = self._backend.run([image[tile.read.slices]], gates, wanted, self.options.strength, tile.inner)
+        (arrays,) = self._pass([image[tile.read.slices]], gates, wanted, tile.inner)
         return arrays
+
+    @torch.inference_mode()
+    def _pass(
+        self,
+        pictures: Sequence[Array],
+        gates: Gates | None,
+        wanted: int,
+        inner: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> list[list[Array]]:
+        """One pass over equally large pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`.
+
+        Args:
+            pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
+            gates: of the whole picture, where these are tiles; None: each has its own.
+            wanted: how many of derained picture, rain layer and repaired detail.
+            inner: rows and columns of the result that are wanted.
+
+        Raises:
+            InputError: non-finite values.
+        """
+        rainy = to_batch(pictures, self.device)
+        layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
+        layers[0] = self._blend(middle_frame(rainy)[(..., *inner)], layers[0])
+        if wanted > 1:
+            layers[2].add_(0.5)
+        arrays = [to_arrays(layer, pictures[0].dtype) for layer in layers]
+        return [list(of_one) for of_one in zip(*arrays, strict=True)]
+
+    def _blend(self, rainy: Tensor, derained: Tensor) -> Tensor:
+        """Between the two, clamped to [0, 1]: `rainy` at strength 0, `derained` at 1, which is changed in place."""
+        strength = self.options.strength
+        return (derained if strength == 1.0 else torch.lerp(rainy, derained, strength)).clamp_(0, 1)

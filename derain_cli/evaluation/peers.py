@@ -18,36 +18,33 @@ Baselines, by the names of `baselines.BASELINES`, are peers too.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import math
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli.errors import DerainError, InputError, ResourceError, UsageError, WeightsError, resource_error_from
+from derain_cli.engine.arrays import to_arrays, to_batch
+from derain_cli.engine.foreign import COUNT_SIDE, checked, failures, pad_to_multiple
+from derain_cli.engine.onnx_engine import OnnxEngine
+from derain_cli.errors import UsageError, WeightsError
 from derain_cli.evaluation.baselines import BASELINES
 from derain_cli.evaluation.names import ONNX_SUFFIX, SCRIPT_SUFFIXES
-from derain_cli.remedies import Remedy
+from derain_cli.system.files import sha256_of
 
 __all__ = ["Peer", "as_peer", "find_peer"]
 
 Picture = NDArray[np.uint8]
 Network = Callable[[Tensor], Any]
-
-_COUNT_SIDE = 64
-_ONNX_HINT = "pip install onnxruntime"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +103,7 @@ def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
         return _onnx(name, pad_multiple)
     if suffix in SCRIPT_SUFFIXES:
         network: Any = _script(Path(name), device)
-        return _torch_peer(name, "torchscript", network, device, pad_multiple, _sha256(Path(name)))
+        return _torch_peer(name, "torchscript", network, device, pad_multiple, sha256_of(Path(name)))
     return _torch_peer(name, "python", _from_python(name), device, pad_multiple, None)
 
 
@@ -151,71 +148,19 @@ def _whole_number(value: Any, what: str, name: str) -> int:
 
 @torch.inference_mode()
 def _through(network: Network, picture: Picture, device: torch.device, multiple: int) -> Picture:
-    rainy = torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")).to(device).float().div(255)[None]
-    with _failures():
+    rainy = to_batch([picture], device)
+    with failures():
         restored = network(pad_to_multiple(rainy, multiple))
-    return _checked(restored, picture.shape)
-
-
-def _checked(restored: Any, shape: tuple[int, ...]) -> Picture:
-    """(1, 3, >= H, >= W) in [0, 1] as a picture, cut to H x W.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(restored, Tensor):
-        kind = type(restored).__name__
-        raise InputError(f"the network gave a {kind}, not a tensor", hint="wrap it: module:function that returns one")
-    height, width = shape[:2]
-    if restored.ndim != 4 or restored.shape[:2] != (1, 3):
-        raise InputError(f"the network gave {tuple(restored.shape)}, not (1, 3, {height}, {width})")
-    if restored.shape[2] < height or restored.shape[3] < width:
-        size = f"{restored.shape[3]}x{restored.shape[2]} for a picture of {width}x{height}"
-        raise InputError(f"the network gave {size}", remedy=Remedy.PAD)
-    restored = restored[0, :, :height, :width].float()
-    if not bool(torch.isfinite(restored).all()):
-        raise InputError("the network gave non-finite values")
-    levels = (restored.clamp(0, 1) * 255).round().to(torch.uint8)
-    cut: Picture = levels.permute(1, 2, 0).cpu().numpy()
-    return cut
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """What goes wrong in code that is not ours concerns the picture, unless memory ran out."""
-    try:
-        yield
-    except DerainError:
-        raise
-    except Exception as error:
-        text = str(error).strip()
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text:
-            raise ResourceError("out of memory in the network", remedy=Remedy.USE_CPU_OR_SMALLER) from error
-        full = resource_error_from(error)
-        if full:
-            raise full from error
-        last = text.splitlines()[-1].strip() if text else ""
-        raise InputError(f"the network failed: {type(error).__name__}: {last}", remedy=Remedy.PAD_MAYBE) from error
-
-
-def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
-    """(N, 3, H, W) with reflections at the right and the bottom, so that both sides are multiples.
-
-    Where a picture is too small to be reflected its last row and column are repeated.
-    """
-    height, width = pictures.shape[-2:]
-    down, right = -height % multiple, -width % multiple
-    if not (down or right):
-        return pictures
-    mode = "reflect" if down < height and right < width else "replicate"
-    return F.pad(pictures, (0, right, 0, down), mode=mode)
+    # A copy: the network may have returned a tensor of its own.
+    derained: Picture = to_arrays(checked(restored, *picture.shape[:2]).clone(), picture.dtype)[0]
+    return derained
 
 
 def _count_macs(network: Network, device: torch.device, multiple: int) -> float | None:
     """Multiply-accumulates per pixel of convolutions and matrix products; None where torch cannot follow them."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = math.ceil(_COUNT_SIDE / multiple) * multiple
+    side = math.ceil(COUNT_SIDE / multiple) * multiple
     try:
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 3, side, side, device=device))
@@ -226,7 +171,8 @@ def _count_macs(network: Network, device: torch.device, multiple: int) -> float 
 
 
 def _script(path: Path, device: torch.device) -> nn.Module:
-    _require_file(path)
+    if not path.is_file():
+        raise WeightsError("no such file", path=path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -288,94 +234,20 @@ def _is_factory(found: Any) -> bool:
 
 
 def _onnx(name: str, pad_multiple: int) -> Peer:
-    path = Path(name)
-    _require_file(path)
-    try:
-        runtime = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise UsageError("ONNX files need onnxruntime, which is not installed", hint=_ONNX_HINT) from error
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-    except Exception as error:  # onnxruntime has exceptions of its own, by the dozen
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise WeightsError(f"not a usable ONNX file: {first}", path=path) from error
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
-        wanted = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
-        raise WeightsError(f"one float input (N, 3, H, W) is wanted, not {wanted}", path=path)
-    multiple = pad_multiple or 1
-    takes = inputs[0].shape[2:]  # a number, or a name where any will do
-    graph = _onnx_graph(path, math.ceil(_COUNT_SIDE / multiple) * multiple)
+    engine = OnnxEngine(Path(name), pad_multiple or 1)
 
     def run(picture: Picture) -> Picture:
-        sides = [math.ceil(side / multiple) * multiple for side in picture.shape[:2]]
-        if any(isinstance(want, int) and want != side for want, side in zip(takes, sides, strict=True)):
-            size = "x".join(str(side) for side in reversed(takes))
-            raise InputError(f"the network takes {size} only", hint="export it with dynamic height and width")
-        rainy = torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")).float().div(255)[None]
-        with _failures():
-            found = session.run([outputs[0].name], {inputs[0].name: pad_to_multiple(rainy, multiple).numpy()})
-        return _checked(torch.from_numpy(np.array(found[0])), picture.shape)
+        rainy = to_batch([picture], engine.device)
+        derained: Picture = to_arrays(engine.run(rainy).derained, picture.dtype)[0]
+        return derained
 
     return Peer(
         name=name,
         kind="onnx",
-        about=f"{name}, pictures whole, fp32, onnxruntime {runtime.__version__} on the CPU",
+        about=f"{name}, pictures whole, fp32, onnxruntime {engine.version} on the CPU",
         run=run,
-        parameters=None if graph is None else sum(math.prod(tensor.dims) for tensor in graph.initializer),
-        macs_per_pixel=None if graph is None else _onnx_macs_per_pixel(graph),
-        sha256=_sha256(path),
-        pad_multiple=multiple,
+        parameters=engine.parameters,
+        macs_per_pixel=engine.macs_per_pixel,
+        sha256=engine.sha256,
+        pad_multiple=engine.grid,
     )
-
-
-def _onnx_graph(path: Path, side: int) -> Any:
-    """The file's graph with the shapes that it has for a picture of `side` x `side`, as far as they can be inferred.
-
-    onnxruntime does not tell what is in a file; without the onnx package, None.
-    """
-    try:
-        onnx = importlib.import_module("onnx")
-        model = onnx.load(str(path))
-        for place, length in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 3, side, side), strict=True):
-            if not place.dim_value:
-                place.dim_value = length
-        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # counts are a courtesy: the file runs without them
-        return None
-
-
-def _onnx_macs_per_pixel(graph: Any) -> float | None:
-    """Multiply-accumulates per pixel of convolutions and matrix products; None where a shape is not known."""
-    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = [place.dim_value for place in value.type.tensor_type.shape.dim]
-    total = 0
-    for node in graph.node:
-        if node.op_type not in {"Conv", "ConvTranspose", "MatMul", "Gemm"}:
-            continue
-        first, second, out = (shapes.get(name) for name in (*node.input[:2], node.output[0]))
-        if not (first and second and out and all((*first, *second, *out))):
-            return None
-        if node.op_type == "ConvTranspose":  # every value of the input meets the kernel of (in, out / groups, h, w)
-            total += math.prod(first) * math.prod(second[1:])
-        elif node.op_type == "Conv":  # every value of the output, the kernel of (out, in / groups, h, w)
-            total += math.prod(out) * math.prod(second[1:])
-        else:
-            across = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-            total += math.prod(out) * first[-2 if across else -1]
-    _, _, height, width = shapes[graph.input[0].name]
-    return total / (height * width) if total else None
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise WeightsError("no such file", path=path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

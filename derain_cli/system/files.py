@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -25,7 +26,7 @@ from pathlib import Path
 from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
 from derain_cli.remedies import Remedy
 
-__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "make_folder", "sweep_stale"]
+__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "make_folder", "sha256_of", "sweep_stale"]
 
 # A short fixed-length name: the target's own name is not part of it, so a target at NAME_MAX, or one whose
 # bytes are no valid text, needs no special case.
@@ -100,6 +101,12 @@ def make_folder(folder: Path) -> None:
         reason = f"the folder cannot be made: {_words(error)}"
         raise full or DestinationError(reason, path=folder, remedy=Remedy.OTHER_OUTPUT) from error
     sweep_stale(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep_stale(folder: Path) -> int:

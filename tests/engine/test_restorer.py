@@ -17,13 +17,14 @@ from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.checkpoints.weight_file import network as load_network
 from derain_cli.config import ModelConfig, RestoreOptions
-from derain_cli.engine import gates, torch_backend
+from derain_cli.engine import gates, torch_engine
 from derain_cli.engine.device import pick_device
+from derain_cli.engine.protocol import Batches
 from derain_cli.engine.restorer import Restorer
 from derain_cli.engine.tiling import SMALLEST_TILE
 from derain_cli.errors import InputError, OutOfMemoryError, ResourceError, UsageError, WeightsError
 from derain_cli.model import build, fold
-from derain_cli.model.semi_drdnet import receptive_radius
+from derain_cli.model.semi_drdnet import Layers, receptive_radius
 from derain_cli.rain import add_rain
 from tests.conftest import make_network, make_picture
 
@@ -284,7 +285,7 @@ def test_gates_of_a_sample_are_near_those_of_the_picture(network, picture):
     model = busy(network, ModelConfig(width=6, blocks=2))
     pixels = picture(400, 420)
     restorer = make(model, tile=0)
-    sampled = gates.picture_gates(restorer._backend, pixels)
+    sampled = gates.picture_gates(restorer.engine, pixels)
     true = fold(model).measure_gates(as_tensor(pixels))
     assert sampled is not None
     assert true is not None
@@ -379,10 +380,10 @@ def test_same_input_same_output(network, picture):
 def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, monkeypatch):
     model, pixels = busy(network, config), picture(500, 700)
     whole = make(model, tile=0)(pixels)
-    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: free)
+    monkeypatch.setattr(torch_engine, "free_device_memory", lambda device: free)
     restorer = make(model, tile="auto")
-    most = max(restorer._backend.pixels_at_once(), (SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
-    net = restorer._backend.net = Faulty(restorer._backend.net, 10**9, MemoryError())
+    most = max(restorer.engine.pixels_at_once(), (SMALLEST_TILE + 2 * restorer.halo + 2) ** 2)
+    net = restorer.engine.net = Faulty(restorer.engine.net, 10**9, MemoryError())
     monkeypatch.setattr(net, "measure_gates", net.net.measure_gates)
     assert np.abs(restorer(pixels).astype(int) - whole).max() <= 1
     assert len(net.seen) > 1
@@ -391,9 +392,9 @@ def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, 
 
 @pytest.mark.parametrize("free", [None, 2**34])
 def test_a_picture_that_fits_is_taken_whole(free, network, picture, monkeypatch):
-    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: free)
+    monkeypatch.setattr(torch_engine, "free_device_memory", lambda device: free)
     restorer = make(busy(network, TINY), tile="auto")
-    net = restorer._backend.net = Faulty(restorer._backend.net, 10**9, MemoryError())
+    net = restorer.engine.net = Faulty(restorer.engine.net, 10**9, MemoryError())
     restorer(picture(1100, 1200))
     assert [pixels for pixels, _ in net.seen] == [1100 * 1200]
 
@@ -403,19 +404,17 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
     restorers = [make(network(ModelConfig(blocks=1)), tile="auto"), make(network(ModelConfig(blocks=1)), tile="auto")]
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
-        monkeypatch.setattr(torch_backend, "free_device_memory", lambda device, free=free: free)
+        monkeypatch.setattr(torch_engine, "free_device_memory", lambda device, free=free: free)
         sides.append(restorer._tile_side(10_000, 10_000, 0))
     assert sides[0] == sides[1] < 4000
 
 
 def test_the_arrays_of_a_large_picture_leave_less_for_its_tiles(network, monkeypatch):
     """What tiles and arrays take together does not grow with the picture, until tiles would become too small."""
-    monkeypatch.setattr(torch_backend, "free_device_memory", lambda device: 2**40)
+    monkeypatch.setattr(torch_engine, "free_device_memory", lambda device: 2**40)
     restorer = make(network(ModelConfig(blocks=1)), tile="auto")
-    bound = torch_backend.AUTO_BYTES
-    whole, half, little, none = (
-        restorer._backend.pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound)
-    )
+    bound = torch_engine.AUTO_BYTES
+    whole, half, little, none = (restorer.engine.pixels_at_once(held) for held in (0, bound // 2, bound - 1, 2 * bound))
     assert half == pytest.approx(whole / 2, rel=1e-6)
     assert little == none == pytest.approx(whole / 4, rel=1e-6)
 
@@ -467,8 +466,8 @@ OUT_OF_MEMORY = [
 def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config, tile, network, picture):
     model, pixels = busy(network, config), picture(300, 420)
     restorer = make(model, tile=tile)
-    net = Faulty(restorer._backend.net, (140 + 2 * restorer.halo) ** 2, error)
-    restorer._backend.net = net
+    net = Faulty(restorer.engine.net, (140 + 2 * restorer.halo) ** 2, error)
+    restorer.engine.net = net
     found = restorer(pixels)
     assert np.abs(found.astype(int) - make(model, tile=0)(pixels)).max() <= 1
     assert any(not fitted for _, fitted in net.seen)
@@ -480,7 +479,7 @@ def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
     monkeypatch.setattr(gates, "_GATE_SIDE", 128)
     model, pixels = busy(network, ModelConfig(width=6, blocks=1)), picture(500, 520)
     restorer = make(model, tile=128)
-    restorer._backend.net = Faulty(restorer._backend.net, (132 + 2 * restorer.halo) ** 2, OUT_OF_MEMORY[0])
+    restorer.engine.net = Faulty(restorer.engine.net, (132 + 2 * restorer.halo) ** 2, OUT_OF_MEMORY[0])
     assert np.abs(restorer(pixels).astype(int) - make(model, tile=0)(pixels)).max() <= 2
     assert any("gates measured on" in note for note in restorer.notes)
 
@@ -489,17 +488,17 @@ def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
 @pytest.mark.parametrize("tile", [0, 256])
 def test_out_of_memory_with_the_smallest_tiles_is_a_resource_error(config, tile, network, picture):
     restorer = make(busy(network, config), tile=tile)
-    restorer._backend.net = Faulty(restorer._backend.net, 1000, OUT_OF_MEMORY[1])
+    restorer.engine.net = Faulty(restorer.engine.net, 1000, OUT_OF_MEMORY[1])
     with pytest.raises(OutOfMemoryError) as caught:
         restorer(picture(300, 300))
     assert caught.value.exit_code == 6
-    restorer._backend.net = restorer._backend.exact  # and the next picture is fine
+    restorer.engine.net = restorer.engine.exact  # and the next picture is fine
     restorer(picture(300, 300))
 
 
 def test_other_errors_of_the_network_are_not_taken_for_memory(network, picture):
     restorer = make(busy(network))
-    restorer._backend.net = Faulty(restorer._backend.net, 1, RuntimeError("expected scalar type Float"))
+    restorer.engine.net = Faulty(restorer.engine.net, 1, RuntimeError("expected scalar type Float"))
     with pytest.raises(RuntimeError, match="expected scalar type"):
         restorer(picture(20, 20))
 
@@ -529,18 +528,18 @@ class Overflowing(nn.Module):
 def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, picture):
     model, pixels = busy(network, config), picture(130, 140)
     restorer = make(model, tile=64, precision="bf16")
-    net = restorer._backend.net
-    restorer._backend.net = Overflowing(net, value, every=2)
+    net = restorer.engine.net
+    restorer.engine.net = Overflowing(net, value, every=2)
     found = restorer(pixels)
     redone = [note for note in restorer.notes if "redone in float32" in note]
-    assert len(redone) == restorer._backend.net.calls // 2 > 0
+    assert len(redone) == restorer.engine.net.calls // 2 > 0
     assert np.abs(found.astype(int) - make(model, tile=64)(pixels)).max() <= 8  # bf16 has 8 bits
-    restorer._backend.net = Overflowing(net, value)
+    restorer.engine.net = Overflowing(net, value)
     exact = restorer(pixels)
     expected = make(model, tile=64)(pixels)
     assert np.abs(exact.astype(int) - expected).max() <= (1 if config.se else 0)  # gates were measured in bf16
     whole = Restorer(model, RestoreOptions(device="cpu", precision="bf16"))
-    whole._backend.net = Overflowing(whole._backend.net, value)
+    whole.engine.net = Overflowing(whole.engine.net, value)
     batch = as_tensor(pixels)
     assert torch.equal(whole.restore(batch), make(model).restore(batch))
 
@@ -559,8 +558,8 @@ def test_half_precision_is_near_and_remembers_the_exact_network(network, picture
     model, pixels = busy(network, TINY), picture(60, 70)
     found = make(model, precision="bf16")(pixels)
     assert np.abs(found.astype(int) - make(model)(pixels)).max() <= 8
-    assert {p.dtype for p in make(model, precision="bf16")._backend.net.parameters()} == {torch.bfloat16}
-    assert {p.dtype for p in make(model, precision="bf16")._backend.exact.parameters()} == {torch.float32}
+    assert {p.dtype for p in make(model, precision="bf16").engine.net.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in make(model, precision="bf16").engine.exact.parameters()} == {torch.float32}
 
 
 # --- batches ----------------------------------------------------------------------------------------------------
@@ -587,7 +586,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(dtype, config, tile, networ
 
 def test_a_batch_is_one_pass_where_nothing_is_cut(network, picture):
     restorer = make(busy(network, TINY), tile="auto")
-    net = restorer._backend.net = Faulty(restorer._backend.net, 3 * 40 * 52, MemoryError())
+    net = restorer.engine.net = Faulty(restorer.engine.net, 3 * 40 * 52, MemoryError())
     restorer.batch(unlike(picture))
     assert [pixels for pixels, _ in net.seen] == [3 * 40 * 52]
     assert not restorer.notes
@@ -622,7 +621,7 @@ def test_a_batch_of_unlike_pictures_is_refused(network, picture):
 def test_a_batch_too_large_for_the_memory_is_halved(limit, network, picture):
     model, pictures = busy(network, TINY), unlike(picture, count=7)
     restorer = make(model, tile="auto")
-    net = restorer._backend.net = Faulty(restorer._backend.net, limit, OUT_OF_MEMORY[1])
+    net = restorer.engine.net = Faulty(restorer.engine.net, limit, OUT_OF_MEMORY[1])
     together = restorer.batch(pictures)
     assert all(np.abs(a.astype(int) - make(model)(b)).max() <= 1 for a, b in zip(together, pictures, strict=True))
     assert sum(pixels for pixels, fitted in net.seen if fitted) == 7 * 40 * 52  # nothing is done twice
@@ -633,8 +632,8 @@ def test_only_the_pictures_of_a_batch_that_are_not_finite_are_redone(network, pi
     model, pictures = busy(network, TINY), unlike(picture)
     restorer = make(model, precision="bf16")
     plain = restorer.batch(pictures)
-    restorer._backend.net = Overflowing(restorer._backend.net, float("nan"))  # in the first picture
-    exact = restorer._backend.exact = Faulty(restorer._backend.exact, 40 * 52, AssertionError("all were redone"))
+    restorer.engine.net = Overflowing(restorer.engine.net, float("nan"))  # in the first picture
+    exact = restorer.engine.exact = Faulty(restorer.engine.exact, 40 * 52, AssertionError("all were redone"))
     found = restorer.batch(pictures)
     assert [pixels for pixels, _ in exact.seen] == [40 * 52]
     assert np.array_equal(found[0], make(model)(pictures[0]))
@@ -664,8 +663,8 @@ def test_same_together_is_tried_not_taken_for_granted(network, picture):
     restorer = make(busy(network, TINY), tile="auto")
     assert restorer.same_together
     other = make(busy(network, TINY), tile="auto")
-    net = other._backend.net
-    other._backend.__dict__["net"] = lambda rainy, gates: net(rainy + 1e-6 * (len(rainy) > 1), gates)
+    net = other.engine.net
+    other.engine.__dict__["net"] = lambda rainy, gates: net(rainy + 1e-6 * (len(rainy) > 1), gates)
     assert not other.same_together
 
 
@@ -681,9 +680,9 @@ def test_only_small_whole_pictures_share_passes(size, tile, expected, network):
 def test_passes_that_must_be_full_are_filled_up(limit, network, picture, monkeypatch):
     model, pictures = busy(network, TINY), unlike(picture)
     plain = [make(model)(pixels) for pixels in pictures]
-    monkeypatch.setitem(torch_backend.BATCHES, "cpu", torch_backend.Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
+    monkeypatch.setitem(torch_engine.BATCHES, "cpu", Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
     restorer = make(model, tile="auto")
-    net = restorer._backend.net = Faulty(restorer._backend.net, limit, MemoryError())
+    net = restorer.engine.net = Faulty(restorer.engine.net, limit, MemoryError())
     shares = []
     found = [restorer.batch(pictures), [restorer(pixels, shares.append) for pixels in pictures]]
     if limit == 10**9:
@@ -803,3 +802,52 @@ def test_a_network_for_clips_says_that_it_is_not_for_photos(picture):
         restorer(picture(16, 16))
     with pytest.raises(InputError, match="3 frames of a clip"):
         restorer(Image.fromarray(picture(16, 16)))
+
+
+# --- other engines ------------------------------------------------------------------------------------------------
+
+
+class Halves:
+    """An engine without torch modules: half of every value is rain. It does not tell how far it looks."""
+
+    device, dtype = torch.device("cpu"), torch.float32
+    frames, halo, grid, gated, batches, same_together = 1, None, 1, False, None, True
+
+    def __init__(self):
+        self.notes: list[str] = []
+        self.sizes: list[tuple[int, ...]] = []
+
+    def run(self, batch, gates=None):
+        self.sizes.append(tuple(batch.shape))
+        return Layers(batch / 2, batch / 2, torch.zeros_like(batch))
+
+    def measure_gates(self, batch):
+        return None
+
+    def pixels_at_once(self, held=0):
+        return 1
+
+    def fingerprint(self):
+        return "halves"
+
+    def empty_cache(self):
+        return None
+
+
+def test_any_engine_restores_pictures(picture):
+    engine = Halves()
+    restorer = Restorer(engine, RestoreOptions(strength=0.5))
+    pixels = picture(200, 300)
+    layers = restorer.layers(pixels)
+    assert np.abs(layers.derained - pixels * 0.75).max() <= 0.51
+    assert np.abs(layers.rain - pixels * 0.5).max() <= 0.51
+    assert np.array_equal(restorer.batch([pixels])[0], layers.derained)
+    assert engine.sizes == [(1, 3, 200, 300)] * 2  # whole: its reach is unknown
+    assert "halves" in restorer.fingerprint()
+    assert restorer.at_once(8, 8) == 1
+
+
+def test_tiles_are_refused_where_the_reach_is_unknown():
+    with pytest.raises(UsageError, match="whole"):
+        Restorer(Halves(), RestoreOptions(tile=64))
+    Restorer(Halves(), RestoreOptions(tile=0))

@@ -13,7 +13,7 @@ from torch import nn
 
 from derain_cli.errors import InputError, ResourceError, UsageError, WeightsError
 from derain_cli.evaluation.names import is_peer
-from derain_cli.evaluation.peers import as_peer, find_peer, pad_to_multiple
+from derain_cli.evaluation.peers import as_peer, find_peer
 
 CPU = torch.device("cpu")
 
@@ -154,15 +154,6 @@ def test_out_of_memory_is_no_fault_of_the_picture(module, picture):
     peer = find_peer(f"{module('def net(x): raise MemoryError')}:net", CPU)
     with pytest.raises(ResourceError):
         peer(picture(20, 30))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 16), (3, 100)])
-def test_padding_reaches_the_multiple_and_keeps_the_picture(size):
-    rainy = torch.rand(1, 3, *size)
-    padded = pad_to_multiple(rainy, 8)
-    assert padded.shape[2] % 8 == 0
-    assert padded.shape[3] % 8 == 0
-    assert torch.equal(padded[..., : size[0], : size[1]], rainy)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

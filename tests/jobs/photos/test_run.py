@@ -178,13 +178,13 @@ def restored(
 def spying(restorer: Restorer) -> list[int]:
     """How many pictures each pass of the network has, from now on."""
     seen: list[int] = []
-    net = restorer._backend.net
+    net = restorer.engine.net
 
     def call(rainy: Any, gates: Any = None) -> Any:
         seen.append(len(rainy))
         return net(rainy, gates)
 
-    restorer._backend.__dict__["net"] = call
+    restorer.engine.__dict__["net"] = call
     return seen
 
 

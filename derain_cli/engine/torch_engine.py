@@ -1,0 +1,142 @@
+"""The engine of our own networks: PyTorch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from derain_cli.engine.arrays import to_batch
+from derain_cli.engine.device import free_device_memory
+from derain_cli.engine.protocol import Batches
+from derain_cli.errors import InputError
+from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
+from derain_cli.model.fold import Gates
+from derain_cli.model.semi_drdnet import Layers, receptive_radius
+from derain_cli.remedies import Remedy
+
+__all__ = ["AUTO_BYTES", "BATCHES", "MAX_HALO", "TorchEngine"]
+
+AUTO_BYTES = 2**31
+"""Most bytes for one pass and a picture's arrays on a CPU when tiles are chosen automatically, or half of the free
+memory if that is less. Larger tiles are hardly faster."""
+
+MAX_HALO = 72
+"""Features (pixels, without pixel-unshuffle) read beyond a tile. The convolutions of `paper` reach further, but what
+lies past it changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
+
+_NOT_FINITE = "the network gave non-finite values"
+
+BATCHES = {
+    # Measured (docs/performance.md): what is saved is the cost of a call, which larger pictures don't notice.
+    "cpu": Batches(largest=2**14, pixels=2**17, most=8, filled=False),
+    # Not measured: so few that a pass which is not full wastes little.
+    "cuda": Batches(largest=2**16, pixels=2**18, most=32, filled=True),
+}
+
+
+class TorchEngine:
+    """The folded network in a given precision; results that are not finite in it are recomputed in float32.
+
+    Args:
+        model: the network, or its folded form.
+        device: where it runs; the folded network is moved there.
+        dtype: what it computes in.
+
+    Attributes:
+        config: of the network.
+        net: the network in `dtype`.
+        exact: the network in float32; the same as `net` if that is what `dtype` says.
+    """
+
+    def __init__(self, model: SemiDRDNet | FoldedSemiDRDNet, device: torch.device, dtype: torch.dtype):
+        network = model if isinstance(model, FoldedSemiDRDNet) else fold(model)
+        self.device, self.dtype = device, dtype
+        self.config = network.config
+        self.frames, self.grid, self.gated = self.config.frames, self.config.grid, self.config.se
+        self.halo = min(receptive_radius(self.config), MAX_HALO * self.config.unshuffle)
+        self.exact = network.to(device)
+        self.net = self.exact
+        if dtype != torch.float32:
+            self.net = copy.deepcopy(network).to(device, dtype)
+        self.notes: list[str] = []
+
+    @property
+    def batches(self) -> Batches | None:
+        """Which pictures share a pass; None processes one at a time."""
+        return BATCHES.get(self.device.type)
+
+    @torch.inference_mode()
+    def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:
+        """Layers of a batch; pictures that are not finite in half precision are recomputed in float32.
+
+        Raises:
+            InputError: they are not finite in float32 either.
+        """
+        layers: Layers = self.net(batch, gates)
+        bad = ~torch.isfinite(layers.derained).flatten(1).all(dim=1)
+        if not bool(bad.any()):
+            return layers
+        dtype = str(self.dtype).removeprefix("torch.")
+        self.notes += [f"a tile was not finite in {dtype}: redone in float32"] * int(bad.sum())
+        exact = None if gates is None else [gate.float() for gate in gates]
+        again = self.exact(batch[bad], exact)
+        if not bool(torch.isfinite(again.derained).all()):
+            raise InputError(_NOT_FINITE, remedy=Remedy.VERIFY_MODELS)
+        for layer, redone in zip(layers, again, strict=True):
+            layer[bad] = redone
+        return layers
+
+    @torch.inference_mode()
+    def measure_gates(self, batch: Tensor) -> Gates | None:
+        """One set of gates for all pictures of a batch together; None for a network without gates."""
+        return self.net.measure_gates(batch)
+
+    def pixels_at_once(self, held: int = 0) -> int:
+        """How many pixels fit into one pass, judging by free memory and what the network needs per pixel.
+
+        Args:
+            held: bytes of the picture's own arrays.
+        """
+        on_cpu = self.device.type == "cpu"
+        features = self.config.features_per_pixel
+        # Maps alive at a time: measured on the CPU, where layers write over their input; about twice elsewhere.
+        per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
+        free = free_device_memory(self.device)
+        budget = AUTO_BYTES if free is None else free // 2
+        if on_cpu:
+            # The larger the picture, the less is left for its tiles: they need not be large.
+            budget = min(budget, max(AUTO_BYTES - held, AUTO_BYTES // 4))
+        # Beyond 2**31 values in a map not every kernel counts right.
+        return int(min(budget / per_pixel, (2**31 - 1) / max(features, 3)))
+
+    @functools.cached_property
+    def same_together(self) -> bool:
+        """Whether results are bit-identical regardless of the other pictures in a pass, within `batches`.
+
+        On a CPU this depends on the kernels that its libraries have for it: tried once, on pictures of noise.
+        """
+        if self.batches is None or self.batches.filled:
+            return self.batches is not None
+        noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3 * self.frames), np.uint8)
+        with torch.inference_mode():
+            rainy = to_batch(list(noise), self.device)
+            alone = self.net(rainy[-1:], None).derained
+            return torch.equal(self.net(rainy, None).derained[-1:], alone)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights in float32."""
+        digest = hashlib.sha256()
+        for name, tensor in self.exact.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def empty_cache(self) -> None:
+        """Release memory that torch holds but does not use."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
