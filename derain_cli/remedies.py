@@ -42,6 +42,7 @@ class Remedy(StrEnum):
     USE_CPU = "use the CPU"
     USE_CPU_OR_SMALLER = "use the CPU, or smaller pictures"
     SMALLER_TILES = "try smaller tiles"
+    NO_TILES = "leave the choice of tiles to it"
 
     # weights
     LIST_MODELS = "installed models can be listed"

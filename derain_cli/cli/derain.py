@@ -110,9 +110,9 @@ def derain(flags: PhotoFlags) -> int:
             from derain_cli.jobs.photos.run import restore_photos
 
             restorer = tally.load(flags.model, restore)
-            if restorer.config.frames > 1:
+            if restorer.engine.frames > 1:
                 raise UsageError(
-                    f"{flags.model} sees {restorer.config.frames} frames of a clip at once: use derain video"
+                    f"{flags.model} sees {restorer.engine.frames} frames of a clip at once: use derain video"
                 )
             batch = BatchOptions(
                 encode=encode,

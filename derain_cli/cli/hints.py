@@ -36,6 +36,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.USE_CPU: "--device cpu",
     Remedy.USE_CPU_OR_SMALLER: "--device cpu, or smaller pictures",
     Remedy.SMALLER_TILES: "try a smaller --tile",
+    Remedy.NO_TILES: "leave out --tile",
     # weights
     Remedy.LIST_MODELS: "`derain models` lists the installed ones",
     Remedy.VERIFY_MODELS: "the weights may be damaged: derain models verify",

@@ -28,6 +28,7 @@ from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import COLOURS, middle_frame
+from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,7 +105,7 @@ class Restorer:
         self.engine: Engine = engine
         self.frames = engine.frames
         if engine.halo is None and self.options.tile not in ("auto", 0):
-            raise UsageError("this network takes pictures whole", hint="leave out --tile")
+            raise UsageError("this network takes pictures whole", remedy=Remedy.NO_TILES)
 
     @property
     def device(self) -> torch.device:

@@ -84,7 +84,7 @@ def _generated_clips(folder: Path, photos: Sequence[Path], config: TrainConfig) 
 def _prepare_clips(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
     """Sources and validation clips of a network that sees several frames: both are made of photos alone."""
     if plan.datasets or plan.layers or plan.real or plan.validation:
-        raise UsageError("networks that see several frames train on clips made of photos: only --clean goes with them")
+        raise UsageError("networks that see several frames train on clips made of clean photos, and on nothing else")
     photos = [photo for folder in plan.photos for photo in list_photos(folder)]
     if len(photos) < _LEAST_PHOTOS:
         raise NothingToDoError(f"{len(photos)} photos are too few to make clips of: {_LEAST_PHOTOS} at least")
