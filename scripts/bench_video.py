@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from derain_cli.config import VideoOptions
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome
 from derain_cli.jobs.clips.run import restore_clips
 from derain_cli.jobs.items import Item
@@ -80,7 +80,7 @@ def main() -> None:
 
         def piped() -> int:
             told: list[ClipOutcome] = []
-            engine = Engine(lambda pictures: pictures, "nothing")
+            engine = FrameRestorer(lambda pictures: pictures, "nothing")
             item = Item(str(source), str(place / "piped.mp4"))
             restore_clips([item], engine, options, overwrite=True, report=told.append)
             if told[0].error is not None:

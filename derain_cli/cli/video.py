@@ -178,7 +178,7 @@ def video(flags: ClipFlags) -> int:
             tally.planned(work, naming)
             return tally.exit_code
         from derain_cli.jobs.clips.beforehand import require_encodings
-        from derain_cli.jobs.clips.frame_restorer import Engine
+        from derain_cli.jobs.clips.frame_restorer import FrameRestorer
         from derain_cli.jobs.clips.parts import forget_work
         from derain_cli.jobs.clips.run import restore_clips
 
@@ -186,7 +186,7 @@ def video(flags: ClipFlags) -> int:
             forget_work(item.target)
         if work.items:
             require_encodings(work.items, wanted)
-            engine = Engine.of(tally.load(flags.model, restore))
+            engine = FrameRestorer.of(tally.load(flags.model, restore))
             with reporter.bar(None) as bar:
                 tally.watch(work, bar)
                 restore_clips(

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from derain_cli.config import VideoOptions
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.parts import Parts
 from derain_cli.jobs.clips.preview import even
 from derain_cli.jobs.clips.temporal_filter import REACH, steadied
@@ -24,7 +24,7 @@ __all__ = ["restored_frames"]
 
 
 def restored_frames(
-    reader: ClipReader, parts: Parts, engine: Engine, options: VideoOptions, notes: list[str]
+    reader: ClipReader, parts: Parts, engine: FrameRestorer, options: VideoOptions, notes: list[str]
 ) -> Generator[tuple[Frame, Pixels]]:
     """(frame, picture to code), in order, beginning after the last frame of the last segment.
 

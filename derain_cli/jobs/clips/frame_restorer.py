@@ -11,14 +11,14 @@ from derain_cli.media.pixels import Pixels
 if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
 
-__all__ = ["Engine"]
+__all__ = ["FrameRestorer"]
 
 _BATCH = {"cuda": 8}
 """Frames that the network is given at once, by device; on a processor more than one at a time brings nothing."""
 
 
 @dataclass(frozen=True)
-class Engine:
+class FrameRestorer:
     """What takes the rain out.
 
     Attributes:
@@ -37,7 +37,7 @@ class Engine:
     notes: Callable[[], Sequence[str]] = tuple
 
     @classmethod
-    def of(cls, restorer: Restorer) -> Engine:
+    def of(cls, restorer: Restorer) -> FrameRestorer:
         """What `restorer` does: several frames at once where that pays."""
         frames = restorer.engine.frames
         # With several frames for each one, a job that goes on would have to know where its batches began.

@@ -19,7 +19,7 @@ from derain_cli import __version__
 from derain_cli.config import VideoOptions
 from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
@@ -44,7 +44,7 @@ _SPACE_LEAST = 8 << 20
 
 def restore_clips(
     items: Sequence[Item],
-    engine: Engine,
+    engine: FrameRestorer,
     options: VideoOptions,
     *,
     overwrite: bool = False,
@@ -100,7 +100,7 @@ class _Job:
     """One clip."""
 
     item: Item
-    engine: Engine
+    engine: FrameRestorer
     options: VideoOptions
     overwrite: bool
     record: MadeRecord | None

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 from derain_cli.config import VideoOptions
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome
 from derain_cli.jobs.clips.run import restore_clips
 from derain_cli.jobs.items import Item
 from derain_cli.media.clip.reader import open_clip
 
-IDENTITY = Engine(lambda pictures: pictures, "identity")
+IDENTITY = FrameRestorer(lambda pictures: pictures, "identity")
 QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
 
 
-def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> Engine:
+def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> FrameRestorer:
     """An engine that does the same to every picture."""
-    return Engine(lambda pictures: [function(one) for one in pictures], name, **more)
+    return FrameRestorer(lambda pictures: [function(one) for one in pictures], name, **more)
 
 
-def restore(source: Path, target: Path, engine: Engine = IDENTITY, **options: Any) -> ClipOutcome:
+def restore(source: Path, target: Path, engine: FrameRestorer = IDENTITY, **options: Any) -> ClipOutcome:
     """One clip in this process; without steadying, in segments of five frames."""
     told: list[ClipOutcome] = []
     wanted = VideoOptions(**(QUICK | options))
@@ -53,7 +53,7 @@ def leftovers(folder: Path) -> list[str]:
     return [p.name for p in folder.iterdir() if p.name.startswith(".derain")]
 
 
-def failing_after(count: int) -> tuple[Engine, list[int]]:
+def failing_after(count: int) -> tuple[FrameRestorer, list[int]]:
     """An engine that breaks down after so many frames, and the number it has done."""
     done = [0]
 

@@ -10,13 +10,13 @@ import pytest
 
 from derain_cli.config import ModelConfig
 from derain_cli.engine.restorer import Restorer
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from tests.conftest import make_network
 from tests.jobs.clips.conftest import each, good, leftovers, mean_difference, restore
 from tests.sample_clips import write_clip
 
 
-def darkest(frames: int, fail_after: int = -1) -> tuple[Engine, list[tuple[int, ...]]]:
+def darkest(frames: int, fail_after: int = -1) -> tuple[FrameRestorer, list[tuple[int, ...]]]:
     """The darkest of all frames at each pixel, so that a neighbour that is missing shows; and the shapes it saw."""
     seen: list[tuple[int, ...]] = []
 
@@ -55,7 +55,7 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: s
 
 def test_a_network_of_several_frames_restores_a_clip(tmp_path: Path) -> None:
     network = make_network(ModelConfig(width=4, blocks=1, detail="none", unshuffle=4, frames=3))
-    engine = Engine.of(Restorer(network))
+    engine = FrameRestorer.of(Restorer(network))
     assert (engine.frames, engine.batch) == (3, 1)
     outcome = good(restore(write_clip(tmp_path / "a.mp4", frames=6), tmp_path / "b.mp4", engine))
     assert outcome.error is None and mean_difference(tmp_path / "a.mp4", tmp_path / "b.mp4") > 0

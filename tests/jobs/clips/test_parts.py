@@ -15,7 +15,7 @@ import pytest
 
 from derain_cli.config import VideoOptions
 from derain_cli.errors import DestinationError
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import forget_work, work_folder
 from derain_cli.jobs.clips.run import restore_clips
@@ -74,7 +74,7 @@ def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones
     source, target = write_clip(tmp_path / "a.mp4", frames=33), tmp_path / "b.mp4"
     batches: list[list[int]] = []
 
-    def engine(fail_after: int) -> Engine:
+    def engine(fail_after: int) -> FrameRestorer:
         made: list[list[int]] = []
 
         def run(pictures: Sequence[Any]) -> list[Any]:
@@ -88,7 +88,7 @@ def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones
                 for place, p in enumerate(pictures)
             ]
 
-        return Engine(run, "company", batch=4)
+        return FrameRestorer(run, "company", batch=4)
 
     good(restore(source, tmp_path / "whole.mp4", engine(-1), temporal="flow", segment=10))
     unbroken, batches[:] = [*batches], []
@@ -166,7 +166,7 @@ def test_work_of_an_output_that_is_there_is_forgotten(tmp_path: Path) -> None:
 
 _KILLED = """
 import sys, time
-from derain_cli.jobs.clips.frame_restorer import Engine
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.run import restore_clips
 from derain_cli.config import VideoOptions
 from derain_cli.jobs.outputs import Item
@@ -176,7 +176,7 @@ def slow(pictures):
     return [255 - pixels for pixels in pictures]
 
 options = VideoOptions(temporal="flow", segment=5, preset="ultrafast")
-restore_clips([Item(sys.argv[1], sys.argv[2])], Engine(slow, "inverse"), options, report=print)
+restore_clips([Item(sys.argv[1], sys.argv[2])], FrameRestorer(slow, "inverse"), options, report=print)
 """
 
 
