@@ -4,7 +4,7 @@ An output is done only if it was made with the same settings from the same input
 """
 
 # Paths are strings here: see `jobs.items`.
-# ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH122, PTH123
+# ruff: noqa: PTH116, PTH118, PTH119, PTH122, PTH123
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Any
 from derain_cli.errors import DestinationError
 from derain_cli.jobs.items import Item, WorkList
 from derain_cli.remedies import Remedy
+from derain_cli.system.files import changed_of, files_of, size_of
 
 __all__ = ["RECORD_NAME", "MadeRecord", "settled"]
 
@@ -65,8 +66,8 @@ class MadeRecord:
             "output": name,
             "bytes": length,
             "input": os.path.basename(item.source),
-            "input_bytes": _size(item.source),
-            "input_time": _changed(item.source),
+            "input_bytes": size_of(item.source),
+            "input_time": changed_of(item.source),
             "input_digest": _digest(item.source),
             "settings": self._applying(item.target),
         }
@@ -143,34 +144,18 @@ def _read_record(folder: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _is_input_of(entry: Mapping[str, Any], source: str) -> bool:
-    if _size(source) != entry["input_bytes"]:
+    if size_of(source) != entry["input_bytes"]:
         return False
-    return bool(_changed(source) == entry["input_time"] or _digest(source) == entry["input_digest"])
+    return bool(changed_of(source) == entry["input_time"] or _digest(source) == entry["input_digest"])
 
 
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    files = _files(path)
+    files = files_of(path)
     for each in files:
         if len(files) > 1:  # a picture that has changed its number changes the clip
-            digest.update(os.fsencode(os.path.basename(each)))
-        with open(each, "rb") as file:
+            digest.update(os.fsencode(each.name))
+        with each.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def _size(path: str) -> int:
-    return sum(os.stat(each).st_size for each in _files(path))
-
-
-def _changed(path: str) -> int:
-    return max((os.stat(each).st_mtime_ns for each in _files(path)), default=0)
-
-
-def _files(path: str) -> list[str]:
-    """The file itself, or those of a folder whose pictures are a clip."""
-    if not os.path.isdir(path):
-        return [path]
-    with os.scandir(path) as entries:
-        return sorted(each.path for each in entries if each.is_file() and not each.name.startswith("."))

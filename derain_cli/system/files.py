@@ -26,7 +26,17 @@ from pathlib import Path
 from derain_cli.errors import DerainError, DestinationError, ResourceError, resource_error_from
 from derain_cli.remedies import Remedy
 
-__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "make_folder", "sha256_of", "sweep_stale"]
+__all__ = [
+    "atomic_bytes",
+    "atomic_file",
+    "atomic_text",
+    "changed_of",
+    "files_of",
+    "make_folder",
+    "sha256_of",
+    "size_of",
+    "sweep_stale",
+]
 
 # A short fixed-length name: the target's own name is not part of it, so a target at NAME_MAX, or one whose
 # bytes are no valid text, needs no special case.
@@ -107,6 +117,37 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The file itself; of a folder that is one input (pictures that are a clip) the files in it that are not hidden,
+    by name.
+
+    Raises:
+        OSError: it cannot be looked into.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return [place]
+    return sorted(each for each in place.iterdir() if each.is_file() and not each.name.startswith("."))
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """Bytes of an input, of all `files_of` it.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return sum(each.stat().st_size for each in files_of(path))
+
+
+def changed_of(path: str | os.PathLike[str]) -> int:
+    """When an input, or the last of the `files_of` it, was changed, nanoseconds.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return max((each.stat().st_mtime_ns for each in files_of(path)), default=0)
 
 
 def sweep_stale(folder: Path) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from derain_cli.errors import DestinationError, InputError, ResourceError
-from derain_cli.system.files import atomic_bytes, atomic_file, atomic_text, sweep_stale
+from derain_cli.system.files import atomic_bytes, atomic_file, atomic_text, changed_of, files_of, size_of, sweep_stale
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX file kinds and limits")
 
@@ -273,3 +273,17 @@ def test_the_temporary_name_carries_the_process_and_is_short(tmp_path: Path) -> 
     with atomic_file(tmp_path / ("y" * 200), overwrite=False) as temporary:
         assert re.search(rf"-{os.getpid()}-", temporary.name)
         assert len(temporary.name) < 60
+
+
+def test_a_folder_that_is_one_input_is_the_files_in_it_that_are_not_hidden(tmp_path: Path) -> None:
+    for name, content in (("b.png", b"22"), ("a.png", b"1"), (".derain.jsonl", b"hidden")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    os.utime(tmp_path / "a.png", ns=(5, 10**18 + 7))
+    os.utime(tmp_path / "b.png", ns=(5, 10**18))
+    os.utime(tmp_path / ".derain.jsonl", ns=(5, 2 * 10**18))
+    assert [each.name for each in files_of(tmp_path)] == ["a.png", "b.png"]
+    assert (size_of(tmp_path), changed_of(tmp_path)) == (3, 10**18 + 7)
+    assert (size_of(tmp_path / "b.png"), changed_of(tmp_path / "b.png")) == (2, 10**18)
+    with pytest.raises(FileNotFoundError):
+        size_of(tmp_path / "none.png")

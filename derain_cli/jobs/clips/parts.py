@@ -20,9 +20,8 @@ from typing import Any
 from derain_cli.errors import DestinationError
 from derain_cli.media.clip.encoding import Encoding
 from derain_cli.media.clip.info import ClipInfo
-from derain_cli.media.clip.pictures import changed_of, size_of
 from derain_cli.media.clip.segments import Segment, SegmentWriter
-from derain_cli.system.files import atomic_file, atomic_text
+from derain_cli.system.files import atomic_file, atomic_text, changed_of, size_of
 from derain_cli.system.locks import LOCK, locked
 
 __all__ = ["OpenSegment", "Parts", "forget_work", "source_state", "work_folder"]
@@ -43,7 +42,7 @@ def source_state(source: str | os.PathLike[str]) -> list[Any]:
     Raises:
         OSError: it is not there any more.
     """
-    return [os.path.realpath(source), size_of(Path(source)), changed_of(Path(source))]
+    return [os.path.realpath(source), size_of(source), changed_of(source)]
 
 
 def forget_work(target: str | os.PathLike[str]) -> None:

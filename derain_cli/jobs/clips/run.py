@@ -29,10 +29,9 @@ from derain_cli.jobs.ordered import in_order
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
-from derain_cli.media.clip.pictures import size_of
 from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
-from derain_cli.system.files import atomic_file, make_folder
+from derain_cli.system.files import atomic_file, make_folder, size_of
 from derain_cli.system.locks import locked
 
 __all__ = ["partial_path", "restore_clips"]

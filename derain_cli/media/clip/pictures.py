@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,15 +12,7 @@ from typing import IO, Any
 
 from derain_cli.media.clip.names import READABLE_CLIPS
 
-__all__ = [
-    "USUAL_RATE",
-    "Pictures",
-    "animated_webp",
-    "changed_of",
-    "named_sequence",
-    "sequence_in",
-    "size_of",
-]
+__all__ = ["USUAL_RATE", "Pictures", "animated_webp", "named_sequence", "sequence_in"]
 
 USUAL_RATE = 25
 """Pictures per second, where nobody says."""
@@ -86,24 +77,6 @@ def named_sequence(path: str) -> str | None:
     return folder if pictures is not None and pictures.pattern == os.path.realpath(path) else None
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder.
-
-    Raises:
-        OSError: it is not there.
-    """
-    return sum(each.stat().st_size for each in _files(path))
-
-
-def changed_of(path: Path) -> int:
-    """When a file, or the last one in a folder, was changed, nanoseconds.
-
-    Raises:
-        OSError: it is not there.
-    """
-    return max((each.stat().st_mtime_ns for each in _files(path)), default=0)
-
-
 def animated_webp(path: Path) -> IO[bytes] | None:
     """An animated WebP as a file of a kind that FFmpeg reads, without loss; None for anything else.
 
@@ -149,10 +122,3 @@ def _recoded(image: Any) -> IO[bytes]:
 def _may_be_shown(name: str) -> bool:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     return suffix in _SUFFIXES or suffix in READABLE_CLIPS or suffix in (".webp", ".gif", ".heic", ".avif")
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from (each for each in path.iterdir() if each.is_file())
-    else:
-        yield path
