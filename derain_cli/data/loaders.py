@@ -35,6 +35,21 @@ class Batch(NamedTuple):
     pairs: Tensor
     real: Tensor
 
+    @property
+    def frames(self) -> Tensor:
+        """What the network sees of the labelled patches, (B, 3*F, P, P)."""
+        return self.pairs[:, :-1].flatten(1, 2)
+
+    @property
+    def rainy(self) -> Tensor:
+        """The rainy patch in the middle of each, (B, 3, P, P)."""
+        return self.pairs[:, (self.pairs.shape[1] - 1) // 2]
+
+    @property
+    def clean(self) -> Tensor:
+        """The same without rain, (B, 3, P, P)."""
+        return self.pairs[:, -1]
+
 
 def auto_workers() -> int:
     """Loading processes for this machine: one beside the network on a laptop, up to 12 on a large machine."""

@@ -28,6 +28,7 @@ from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import COLOURS, middle_frame
+from derain_cli.motion.window import middle
 from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
@@ -58,12 +59,6 @@ class PictureLayers:
 def _empty_layers(image: Array) -> tuple[Array, Array]:
     """Rain layer and repaired detail of a picture in which nothing is found."""
     return np.zeros_like(image), np.full_like(image, round(np.iinfo(image.dtype).max / 2))
-
-
-def _middle(image: Array) -> Array:
-    """(H, W, 3*F), F successive frames -> the one in the middle; a view."""
-    start = (image.shape[2] - COLOURS) // 2
-    return image[..., start : start + COLOURS]
 
 
 class Restorer:
@@ -272,7 +267,7 @@ class Restorer:
             return self._run_inside(image, progress, wanted)
         # A flat border has no rain in it, and says nothing about the picture: the network does not see it.
         found = self._run_inside(np.ascontiguousarray(inside), progress, wanted)
-        seen = _middle(image)
+        seen = middle(image)
         layers = [seen.copy(), *_empty_layers(seen)][:wanted]
         for layer, part in zip(layers, found, strict=True):
             layer[box] = part

@@ -21,7 +21,7 @@ from derain_cli.evaluation.turns import Job, Picture, Restore, results_of
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
 from derain_cli.metrics.no_reference import Figures, figures
-from derain_cli.motion.window import unstacked
+from derain_cli.motion.window import middle, unstacked
 
 __all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "Scores", "evaluate", "examine"]
 
@@ -200,9 +200,9 @@ class _PairJob(Job[PictureResult]):
             self.rainy, self.clean = read_pair(self.pair)
             return self.rainy
         window, self.clean = unstacked(read_rgb(self.pair.rainy), self.frames), read_rgb(self.pair.clean)
-        start = 3 * (self.frames // 2)
-        self.rainy = np.ascontiguousarray(window[:, :, start : start + 3])
-        return np.ascontiguousarray(window).astype(np.uint8, copy=False)
+        window = np.ascontiguousarray(window).astype(np.uint8, copy=False)
+        self.rainy = np.ascontiguousarray(middle(window))
+        return window
 
     def judge(self, restored: Picture, seconds: float) -> PictureResult:
         before = self.inputs.get(self.pair)

@@ -17,7 +17,7 @@ import numpy as np
 from derain_cli.media.pixels import Pixels
 from derain_cli.motion.flow import Array, fetched, flow_between, followed, grey_of, is_cut, scene_flow
 
-__all__ = ["stacked", "unstacked", "windows"]
+__all__ = ["middle", "stacked", "unstacked", "windows"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,12 @@ def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T,
     while done < len(held):
         yield held[done].tag, _window(held, done, reach)
         done += 1
+
+
+def middle(window: Pixels) -> Pixels:
+    """(H, W, 3*F) -> the frame in the middle, (H, W, 3), a view."""
+    start = (window.shape[2] - 3) // 2
+    return window[:, :, start : start + 3]
 
 
 def stacked(window: Pixels) -> Pixels:

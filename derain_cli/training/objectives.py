@@ -13,7 +13,6 @@ from derain_cli.data.loaders import Batch
 from derain_cli.engine.device import pick_precision
 from derain_cli.losses.pixel import PIXEL_LOSSES
 from derain_cli.model import Derainer
-from derain_cli.model.semi_drdnet import middle_frame
 
 __all__ = ["Losses", "Objective", "Outputs", "Supervised", "autocast_wanted", "run_network"]
 
@@ -77,10 +76,8 @@ class Outputs(NamedTuple):
 def run_network(model: Derainer, batch: Batch, autocast: bool) -> Outputs:
     """All patches of a batch in one forward pass, so that the batch statistics see labelled and real ones alike."""
     labelled = len(batch.pairs)
-    frames = batch.pairs[:, :-1].flatten(1, 2)
-    rainy = (torch.cat([frames, batch.real]) if len(batch.real) else frames).contiguous(
-        memory_format=torch.channels_last
-    )
+    rainy = torch.cat([batch.frames, batch.real]) if len(batch.real) else batch.frames
+    rainy = rainy.contiguous(memory_format=torch.channels_last)
     with torch.autocast(rainy.device.type, torch.bfloat16, enabled=autocast):
         layers = model(rainy)
     derained, rain = layers.derained.float(), layers.rain.float()
@@ -114,10 +111,10 @@ class Supervised:
 
     def pixel_losses(self, outputs: Outputs, batch: Batch) -> Losses:
         """Eq. 11 and 12 for what the network has made of the batch."""
-        rainy, clean = middle_frame(batch.pairs[:, :-1].flatten(1, 2)), batch.pairs[:, -1]
+        clean = batch.clean
         detail = self.pixel(outputs.derained, clean)
         # eq. 11: L1 of f(O) against O - B, which is L1 of O - f(O) against B.
-        rain = self.pixel(rainy - outputs.rain, clean)
+        rain = self.pixel(batch.rainy - outputs.rain, clean)
         total = detail + self.options.rain_weight * rain
         return Losses(
             total, {"detail": detail.detach(), "rain": rain.detach()}, {"psnr": _psnr(outputs.derained, clean)}

@@ -77,9 +77,7 @@ class SemiSupervised:
         self._fresh = {"synthetic": outputs.rain.detach(), "real": outputs.real_rain.detach()}
         share = contrast_share(step, self.options)
         figures = {**pixel.figures, "contrast_share": pixel.total.new_tensor(share)}
-        phases = [
-            _Phase("sup", share * self.options.dual_weight, outputs.derained, batch.pairs[:, 0], ("synthetic", "real"))
-        ]
+        phases = [_Phase("sup", share * self.options.dual_weight, outputs.derained, batch.rainy, ("synthetic", "real"))]
         if len(batch.real):
             figures["real_change"] = 255 * (outputs.real_derained.detach() - batch.real).abs().mean()
             weight = share * self.options.unsup_weight
@@ -90,7 +88,7 @@ class SemiSupervised:
 
         generator = step_generator(self.seed, step)
         negatives = [augmented_negatives(phase.anchor, self._layers(phase, generator), phase.rainy) for phase in phases]
-        clean = batch.pairs[:, 1]
+        clean = batch.clean
         anchors_seen = _split(self._see(torch.cat([p.anchor for p in phases])), [len(p.anchor) for p in phases])
         with torch.no_grad():
             seen = self._see(torch.cat([clean, *(n.flatten(0, 1) for n in negatives)]))

@@ -39,7 +39,7 @@ class FrameRestorer:
     @classmethod
     def of(cls, restorer: Restorer) -> FrameRestorer:
         """What `restorer` does: several frames at once where that pays."""
-        frames = restorer.engine.frames
+        frames = restorer.frames
         # With several frames for each one, a job that goes on would have to know where its batches began.
         batch = _BATCH.get(restorer.device.type, 1) if frames == 1 else 1
         return cls(restorer.batch, restorer.fingerprint(), batch, frames, lambda: restorer.notes)

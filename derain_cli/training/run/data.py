@@ -16,6 +16,7 @@ from derain_cli.datasets.opening import open_dataset
 from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
+from derain_cli.media.pixels import Pixels
 from derain_cli.motion.window import stacked
 from derain_cli.rain import PROFILES, add_rain
 from derain_cli.remedies import Remedy
@@ -53,31 +54,37 @@ def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) 
                 continue
             picture = read_rgb(photo)[:512, :512].astype(np.float32) / np.float32(255)
             sample = add_rain(picture, profile, np.random.default_rng((config.loop.seed, number)))
-            rainy = folder / profile / "rain" / target.name
-            for place, pixels in ((rainy, sample.rainy), (target, sample.clean)):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                write_rgb(place, np.rint(pixels * 255).astype(np.uint8))
+            rainy, clean = (np.rint(pixels * 255).astype(np.uint8) for pixels in (sample.rainy, sample.clean))
+            _write_pair(Pair(folder / profile / "rain" / target.name, target), rainy, clean)
     return find_pairs(folder).groups
+
+
+def _write_pair(pair: Pair, rainy: Pixels, clean: Pixels) -> None:
+    """Write both pictures, the clean one last: where it is, the pair is whole."""
+    for place, pixels in ((pair.rainy, rainy), (pair.clean, clean)):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_rgb(place, pixels)
 
 
 _CLIPS, _CLIP_SIDE = 12, 192
 """Validation clips, and the side of their frames in pixels."""
+_LEAST_PHOTOS = 4
+"""For clips: two for training and two for validation."""
 
 
 def _generated_clips(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
     """Validation clips with generated rain, written to `folder` once: the frames of each below each other."""
     frames, pairs = config.model.frames, []
     for number in range(_CLIPS):
-        rainy, clean = (folder / "clips" / side / f"{number:03d}.png" for side in ("rain", "norain"))
-        pairs.append(Pair(rainy, clean))
-        if rainy.exists() and clean.exists():
+        name = f"{number:03d}.png"
+        pair = Pair(folder / "clips" / "rain" / name, folder / "clips" / "norain" / name)
+        pairs.append(pair)
+        if pair.clean.exists():  # written last
             continue
         photo, other = (read_rgb(photos[place % len(photos)]) for place in (number, number + 1))
         rng = np.random.default_rng((config.loop.seed, number))
         clip = make_clip(photo, other, _CLIP_SIDE, frames, 1, rng, dry=0.0)
-        for place, pixels in ((rainy, stacked(clip.seen[0])), (clean, clip.clean[0])):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_rgb(place, pixels, overwrite=True)
+        _write_pair(pair, stacked(clip.seen[0]), clip.clean[0])
     return (PairGroup("clips", tuple(pairs)),)
 
 
@@ -89,12 +96,9 @@ def _prepare_clips(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
     if len(photos) < _LEAST_PHOTOS:
         raise NothingToDoError(f"{len(photos)} photos are too few to make clips of: {_LEAST_PHOTOS} at least")
     kept = photos[:: max(2, len(photos) // _CLIPS)][:_CLIPS]
-    sources = check_sources([], [], [photo for photo in photos if photo not in set(kept)], plan.config.data.patch)
+    held = set(kept)
+    sources = check_sources([], [], [photo for photo in photos if photo not in held], plan.config.data.patch)
     return sources, _generated_clips(plan.out / "validation", kept, plan.config)
-
-
-_LEAST_PHOTOS = 4
-"""Two for training and two for validation."""
 
 
 def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
