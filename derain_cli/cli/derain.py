@@ -91,12 +91,10 @@ def derain(flags: PhotoFlags) -> int:
     tally = _PhotoTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
-        settings = {
-            "model": tally.check_engine(flags.model, restore),
-            "strength": restore.strength,
-            "precision": restore.precision,
-            "quality": flags.quality,
-        }
+        head = tally.check_engine(flags.model, restore)
+        if head.config.frames > 1:
+            raise UsageError(f"{flags.model} sees {head.config.frames} frames of a clip at once: use derain video")
+        settings = tally.settings(head, restore) | {"quality": flags.quality}
         record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
         work = settled(work, record, naming.companions_of)
         tally.tell_plan(work, passed_over=_other_kinds(work.unread))
@@ -110,10 +108,6 @@ def derain(flags: PhotoFlags) -> int:
             from derain_cli.jobs.photos.run import restore_photos
 
             restorer = tally.load(flags.model, restore)
-            if restorer.engine.frames > 1:
-                raise UsageError(
-                    f"{flags.model} sees {restorer.engine.frames} frames of a clip at once: use derain video"
-                )
             batch = BatchOptions(
                 encode=encode,
                 max_pixels=flags.max_pixels,

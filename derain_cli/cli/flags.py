@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
-__all__ = ["takes"]
+__all__ = ["options_from", "takes"]
 
 F = TypeVar("F")
+Options = TypeVar("Options")
 
 
 def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
@@ -36,6 +37,21 @@ def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
         return call
 
     return decorate
+
+
+def options_from(options: type[Options], flags: object, **changed: Any) -> Options:
+    """The option object that flags end in: its fields are the flags of the same names.
+
+    Args:
+        options: the dataclass; fields that are no flags keep their defaults.
+        flags: of a command.
+        changed: fields that are worked out from flags.
+
+    Raises:
+        UsageError: one is out of range.
+    """
+    names = {each.name for each in fields(options)} - changed.keys()  # type: ignore[arg-type]
+    return options(**{name: getattr(flags, name) for name in names if hasattr(flags, name)}, **changed)
 
 
 def _parameters(flags: type[Any]) -> Iterator[inspect.Parameter]:

@@ -9,7 +9,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import options_from, takes
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
 from derain_cli.jobs.frame_set.options import FramesOptions
@@ -93,15 +93,7 @@ class FrameFlags:
         Raises:
             UsageError: one is out of range.
         """
-        return FramesOptions(
-            total=self.total,
-            test=self.test,
-            per_clip=self.per_clip,
-            every=self.every,
-            min_rain=self.min_rain,
-            similar=self.similar,
-            jobs=self.jobs,
-        )
+        return options_from(FramesOptions, self)
 
 
 @takes(FrameFlags)

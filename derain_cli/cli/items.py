@@ -12,6 +12,7 @@ from derain_cli.cli.tally import Tally
 from derain_cli.errors import DerainError, NothingToDoError, printable
 
 if TYPE_CHECKING:
+    from derain_cli.checkpoints.header import Head
     from derain_cli.config import RestoreOptions
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Naming, WorkList
@@ -29,8 +30,8 @@ class ItemTally(Tally):
 
     engine: dict[str, str] = field(default_factory=dict)
 
-    def check_engine(self, model: str, options: RestoreOptions) -> str:
-        """See that weights and device can be had, before torch is loaded; the name of the weights, with their digest.
+    def check_engine(self, model: str, options: RestoreOptions) -> Head:
+        """See that weights and device can be had, before torch is loaded; what the weights say of themselves.
 
         Raises:
             WeightsError: the weights are missing or are none.
@@ -41,8 +42,16 @@ class ItemTally(Tally):
         from derain_cli.system.accelerators import refuse_missing_device
 
         refuse_missing_device(options.device)
-        head = read_head(find_weights(model))
-        return f"{head.card.name} ({head.sha256[:12]})"
+        return read_head(find_weights(model))
+
+    @staticmethod
+    def settings(head: Head, options: RestoreOptions) -> dict[str, object]:
+        """What of these an output hangs on, by names that a user knows, for `jobs.made.MadeRecord`."""
+        return {
+            "model": f"{head.card.name} ({head.sha256[:12]})",
+            "strength": options.strength,
+            "precision": options.precision,
+        }
 
     def tell_plan(self, work: WorkList, what: str = "images", passed_over: Sequence[str] = ()) -> None:
         """What the plan passed over, refused, or found done.

@@ -9,7 +9,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import options_from, takes
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
 from derain_cli.jobs.synth.options import SynthOptions
@@ -88,16 +88,11 @@ class PairFlags:
         Raises:
             UsageError: an unknown name, or a number out of range.
         """
-        return SynthOptions(
+        return options_from(
+            SynthOptions,
+            self,
             profiles=tuple(self.profile or SynthOptions.profiles),
-            variants=self.variants,
-            seed=self.seed,
-            target=self.target,
             format=self.format.lower().lstrip("."),
-            max_side=self.max_side,
-            max_pixels=self.max_pixels,
-            jobs=self.jobs,
-            overwrite=self.overwrite,
         )
 
 

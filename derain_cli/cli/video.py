@@ -13,7 +13,7 @@ import typer
 
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import options_from, takes
 from derain_cli.cli.items import ItemTally
 from derain_cli.cli.reporter import Bar
 from derain_cli.config import Temporal, VideoCodec, VideoOptions
@@ -112,16 +112,11 @@ class ClipFlags:
         Raises:
             UsageError: one is out of range.
         """
-        return VideoOptions(
-            codec=self.codec,
-            crf=self.crf,
-            preset=self.preset,
+        return options_from(
+            VideoOptions,
+            self,
             start=seconds_from(self.start, "--start"),
             end=None if self.end is None else seconds_from(self.end, "--end"),
-            preview=self.preview,
-            temporal=self.temporal,
-            keep_partial=self.keep_partial,
-            rate=self.rate,
         )
 
     def naming(self) -> Naming:
@@ -165,11 +160,7 @@ def video(flags: ClipFlags) -> int:
     tally = _ClipTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(paths, selection, naming)
-        settings = {
-            "model": tally.check_engine(flags.model, restore),
-            "strength": restore.strength,
-            "precision": restore.precision,
-        }
+        settings = tally.settings(tally.check_engine(flags.model, restore), restore)
         record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _LEAVES_NO_TRACE})
         work = settled(work, record, naming.companions_of)
         tally.tell_plan(work, "clips", _other_kinds(work.unread))

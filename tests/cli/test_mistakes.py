@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from derain_cli.checkpoints.card import Card
+from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.cli import route
+from derain_cli.config import ModelConfig
 from derain_cli.media.photo import formats
 from tests import scenes
 from tests.cli.conftest import Derain, Ended, listed, photo
+from tests.conftest import make_network
 from tests.media.photo.samples import png
 from tests.sample_clips import write_clip
 
@@ -133,6 +137,14 @@ def test_one_mistake_is_one_line(derain: Derain, argv: list[str], code: int, tol
     os.mkfifo("fifo.jpg")
     assert told in only_line(derain(*argv), code)
     assert listed() == ["-dash.jpg", "a.jpg", "fifo.jpg"]
+
+
+def test_a_network_for_clips_is_not_for_photos(derain: Derain) -> None:
+    photo("a.jpg")
+    config = ModelConfig(width=4, blocks=1, detail="none", unshuffle=4, frames=3)
+    save_weights(Path("clip.safetensors"), make_network(config), Card(name="clip"))
+    assert "3 frames of a clip at once" in only_line(derain("a.jpg", "-m", "clip.safetensors"), 2)
+    assert listed() == ["a.jpg", "clip.safetensors"]
 
 
 def test_a_folder_with_brackets_is_one(derain: Derain) -> None:
