@@ -73,6 +73,15 @@ def _write(path: Path, picture: Picture) -> None:
         assert cv2.imwrite(str(path), picture[..., ::-1])
 
 
+def touch(root: Path, *names: str) -> Path:
+    """Make empty files below a folder, which comes back."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
 def make_layout(
     layout: Layout, place: Path, count: int = 6, size: tuple[int, int] = (32, 40), profile: str = "light"
 ) -> list[tuple[Path, Path]]:

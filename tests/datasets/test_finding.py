@@ -13,7 +13,7 @@ from derain_cli.datasets.opening import open_dataset
 from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError
 from derain_cli.media.photo import write_rgb
-from tests.standins import clean_picture, make_layout
+from tests.standins import clean_picture, make_layout, touch
 
 SIDE_BY_SIDE = [Layout("{n}", halves="clean|rainy"), Layout("{n}", halves="rainy|clean")]
 TOLD_BY_NAMES = [
@@ -38,14 +38,6 @@ def photo(height: int, width: int, seed: int) -> np.ndarray:
 
 def as_made(found) -> set:
     return {(pair.rainy, pair.clean) for pair in found.pairs}
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
 
 
 def names(found: PairSet) -> list[tuple[str, str]]:

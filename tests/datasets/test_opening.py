@@ -10,15 +10,7 @@ from derain_cli.datasets.catalogue import DATASETS
 from derain_cli.datasets.layouts import Layout
 from derain_cli.datasets.opening import open_dataset
 from derain_cli.errors import NothingToDoError, UsageError
-from tests.standins import make_layout
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
+from tests.standins import make_layout, touch
 
 
 def test_a_folder_is_itself_and_a_name_lies_below_the_root(tmp_path, monkeypatch):

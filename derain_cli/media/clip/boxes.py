@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Box", "Extras", "add_boxes", "boxes_of", "cover_box", "extras_of"]
+__all__ = ["DOLBY_LEFT_OUT", "Box", "Extras", "add_boxes", "boxes_of", "cover_box", "extras_of"]
 
+DOLBY_LEFT_OUT = "Dolby Vision metadata is left out (the picture below it stays)"
+"""Frames may carry it as well as the index: it is told once."""
 _MOST = 256 << 20
 """Bytes of an index that are looked at."""
+_GPS_LEFT_OUT = "the camera's record of places (GPS in a box of its own) is left out"
 _PADDING = 1 << 16
 """Bytes that are looked at behind the last box: recorders reserve space, which is zero."""
 _MOST_KEPT = 16 << 20
@@ -185,7 +188,7 @@ class _Survey:
                     break  # another clip, which the reader tells
                 elif kind in (b"free", b"skip"):
                     if b"GPS" in self._read(content, min(stop, content + 64)).upper():
-                        self.lost.append("the camera's record of places (GPS in a box of its own) is left out")
+                        self.lost.append(_GPS_LEFT_OUT)
                 elif kind == b"uuid" and self._read(content, content + 16) == _XMP_ID and stop - start < _MOST_KEPT:
                     kept.append(self._read(start, stop))
                 elif kind not in _KNOWN:
@@ -200,7 +203,7 @@ class _Survey:
     def _of_index(self, index: Box, kept: tuple[bytes, ...]) -> Extras:
         for box in index.inside:
             if box.kind in (b"gps ", b"gps0", b"GPS "):
-                self.lost.append("the camera's record of places (GPS in a box of its own) is left out")
+                self.lost.append(_GPS_LEFT_OUT)
             elif box.kind not in _KNOWN_IN_INDEX:
                 self.lost.append(f"the camera's own box {_named(box.kind)!r} is left out")
         tracks = [each for each in index.inside if each.kind == b"trak"]
@@ -209,7 +212,7 @@ class _Survey:
         entry = table.inside[0].inside if table is not None and table.inside else []
         kinds = {each.kind for each in entry}
         if kinds & _DOLBY:
-            self.lost.append("Dolby Vision metadata is left out (the picture below it stays)")
+            self.lost.append(DOLBY_LEFT_OUT)
         if kinds & _SECOND_EYE:
             self.lost.append("the second eye of a spatial clip is left out: one picture is restored")
         user = index.find(b"udta")
@@ -260,16 +263,20 @@ def boxes_of(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int,
         head = file.read(16)
         if len(head) < 8:
             raise ValueError("a box breaks off")
-        size, kind = struct.unpack(">I4s", head[:8])
-        content = start + 8
-        if size == 1 and len(head) == 16:
-            (size,), content = struct.unpack(">Q", head[8:]), start + 16
-        elif size == 0:
-            size = end - start
-        if start + size < content or not all(32 <= c < 127 or c == 0xA9 for c in kind):
+        kind, content, stop = _head(head, start, end)
+        if stop < content or not all(32 <= c < 127 or c == 0xA9 for c in kind):
             raise ValueError("no box")
-        yield kind, start, content, start + size
-        start += size
+        yield kind, start, content, stop
+        start = stop
+
+
+def _head(head: bytes, start: int, end: int) -> tuple[bytes, int, int]:
+    """(type, start of the content, end) of the box at `start`, from its first 8 to 16 bytes; one of length 0 goes on to
+    `end`."""
+    size, kind = struct.unpack(">I4s", head[:8])
+    if size == 1 and len(head) == 16:
+        return kind, start + 16, start + int.from_bytes(head[8:], "big")
+    return kind, start + 8, start + size if size else end
 
 
 def _parsed(data: bytes, *, entries: bool = False) -> list[Box]:
@@ -284,15 +291,10 @@ def _parsed(data: bytes, *, entries: bool = False) -> list[Box]:
             if any(data[start:]):
                 raise ValueError("no box")
             break  # QuickTime ends user data with a zero
-        size, kind = struct.unpack(">I4s", data[start : start + 8])
-        content = start + 8
-        if size == 1:
-            (size,), content = struct.unpack(">Q", data[start + 8 : start + 16]), start + 16
-        elif size == 0:
-            size = len(data) - start
-        if size < content - start or start + size > len(data):
+        kind, content, stop = _head(data[start : start + 16], start, len(data))
+        if stop < content or stop > len(data):
             raise ValueError("no box")
-        body = data[content : start + size]
+        body = data[content:stop]
         fixed = _SAMPLE_ENTRY if entries else _FIXED.get(kind, 0)
         if entries or kind in _PARENTS:
             try:
@@ -303,5 +305,5 @@ def _parsed(data: bytes, *, entries: bool = False) -> list[Box]:
                 found.append(Box(kind, body[:fixed], inside))
         else:
             found.append(Box(kind, body))
-        start += size
+        start = stop
     return found

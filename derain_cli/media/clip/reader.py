@@ -18,6 +18,7 @@ from typing import Any
 
 from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
+from derain_cli.media.clip.boxes import DOLBY_LEFT_OUT
 from derain_cli.media.clip.container import open_container, packets_of, says_alpha, unusable, video_stream
 from derain_cli.media.clip.damage.behind import goes_on
 from derain_cli.media.clip.damage.fragments import lacks_fragments
@@ -39,10 +40,9 @@ from: the packets before were lost."""
 _WITHOUT_ORDER = frozenset(["avi"])
 """Formats that count frames as they are coded and do not say in which order they are shown. The decoder knows: its
 first picture is shown at the first time, and so on."""
-_DOLBY = "Dolby Vision metadata is left out (the picture below it stays)"
 _OF_FRAMES = {
-    "DOVI_RPU_BUFFER": _DOLBY,
-    "DOVI_METADATA": _DOLBY,
+    "DOVI_RPU_BUFFER": DOLBY_LEFT_OUT,
+    "DOVI_METADATA": DOLBY_LEFT_OUT,
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which changes from scene to scene, is left out",
     "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which changes from scene to scene, is left out",
     "A53_CC": "closed captions inside the picture's track are left out",

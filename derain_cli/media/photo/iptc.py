@@ -5,9 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-__all__ = ["PHOTOSHOP_HEAD", "iptc_from_photoshop", "photoshop_from_iptc", "without_previews"]
+__all__ = [
+    "PHOTOSHOP_HEAD",
+    "TIFF_IPTC",
+    "TIFF_PHOTOSHOP",
+    "iptc_from_photoshop",
+    "photoshop_from_iptc",
+    "without_previews",
+]
 
 PHOTOSHOP_HEAD = b"Photoshop 3.0\0"
+TIFF_IPTC, TIFF_PHOTOSHOP = 33723, 34377
+"""Tags of a TIFF with the captions alone, and with the resources."""
 _IPTC, _PREVIEWS = 0x0404, (0x0409, 0x040C)  # the latter are small copies of the rainy picture
 
 

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["jpeg_end", "jpeg_has_end", "jpeg_head", "jpeg_lacks_only_its_end"]
+__all__ = ["jpeg_end", "jpeg_has_end", "jpeg_head", "jpeg_lacks_only_its_end", "jpeg_segment"]
 
 _JPEG_END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd8]")
@@ -24,6 +24,11 @@ def jpeg_head(data: bytes) -> Iterator[tuple[int, bytes]]:
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         yield data[position + 1], data[position + 4 : end]
         position = end
+
+
+def jpeg_segment(marker: int, body: bytes) -> bytes:
+    """A segment as `jpeg_head` reads it."""
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def jpeg_end(data: bytes, start: int = 0) -> int:

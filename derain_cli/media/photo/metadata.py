@@ -18,7 +18,14 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, TiffTag
 
 from derain_cli.media.photo.colour import CodePoints, colour_chunk, read_box
 from derain_cli.media.photo.exif import EXIF_HEAD, descriptive_exif, reset_orientation, tiff_entries
-from derain_cli.media.photo.iptc import PHOTOSHOP_HEAD, photoshop_from_iptc, without_previews
+from derain_cli.media.photo.iptc import (
+    PHOTOSHOP_HEAD,
+    TIFF_IPTC,
+    TIFF_PHOTOSHOP,
+    photoshop_from_iptc,
+    without_previews,
+)
+from derain_cli.media.photo.jpeg import jpeg_segment
 from derain_cli.media.photo.packed import GainMap, look_behind, turned, with_directory, without_directory
 from derain_cli.media.photo.png import png_chunks
 
@@ -27,7 +34,6 @@ __all__ = ["Metadata", "exif_for_tiff", "png_colour_chunks", "png_surroundings",
 _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 _BOXES_END = 1 << 18  # the boxes that describe an AVIF or HEIF lie before that
 _TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries, transfer range
-_TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 _MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
 _JPEG_MAX = {"exif": 65533 - len(EXIF_HEAD), "xmp": 65504, "comment": 65533}
 _THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)  # of the rainy picture
@@ -135,7 +141,7 @@ def _has_no_unit(image: Image.Image) -> bool:
 def _read_photoshop(image: Image.Image) -> bytes | None:
     """Photoshop's image resources; of a TIFF that has the captions alone, they as one."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        resources, captions = (_tag_bytes(image, tag) for tag in (_TIFF_PHOTOSHOP, _TIFF_IPTC))
+        resources, captions = (_tag_bytes(image, tag) for tag in (TIFF_PHOTOSHOP, TIFF_IPTC))
         return without_previews(resources) or photoshop_from_iptc(captions)
     bodies = [body for name, body in getattr(image, "applist", ()) if name == "APP13"]
     return without_previews(b"".join(b.removeprefix(PHOTOSHOP_HEAD) for b in bodies if b.startswith(PHOTOSHOP_HEAD)))
@@ -324,8 +330,7 @@ def _add_jpeg_arguments(arguments: dict[str, Any], meta: Metadata, notes: list[s
     if meta.dpi:
         arguments["dpi"] = tuple(max(1, round(v)) for v in meta.dpi)
     arguments["extra"] = b"".join(
-        b"\xff\xed" + (len(part) + 2 + len(PHOTOSHOP_HEAD)).to_bytes(2, "big") + PHOTOSHOP_HEAD + part
-        for part in _parts(meta.photoshop or b"", 65533 - len(PHOTOSHOP_HEAD))
+        jpeg_segment(0xED, PHOTOSHOP_HEAD + part) for part in _parts(meta.photoshop or b"", 65533 - len(PHOTOSHOP_HEAD))
     )
 
 

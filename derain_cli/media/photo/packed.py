@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from derain_cli.media.photo.jpeg import jpeg_end, jpeg_head
+from derain_cli.media.photo.jpeg import jpeg_end, jpeg_head, jpeg_segment
 
 __all__ = ["GainMap", "Packed", "look_behind", "turned", "with_directory", "with_gain_map", "without_directory"]
 
@@ -95,7 +95,7 @@ def turned(gain_map: GainMap, orientation: int) -> GainMap:
         stream = io.BytesIO()
         image.transpose(_TURNS[orientation]).save(stream, "JPEG", quality=95, subsampling=0)
     # Its metadata say how it is meant; they hold nothing that hangs on how it lies.
-    own = b"".join(_segment(code, body) for code, body in jpeg_head(gain_map.jpeg) if code in (0xE1, 0xE2))
+    own = b"".join(jpeg_segment(code, body) for code, body in jpeg_head(gain_map.jpeg) if code in (0xE1, 0xE2))
     new = stream.getvalue()
     return GainMap(new[:2] + own + new[2:], gain_map.iso)
 
@@ -132,8 +132,8 @@ def with_directory(xmp: bytes | None, length: int) -> bytes:
 
 def with_gain_map(jpeg: bytes, gain_map: GainMap) -> list[bytes]:
     """The parts of a file with both pictures, and the index (MPF) by which decoders find the second one."""
-    place = 2 + sum(len(_segment(code, body)) for code, body in _leading(jpeg))
-    iso = _segment(0xE2, gain_map.iso) if gain_map.iso else b""
+    place = 2 + sum(len(jpeg_segment(code, body)) for code, body in _leading(jpeg))
+    iso = jpeg_segment(0xE2, gain_map.iso) if gain_map.iso else b""
     index_length = 90
     total = len(jpeg) + len(iso) + index_length
     origin = place + len(iso) + 8  # of its offsets: behind marker, length and name
@@ -141,7 +141,7 @@ def with_gain_map(jpeg: bytes, gain_map: GainMap) -> list[bytes]:
     entries += struct.pack("<IIIHH", 0, len(gain_map.jpeg), total - origin, 0, 0)
     index = b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
     index += struct.pack("<HHII", 0xB001, 4, 1, 2) + struct.pack("<HHIII", 0xB002, 7, 32, 50, 0) + entries
-    return [jpeg[:place], iso, _segment(0xE2, index), jpeg[place:], gain_map.jpeg]
+    return [jpeg[:place], iso, jpeg_segment(0xE2, index), jpeg[place:], gain_map.jpeg]
 
 
 def _leading(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
@@ -150,7 +150,3 @@ def _leading(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
         if not 0xE0 <= code <= 0xEF:
             return
         yield code, body
-
-
-def _segment(code: int, body: bytes) -> bytes:
-    return bytes((0xFF, code)) + (len(body) + 2).to_bytes(2, "big") + body

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from derain_cli.media.photo.iptc import iptc_from_photoshop
+from derain_cli.media.photo.iptc import TIFF_IPTC, TIFF_PHOTOSHOP, iptc_from_photoshop
 from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, save_arguments
 from derain_cli.media.photo.png import png_chunk
 from derain_cli.media.pixels import row_blocks
@@ -283,8 +283,8 @@ def _tiff_directory(
         TiffImagePlugin.STRIPBYTECOUNTS: (TiffTags.LONG, tuple(sizes)),
         TiffImagePlugin.ICCPROFILE: (TiffTags.UNDEFINED, arguments.get("icc_profile")),
         TiffImagePlugin.XMP: (TiffTags.BYTE, arguments.get("xmp")),
-        34377: (TiffTags.BYTE, metadata.photoshop),
-        33723: (TiffTags.UNDEFINED, iptc_from_photoshop(metadata.photoshop or b"")),
+        TIFF_PHOTOSHOP: (TiffTags.BYTE, metadata.photoshop),
+        TIFF_IPTC: (TiffTags.UNDEFINED, iptc_from_photoshop(metadata.photoshop or b"")),
     }
     for tag, (code, value) in raw.items():
         if value is not None:

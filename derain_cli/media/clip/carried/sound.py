@@ -32,7 +32,7 @@ def sound_codec_for(suffix: str) -> str:
 
 
 class RecodedSound:
-    """A sound track of the source, decoded and coded anew.
+    """A sound track of the source, decoded and coded anew: a `tracks.Track`.
 
     Args:
         out: PyAV's container that is written.
@@ -44,6 +44,8 @@ class RecodedSound:
     Raises:
         ValueError: there is no decoder.
     """
+
+    note: str | None = None
 
     def __init__(
         self, out: Any, stream: Any, codec: str, origin: Fraction, span: tuple[Fraction, Fraction] | None

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 from derain_cli.media.clip.carried.sound import RecodedSound, sound_codec_for
 from derain_cli.media.clip.carried.subtitles import RecodedText, text_codec_for
@@ -43,23 +43,28 @@ class Cut:
         return self.span is None or self.span[0] <= seconds < self.span[1]
 
 
-class Track:
-    """A track of the output, made of one of the source; `note` says what could not stay, once it is finished."""
+class Track(Protocol):
+    """A track of the output, made of one of the source.
+
+    Attributes:
+        stream: of the output.
+        note: what could not stay, once it is finished; None where all did.
+    """
 
     stream: Any
-    note: str | None = None
+    note: str | None
 
     def take(self, packet: Any) -> Iterator[Any]:
         """Packets of the output, with their final times, that a packet of the source leads to."""
-        raise NotImplementedError
+        ...
 
     def finish(self) -> Iterator[Any]:
         """Those that were waited with."""
-        yield from ()
+        ...
 
 
 @dataclass
-class CopiedTrack(Track):
+class CopiedTrack:
     """Packets as they are, at other times.
 
     Attributes:
@@ -73,6 +78,7 @@ class CopiedTrack(Track):
     stream: Any
     cut: Cut
     end: int | None = None
+    note: str | None = None
     _early: Any = None
     _waiting: list[Any] = field(default_factory=list)
     _last: int | None = None
@@ -160,23 +166,10 @@ class CopiedTrack(Track):
 
 
 @dataclass
-class _RecodedSoundTrack(Track):
-    coder: RecodedSound
-
-    def __post_init__(self) -> None:
-        self.stream = self.coder.stream
-
-    def take(self, packet: Any) -> Iterator[Any]:
-        yield from self.coder.take(packet)
-
-    def finish(self) -> Iterator[Any]:
-        yield from self.coder.finish()
-
-
-@dataclass
-class _RecodedTextTrack(Track):
+class _RecodedTextTrack:
     copied: CopiedTrack
     coder: RecodedText
+    note: str | None = None
 
     def __post_init__(self) -> None:
         self.stream = self.copied.stream = self.coder.stream
@@ -216,9 +209,7 @@ def track_for(out: Any, source: Any, suffix: str, cut: Cut, end: int | None) -> 
         carry_tags(source, sound.stream)
         other = _other_format(source, suffix)
         lossless = ", which loses nothing" if codec == "flac" else ""
-        return _RecodedSoundTrack(
-            sound
-        ), f"{name} is not copied into {suffix}: it is converted to {codec}{lossless}{other}"
+        return sound, f"{name} is not copied into {suffix}: it is converted to {codec}{lossless}{other}"
     if source.type == "subtitle" and (text := text_codec_for(source, suffix)):
         coder = RecodedText(out, source, text)
         carry_tags(source, coder.stream)
