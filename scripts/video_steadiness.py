@@ -1,19 +1,29 @@
-"""How steady restored clips are with each `--temporal`: flicker on real rain, PSNR on generated rain.
+"""How well and how steadily each way of restoring a clip works, and what it costs, all in one run.
 
-    python scripts/video_steadiness.py FOLDER [--frames 30] [--crop 400x300] [--pictures OUT]
+    python scripts/video_steadiness.py [--ways fast:off fast:flow clip:off] [--real FOLDER] [--clean FILE...]
+        [--photos FOLDER] [--frames 30] [--crop 400x300] [--pictures OUT]
 
-FOLDER holds real_rain_*.mp4 (no ground truth) and clean clips named with --clean. Two figures per real clip, both in
-levels of 255, lower is steadier: the warping error (root mean square of a frame minus the one before, moved onto it,
-where motion can be followed) and the deviation over time of pixels that stand still. Motion is measured once, on the
-frames of `off`. `detail` is what is left of the gradients where something moves: below 1 is blur or ghosting.
+A way is MODEL:TEMPORAL. Three kinds of clips:
+
+- `--real`: real_rain_*.mp4 without ground truth. Lower is steadier: `warp` is the warping error (RMS difference between
+  a frame and the previous one warped onto it, where the motion is known), `still` the standard deviation over time of
+  pixels that stand still; both in levels of 255. `detail` is what is left of the gradients of the first way's frames
+  where something moves: below 1 means blur or ghosting.
+- `--clean`: clips without rain, with generated rain; PSNR (RGB) against the clean frames, without noise or compression.
+- `--photos`: scenes made from photographs that training must not have seen (every 15th of the folder, as
+  `bench_quality.py` keeps out), moving, rainy, noisy and compressed as in training, `--scenes` of them.
+
+`fps` counts everything between decoded and encoded frames: motion, network, temporal filter. Means come last.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
 import itertools
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +32,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import Restorer
+from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.temporal_filter import steadied
 from derain_cli.media.clip.reader import open_clip
-from derain_cli.media.photo import write_rgb
+from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.motion.flow import consistent, fetched, flow_between
-from derain_cli.rain import MovingRain, Shower
+from derain_cli.motion.window import windows
+from derain_cli.rain import MovingRain, MovingScene, Shower
 
 Frames = list[NDArray[np.uint8]]
-MODES = ("off", "median", "flow")
+Motion = list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One model with one temporal filter."""
+
+    name: str
+    engine: FrameRestorer
+    temporal: Any
+
+    @classmethod
+    def named(cls, name: str) -> Way:
+        model, _, temporal = name.rpartition(":")
+        return cls(name, FrameRestorer.of(Restorer.from_pretrained(model)), temporal)
+
+    def __call__(self, frames: Frames) -> tuple[Frames, float]:
+        """The restored frames, and frames per second."""
+        began = time.perf_counter()
+        seen = windows(((None, frame) for frame in frames), self.engine.frames)
+        restored = ((None, self.engine.restore([window])[0]) for _, window in seen)
+        out = [np.asarray(pixels, np.uint8) for _, pixels in steadied(restored, self.temporal)]
+        return out, len(frames) / (time.perf_counter() - began)
 
 
 def read(path: Path, count: int, crop: tuple[int, int]) -> Frames:
@@ -43,27 +77,7 @@ def read(path: Path, count: int, crop: tuple[int, int]) -> Frames:
     return frames
 
 
-def restored(frames: Frames, restorer: Restorer, cache: Path | None) -> Frames:
-    """Every frame by itself; kept in `cache` for the next time."""
-    digest = hashlib.sha256(restorer.fingerprint().encode())
-    for frame in frames:
-        digest.update(frame.tobytes())
-    kept = cache / f"{digest.hexdigest()[:24]}.npz" if cache else None
-    if kept and kept.exists():
-        return list(np.load(kept)["frames"])
-    out = [restorer(frame) for frame in frames]
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, frames=np.stack(out))
-    return out
-
-
-def steady(frames: Frames, mode: Any) -> Frames:
-    """The frames after `mode`."""
-    return [pixels for _, pixels in steadied(((None, frame) for frame in frames), mode)]  # type: ignore[misc]
-
-
-def flows(frames: Frames) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def flows(frames: Frames) -> Motion:
     """For each frame but the first: where its pixels were in the one before, and where that can be trusted."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     found = []
@@ -73,7 +87,7 @@ def flows(frames: Frames) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     return found
 
 
-def warping_error(frames: Frames, motion: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+def warping_error(frames: Frames, motion: Motion) -> float:
     """Root mean square, levels of 255."""
     squares = []
     for (before, after), (back, known) in zip(itertools.pairwise(frames), motion, strict=True):
@@ -82,23 +96,23 @@ def warping_error(frames: Frames, motion: list[tuple[NDArray[Any], NDArray[Any]]
     return float(np.sqrt(np.mean(squares)))
 
 
-def still_deviation(frames: Frames, motion: list[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[float, float]:
-    """Mean standard deviation over time of pixels that stand still, levels of 255; and the share of such pixels."""
+def still_deviation(frames: Frames, motion: Motion) -> float:
+    """Mean standard deviation over time of pixels that stand still, levels of 255; NaN where hardly any do."""
     still = np.mean([np.hypot(back[..., 0], back[..., 1]) < 0.5 for back, _ in motion], axis=0) > 0.9
     if still.mean() < 0.01:
-        return float("nan"), float(still.mean())
-    return float(np.std(np.stack(frames).astype(np.float32), axis=0)[still].mean()), float(still.mean())
+        return float("nan")
+    return float(np.std(np.stack(frames).astype(np.float32), axis=0)[still].mean())
 
 
-def detail(frames: Frames, plain: Frames, motion: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    """Gradients where something moves, over those without steadying."""
+def detail(frames: Frames, sharp: Frames, motion: Motion) -> float:
+    """Gradients where something moves, relative to those of the `sharp` frames."""
 
     def gradients(picture: NDArray[np.uint8], where: NDArray[Any]) -> float:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
         return float(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))[where].mean())
 
     shares = []
-    for frame, one, (back, _) in zip(frames[1:-1], plain[1:-1], motion, strict=False):
+    for frame, one, (back, _) in zip(frames[1:-1], sharp[1:-1], motion, strict=False):
         moving = np.hypot(back[..., 0], back[..., 1]) > 1.5
         if moving.sum() > 200:
             shares.append(gradients(frame, moving) / gradients(one, moving))
@@ -110,67 +124,112 @@ def psnr(frames: Frames, truth: Frames) -> float:
     return float(np.mean([cv2.PSNR(a, b) for a, b in zip(frames, truth, strict=True)]))
 
 
+def eight(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(picture * 255), np.uint8)
+
+
+def coded(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """As JPEG leaves it."""
+    _, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
+
+
 def with_rain(clean: Frames, seed: int) -> tuple[Frames, Frames]:
     """Rainy frames, and the same without streaks."""
-    # Without noise: to take noise out, too, would count against a mode.
-    shower = dataclasses.replace(Shower.drawn(np.random.default_rng(seed)), noise=0.0)
+    # Without noise: a way that removes noise as well would be marked down for it.
+    shower = replace(Shower.drawn(np.random.default_rng(seed)), noise=0.0)
     rain = MovingRain(*clean[0].shape[:2], seed, shower)
     made = [rain.frame(frame.astype(np.float32) / np.float32(255), i) for i, frame in enumerate(clean)]
-
-    def eight(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return np.asarray(np.rint(picture * 255), np.uint8)
-
     return [eight(s.rainy) for s in made], [eight(s.clean) for s in made]
+
+
+def scene(photos: Sequence[Path], number: int, frames: int, size: tuple[int, int]) -> tuple[Frames, Frames]:
+    """Rainy and clean frames of a moving photograph, both compressed alike."""
+    rng = np.random.default_rng((15, number))
+    pictures = [read_rgb(photos[(number + step) % len(photos)]) for step in (0, 7)]
+    moving = MovingScene(pictures[0], pictures[1], size[1], size[0], frames, rng)
+    rain = MovingRain(size[1], size[0], int(rng.integers(2**31)))
+    quality = int(rng.integers(60, 96))
+    made = [rain.frame(moving.frame(i), i) for i in range(frames)]
+    rainy, clean = [eight(s.rainy) for s in made], [eight(s.clean) for s in made]
+    return [coded(frame, quality) for frame in rainy], [coded(frame, quality) for frame in clean]
+
+
+@dataclass
+class Table:
+    """Prints a row as it is measured; keeps the figures for their means."""
+
+    pictures: Path | None
+    sums: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def row(self, kind: str, clip: str, way: str, figures: dict[str, float]) -> None:
+        for label, value in figures.items():
+            self.sums[kind, way, label].append(value)
+        self._print(clip, way, figures)
+
+    def means(self) -> None:
+        """One row per kind of clip and way."""
+        for kind, way in dict.fromkeys((kind, way) for kind, way, _ in self.sums):
+            figures = {label: float(np.nanmean(v)) for (k, w, label), v in self.sums.items() if (k, w) == (kind, way)}
+            self._print(f"mean of {kind}", way, figures)
+
+    def show(self, clip: str, frames: dict[str, Frames]) -> None:
+        """The middle frame of every way side by side, to look at."""
+        if self.pictures:
+            self.pictures.mkdir(parents=True, exist_ok=True)
+            write_rgb(self.pictures / f"{clip}.png", np.hstack([some[len(some) // 2] for some in frames.values()]))
+
+    @staticmethod
+    def _print(clip: str, way: str, figures: dict[str, float]) -> None:
+        print(f"{clip:24} {way:14}", *(f"{label} {value:7.3f}" for label, value in figures.items()), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--clean", nargs="*", default=["solidWhiteRight.mp4", "bikes.mp4"])
+    parser.add_argument("--ways", nargs="+", default=["fast:off", "fast:median", "fast:flow"])
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--clean", nargs="*", type=Path, default=[])
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--crop", default="400x300")
     parser.add_argument("--seeds", type=int, default=1, help="showers per clean clip")
-    parser.add_argument("--model", default="fast")
-    parser.add_argument("--cache", type=Path, help="folder for restored frames")
-    parser.add_argument("--pictures", type=Path, help="folder for one frame of each clip and mode")
+    parser.add_argument("--pictures", type=Path, help="folder for one frame of each clip, all ways side by side")
     asked = parser.parse_args()
     width, height = map(int, asked.crop.split("x"))
-    restorer = Restorer.from_pretrained(asked.model)
+    ways = [Way.named(name) for name in asked.ways]
+    table = Table(asked.pictures)
 
-    def show(name: str, frames: dict[str, Frames]) -> None:
-        if asked.pictures:
-            asked.pictures.mkdir(parents=True, exist_ok=True)
-            middle = asked.frames // 2
-            write_rgb(asked.pictures / f"{name}.png", np.hstack([f[min(middle, len(f) - 1)] for f in frames.values()]))
+    def measure(kind: str, clip: str, rainy: Frames, truth: Frames | None) -> None:
+        restored = {way.name: way(rainy) for way in ways}
+        first = restored[ways[0].name][0]
+        motion = flows(truth or first)
+        shown = (
+            ({"truth": truth} if truth else {}) | {"input": rainy} | {name: out for name, (out, _) in restored.items()}
+        )
+        for name in ("input", *restored):
+            frames = shown[name]
+            figures = {"psnr": psnr(frames, truth)} if truth else {}
+            figures["warp"] = warping_error(frames, motion)
+            if not truth:
+                figures["still"] = still_deviation(frames, motion)
+            figures["detail"] = detail(frames, truth or first, motion)
+            if name in restored:
+                figures["fps"] = restored[name][1]
+            table.row(kind, clip, name, figures)
+        table.show(clip, shown)
 
-    def line(name: str, mode: str, *values: tuple[str, float]) -> None:
-        print(f"{name:24} {mode:7}", *(f"{label} {value:7.3f}" for label, value in values), flush=True)
-
-    for path in sorted(asked.folder.glob("real_rain_*.mp4")):
-        rainy = read(path, asked.frames, (width, height))
-        plain = restored(rainy, restorer, asked.cache)
-        motion = flows(plain)
-        shown = {"input": rainy}
-        for mode in ("input", *MODES):
-            frames = rainy if mode == "input" else steady(plain, mode)
-            shown[mode] = frames
-            deviation, still = still_deviation(frames, motion)
-            figures = [("warp", warping_error(frames, motion)), ("still", deviation), ("of", still)]
-            line(path.stem, mode, *figures, ("detail", detail(frames, plain, motion)))
-        show(path.stem, shown)
-    for name in asked.clean:
-        clean = read(asked.folder / name, asked.frames, (width, height))
+    for path in sorted(asked.real.glob("real_rain_*.mp4")) if asked.real else ():
+        measure("real", path.stem, read(path, asked.frames, (width, height)), None)
+    for path in asked.clean:
+        clean = read(path, asked.frames, (width, height))
         for seed in range(asked.seeds):
-            rainy, truth = with_rain(clean, seed)
-            plain = restored(rainy, restorer, asked.cache)
-            motion = flows(truth)
-            shown = {"truth": truth, "input": rainy}
-            for mode in ("input", *MODES):
-                frames = rainy if mode == "input" else steady(plain, mode)
-                shown[mode] = frames
-                figures = [("psnr", psnr(frames, truth)), ("warp", warping_error(frames, motion))]
-                line(f"{Path(name).stem} {seed}", mode, *figures, ("detail", detail(frames, plain, motion)))
-            show(f"{Path(name).stem}_{seed}", shown)
+            measure("clean", f"{path.stem}_{seed}", *with_rain(clean, seed))
+    if asked.photos:
+        photos = sorted(asked.photos.glob("*.jpg"))[::15]
+        for number in range(asked.scenes):
+            measure("scenes", f"scene_{number}", *scene(photos, number, asked.frames, (width, height)))
+    table.means()
 
 
 if __name__ == "__main__":
