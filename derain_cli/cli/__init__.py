@@ -57,6 +57,8 @@ _TURNS = "1000"
 _ROOT_FLAGS = ("--help", "-h", "--version")
 _OTHER_WORDS = {"help": "--help", "version": "--version"}
 """What people type for the flags of the root."""
+_PIPED = ("derain", "video")
+"""Commands for which - is standard input or output."""
 _SWITCHES = {"-q", "--quiet", "-v", "--verbose", "--json", "--debug", "--dry-run", "-r", "--recursive", "--overwrite"}
 """Flags without a value that may stand before a command."""
 
@@ -157,12 +159,14 @@ def _refuse_odd_arguments(arguments: Sequence[str]) -> None:
     """What the parser would take for something else.
 
     Raises:
-        UsageError: a file whose name begins with a dash, or a dash alone.
+        UsageError: a file whose name begins with a dash, or a dash alone where nothing is piped.
     """
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
-        if argument == "-":
-            raise UsageError("- (standard input or output) is not supported", hint="name files; ./- is one called -")
-        if argument.startswith("-") and os.path.lexists(argument):
+        if argument == "-" and arguments[0] in COMMANDS and arguments[0] not in _PIPED:
+            raise UsageError(
+                f"derain {arguments[0]} does not read or write pipes", hint="name files; ./- is one called -"
+            )
+        if argument != "-" and argument.startswith("-") and os.path.lexists(argument):
             raise UsageError(f"{argument} begins with a dash", hint=f"write ./{argument} for the file")
 
 

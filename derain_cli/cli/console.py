@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -24,6 +25,7 @@ from derain_cli.system.signals import Interrupted
 __all__ = [
     "as_derain_error",
     "can_be_asked",
+    "copy_to_stdout",
     "debug_wanted",
     "print_data",
     "print_error",
@@ -81,6 +83,22 @@ def print_data(text: str) -> None:
 def print_json(record: Mapping[str, Any]) -> None:
     """One JSON record on one line of stdout; undecodable bytes of names come as Python's surrogate escapes."""
     print_data(json.dumps(record, allow_nan=False))
+
+
+def copy_to_stdout(path: Path) -> None:
+    """The bytes of a file on stdout.
+
+    Raises:
+        Interrupted: nobody reads it any more.
+        OSError: it cannot be written for another reason, such as a full disk.
+    """
+    try:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        _drop_stdout()
+        raise Interrupted(_SIGPIPE) from error
 
 
 def can_be_asked() -> bool:

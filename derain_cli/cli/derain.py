@@ -13,7 +13,8 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import takes
 from derain_cli.cli.items import ItemTally
-from derain_cli.cli.reporter import Bar
+from derain_cli.cli.pipes import is_piped, through_pipes
+from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import EncodeOptions
 from derain_cli.errors import UsageError, printable
 from derain_cli.jobs.items import COMPARE, LAYERS, Item, Naming, WorkList
@@ -35,7 +36,10 @@ class PhotoFlags:
 
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Photos, folders of photos, or quoted patterns like '**/*.jpg'."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Photos, folders of photos, quoted patterns like '**/*.jpg', or - for standard input.",
+        ),
     ]
     output: options.Output = None
     model: options.Model = DEFAULT_MODEL
@@ -77,8 +81,28 @@ def derain(flags: PhotoFlags) -> int:
     """Take the rain out of photos and folders of photos.
 
     The result of photo.jpg is photo_derained.jpg beside it, that of a folder is folder_derained; -o says otherwise.
-    Outputs that exist are skipped, so a run that was stopped goes on where it was.
+    Outputs that exist are skipped, so a run that was stopped goes on where it was. -o - writes to standard output.
     """
+    if not is_piped(flags.paths, flags.output):
+        return _derain(flags, flags.messages.reporter())
+    from derain_cli.media.photo import suffix_by_content
+
+    needing_files = {
+        "--compare": flags.compare,
+        "--save-layers": flags.save_layers,
+        "--dry-run": flags.dry_run,
+        "--json": flags.messages.json,
+    }
+    return through_pipes(
+        flags,
+        _derain,
+        suffix_of=suffix_by_content,
+        fallback=Naming.fallback,
+        refused=[name for name, used in needing_files.items() if used],
+    )
+
+
+def _derain(flags: PhotoFlags, reporter: Reporter) -> int:
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.photos.headers import refused_by_header
     from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
@@ -87,7 +111,6 @@ def derain(flags: PhotoFlags) -> int:
     restore = flags.computing.restore_options()
     naming = flags.naming()
     encode = EncodeOptions(quality=flags.quality)
-    reporter = flags.messages.reporter()
     tally = _PhotoTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)

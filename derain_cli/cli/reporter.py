@@ -56,6 +56,11 @@ class Reporter:
         self.verbose = verbose and not quiet
         self.debug = debug or debug_wanted()
         self._bar: Progress | None = None
+        self._names: dict[str, str] = {}
+
+    def call(self, path: str, name: str) -> None:
+        """From now on `path` is called `name` wherever it is mentioned."""
+        self._names[path] = name
 
     @property
     def shows_bar(self) -> bool:
@@ -85,7 +90,12 @@ class Reporter:
     def record(self, **values: Any) -> None:
         """A JSON record on stdout, if asked for."""
         if self.json:
-            print_json(values)
+            print_json(
+                {
+                    key: self._names.get(value, value) if isinstance(value, str) else value
+                    for key, value in values.items()
+                }
+            )
 
     @contextmanager
     def bar(self, total: int | None) -> Iterator[Bar]:
@@ -110,6 +120,8 @@ class Reporter:
                 self._bar = None
 
     def _line(self, text: str) -> None:
+        for path, name in self._names.items():
+            text = text.replace(path, name)
         if self._bar is None:
             print_message(text)
         else:
