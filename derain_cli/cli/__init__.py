@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from derain_cli import __version__
 from derain_cli.cli.console import as_derain_error, debug_wanted, print_data, print_error
 from derain_cli.cli.options import SETTINGS, new_app
+from derain_cli.cli.pipes import PIPE
 from derain_cli.errors import DerainError, UsageError
 from derain_cli.system.signals import Interrupted, signals
 
@@ -143,7 +144,11 @@ def _nearest_command(word: str) -> str | None:
 def _are_clips(arguments: Sequence[str]) -> bool:
     """Whether the files among the arguments are clips by their names, and none is a photo or a folder."""
     from derain_cli.media.clip.names import READABLE_CLIPS
+    from derain_cli.media.clip.streams import STREAMS
 
+    if PIPE in arguments:  # what comes in has no name: only what it is to become says what it is
+        wanted = {f".{word}".lower() for word in (*STREAMS, *(suffix[1:] for suffix in READABLE_CLIPS))}
+        return any(f".{re.split('[.=]', argument)[-1]}".lower() in wanted for argument in arguments)
     there = [argument for argument in arguments if not argument.startswith("-") and os.path.exists(argument)]
     clips = [path for path in there if os.path.splitext(path)[1].lower() in READABLE_CLIPS and os.path.isfile(path)]
     return bool(clips) and not any(os.path.isdir(path) or _is_photo(path) for path in there)
@@ -162,11 +167,11 @@ def _refuse_odd_arguments(arguments: Sequence[str]) -> None:
         UsageError: a file whose name begins with a dash, or a dash alone where nothing is piped.
     """
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
-        if argument == "-" and arguments[0] in COMMANDS and arguments[0] not in _PIPED:
+        if argument == PIPE and arguments[0] in COMMANDS and arguments[0] not in _PIPED:
             raise UsageError(
                 f"derain {arguments[0]} does not read or write pipes", hint="name files; ./- is one called -"
             )
-        if argument != "-" and argument.startswith("-") and os.path.lexists(argument):
+        if argument != PIPE and argument.startswith("-") and os.path.lexists(argument):
             raise UsageError(f"{argument} begins with a dash", hint=f"write ./{argument} for the file")
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
-import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from derain_cli.cli.hints import line_of
 from derain_cli.errors import DerainError, ResourceError, expected
@@ -25,12 +25,12 @@ from derain_cli.system.signals import Interrupted
 __all__ = [
     "as_derain_error",
     "can_be_asked",
-    "copy_to_stdout",
     "debug_wanted",
     "print_data",
     "print_error",
     "print_json",
     "print_message",
+    "stdout_for_bytes",
 ]
 
 _NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
@@ -85,17 +85,22 @@ def print_json(record: Mapping[str, Any]) -> None:
     print_data(json.dumps(record, allow_nan=False))
 
 
-def copy_to_stdout(path: Path) -> None:
-    """The bytes of a file on stdout.
+@contextlib.contextmanager
+def stdout_for_bytes() -> Iterator[BinaryIO]:
+    """Standard output for data that are no text.
 
     Raises:
         Interrupted: nobody reads it any more.
         OSError: it cannot be written for another reason, such as a full disk.
     """
+    stream: Any = sys.stdout.buffer
+    if isinstance(stream, io.RawIOBase):  # with PYTHONUNBUFFERED; it may write a part and raise nothing
+        stream = io.BufferedWriter(stream)
     try:
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        yield stream
+        stream.flush()
+        if stream is not sys.stdout.buffer:
+            stream.detach()
     except BrokenPipeError as error:
         _drop_stdout()
         raise Interrupted(_SIGPIPE) from error

@@ -96,8 +96,7 @@ def derain(flags: PhotoFlags) -> int:
     return through_pipes(
         flags,
         _derain,
-        suffix_of=suffix_by_content,
-        fallback=Naming.fallback,
+        suffix_of=lambda path: suffix_by_content(path) or Naming.fallback,
         refused=[name for name, used in needing_files.items() if used],
     )
 

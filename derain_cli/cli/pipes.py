@@ -11,15 +11,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
 
-from derain_cli.cli.console import copy_to_stdout
+from derain_cli.cli.console import stdout_for_bytes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import InputError, UsageError, resource_error_from
 
-__all__ = ["PIPE", "is_piped", "through_pipes"]
+__all__ = ["PIPE", "copied", "is_piped", "through_pipes"]
 
 PIPE = "-"
 
@@ -29,12 +29,11 @@ _CHUNK = 1 << 20
 Flags = TypeVar("Flags", bound=Any)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What a command makes of its inputs: photos or clips."""
-
-    suffix_of: Callable[[str], str | None]
-    fallback: str
+def copied(path: Path, out: BinaryIO) -> Sequence[str]:
+    """Send a file as it is; no notes."""
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, out, _CHUNK)
+    return ()
 
 
 def is_piped(paths: Sequence[str], output: str | None) -> bool:
@@ -46,18 +45,18 @@ def through_pipes(
     flags: Flags,
     run: Callable[[Flags, Reporter], int],
     *,
-    suffix_of: Callable[[str], str | None],
-    fallback: str,
+    suffix_of: Callable[[str], str],
     refused: Sequence[str] = (),
+    send: Callable[[Path, BinaryIO], Sequence[str]] = copied,
 ) -> int:
     """Run a command with files in place of `-`.
 
     Args:
         flags: of the command, with `paths`, `output`, `format` and `messages`.
         run: the command, for files.
-        suffix_of: the suffix that suits a file's content; None where that cannot be written.
-        fallback: the suffix of the output then.
+        suffix_of: the suffix of what is sent, by the input's content, where `format` does not say it.
         refused: flags in use, in words, that need an output that is a file.
+        send: writes the finished file to standard output; its notes are told.
 
     Returns:
         The command's exit code.
@@ -84,25 +83,22 @@ def through_pipes(
         raise UsageError("one picture or clip at a time can go to standard output", path=source)
     reporter = flags.messages.reporter()
     with tempfile.TemporaryDirectory(prefix="derain-") as name:
-        folder, kind = Path(name), _Kind(suffix_of, fallback)
+        folder = Path(name)
         if source == PIPE:
             source = str(folder / "stdin")
             reporter.call(source, _STDIN)
             _spool(sys.stdin, Path(source))
         output = flags.output
         if to_stdout:
-            output = str(folder / f"stdout{_suffix(source, flags.format, kind)}")
+            output = str(folder / f"stdout{f'.{flags.format}' if flags.format else suffix_of(source)}")
             reporter.call(output, _STDOUT)
         code = run(replace(flags, paths=[source], output=output), reporter)
         if to_stdout and os.path.exists(output):  # noqa: PTH110  (paths of commands are strings)
-            copy_to_stdout(Path(output))
+            with stdout_for_bytes() as out:
+                notes = send(Path(output), out)
+            for note in notes:
+                reporter.note(note)
         return code
-
-
-def _suffix(source: str, wanted: str | None, kind: _Kind) -> str:
-    if wanted:
-        return f".{wanted.lower().lstrip('.')}"
-    return kind.suffix_of(source) or kind.fallback
 
 
 def _spool(stream: TextIO | None, path: Path) -> None:

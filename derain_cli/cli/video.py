@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import options_from, takes
 from derain_cli.cli.items import ItemTally
-from derain_cli.cli.reporter import Bar
+from derain_cli.cli.pipes import PIPE, is_piped, through_pipes
+from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import Temporal, VideoCodec, VideoOptions
 from derain_cli.errors import InputError, UsageError, printable
 from derain_cli.jobs.items import Naming, WorkList
@@ -83,7 +85,8 @@ class ClipFlags:
         list[str],
         typer.Argument(
             metavar="CLIP...",
-            help="Clips, folders of clips or of numbered pictures, or quoted patterns like '**/*.mp4'.",
+            help="Clips, folders of clips or of numbered pictures, quoted patterns like '**/*.mp4', or - for "
+            "standard input.",
         ),
     ]
     output: options.Output = None
@@ -143,8 +146,29 @@ def video(flags: ClipFlags) -> int:
 
     The result of clip.mp4 is clip_derained.mp4 beside it, with every frame at its time, and sound, subtitles,
     chapters, rotation and colours as they were. A job that was stopped or killed goes on where it was when the same
-    command is given again.
+    command is given again. -o - writes to standard output, as mkv unless --format says ts, y4m or another one.
     """
+    if not is_piped(flags.paths, flags.output):
+        return _video(flags, flags.messages.reporter())
+    from derain_cli.media.clip.streams import STREAMS, send
+
+    needing_files = {
+        "--keep-partial": flags.keep_partial,
+        "--dry-run": flags.dry_run,
+        "--json": flags.messages.json,
+    }
+    refused = [name for name, used in needing_files.items() if used]
+    stream = STREAMS.get((flags.format or "").lower().lstrip("."))
+    if stream is None or flags.output != PIPE:
+        return through_pipes(flags, _video, suffix_of=lambda path: ".mkv", refused=refused)
+    codec = stream.codec if flags.codec == "auto" else flags.codec
+    flags = replace(flags, format=stream.format, codec=codec)
+    return through_pipes(
+        flags, _video, suffix_of=lambda path: ".mkv", refused=refused, send=partial(send, stream=stream)
+    )
+
+
+def _video(flags: ClipFlags, reporter: Reporter) -> int:
     restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
@@ -156,7 +180,6 @@ def video(flags: ClipFlags) -> int:
     paths = [named_sequence(path) or path for path in flags.paths]
     whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
     selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
-    reporter = flags.messages.reporter()
     tally = _ClipTally(reporter, flags.dry_run)
     with tally.telling():
         work = plan(paths, selection, naming)

@@ -16,6 +16,7 @@ from derain_cli.data.datasets import Item, TrainingPatches, check_sources
 from derain_cli.data.loaders import Batch, BatchStream, auto_workers
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.errors import DerainError, InputError, TrainingError
+from derain_cli.remedies import Remedy
 
 BATCH, STEPS = 3, 6
 
