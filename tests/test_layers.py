@@ -87,7 +87,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"benchmark"},
     ],
     "jobs": [
-        {"admission", "items", "ordered", "prefetch"},
+        {"admission", "arrivals", "items", "ordered", "prefetch"},
         {"made", "outcome", "outputs"},
         {"clips", "frame_set", "photos", "synth"},
     ],
@@ -119,6 +119,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"options", "pipes", "tally"},
         {"eval", "frames", "info", "items", "models", "runs", "synth"},
         {"derain", "finetune_real", "train", "video"},
+        {"watch"},
     ],
 }
 """By folder, from the bottom up. `__init__` stands above its folder and `__main__` above all."""

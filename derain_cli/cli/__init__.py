@@ -43,6 +43,7 @@ DEFAULT_COMMAND = "derain"
 COMMANDS = {
     "derain": Command("derain_cli.cli.derain", "derain", "Take the rain out of photos and folders (the default)."),
     "video": Command("derain_cli.cli.video", "video", "Take the rain out of clips; sound and all else stay."),
+    "watch": Command("derain_cli.cli.watch", "watch", "Take the rain out of what arrives in a folder."),
     "frames": Command("derain_cli.cli.frames", "frames", "Build a data set of real rain from clips."),
     "eval": Command("derain_cli.cli.eval", "evaluate", "Measure networks on data sets: PSNR, SSIM, a report."),
     "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),

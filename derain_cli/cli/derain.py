@@ -12,7 +12,7 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import takes
-from derain_cli.cli.items import ItemTally
+from derain_cli.cli.items import FEW, ItemTally
 from derain_cli.cli.pipes import is_piped, through_pipes
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import EncodeOptions
@@ -24,10 +24,7 @@ from derain_cli.jobs.photos.options import BatchOptions
 if TYPE_CHECKING:
     from derain_cli.jobs.photos.outcome import PhotoOutcome
 
-__all__ = ["derain"]
-
-_FEW = 20
-"""So many photos get a line each above the bar; more of them only with --verbose."""
+__all__ = ["PhotoFlags", "derain", "restore_photo_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +81,7 @@ def derain(flags: PhotoFlags) -> int:
     Outputs that exist are skipped, so a run that was stopped goes on where it was. -o - writes to standard output.
     """
     if not is_piped(flags.paths, flags.output):
-        return _derain(flags, flags.messages.reporter())
+        return restore_photo_files(flags, flags.messages.reporter())
     from derain_cli.media.photo import suffix_by_content
 
     needing_files = {
@@ -95,13 +92,14 @@ def derain(flags: PhotoFlags) -> int:
     }
     return through_pipes(
         flags,
-        _derain,
+        restore_photo_files,
         suffix_of=lambda path: suffix_by_content(path) or Naming.fallback,
         refused=[name for name, used in needing_files.items() if used],
     )
 
 
-def _derain(flags: PhotoFlags, reporter: Reporter) -> int:
+def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
+    """What `derain` does with files; standard input and output have been replaced by some."""
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.photos.headers import refused_by_header
     from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
@@ -193,7 +191,7 @@ class _PhotoTally(ItemTally):
             return
         self.ok += 1
         megapixels = outcome.width * outcome.height / 1e6
-        if not self.reporter.shows_bar or len(self._items) <= _FEW or self.reporter.verbose:
+        if not self.reporter.shows_bar or len(self._items) <= FEW or self.reporter.verbose:
             what = f"{megapixels:.1f} Mpx, {outcome.seconds:.1f} s"
             self.reporter.say(f"[{self.tried}/{self.total}] {item.source} -> {item.target} ({what})")
         for path in outcome.companions:

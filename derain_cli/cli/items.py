@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Naming, WorkList
 
-__all__ = ["ItemTally"]
+__all__ = ["FEW", "ItemTally"]
+
+FEW = 20
+"""Up to this many files are listed one by one; more of them only with --verbose."""
 
 
 @dataclass
@@ -72,8 +75,11 @@ class ItemTally(Tally):
         self.total = len(work.items) + len(work.done) + len(work.failed)
         for error in work.failed:
             self.refused(error)
+        if len(work.done) > FEW and not self.reporter.verbose:
+            self.reporter.say(f"{len(work.done)} {what} skipped, their outputs exist (--overwrite replaces them)")
         for item in work.done:
-            self.reporter.say(f"{item.source}: skipped, {item.target} exists (--overwrite replaces it)")
+            if len(work.done) <= FEW or self.reporter.verbose:
+                self.reporter.say(f"{item.source}: skipped, {item.target} exists (--overwrite replaces it)")
             self.skipped += 1
             self.record_item(item, "skipped", notes=["the output exists (--overwrite replaces it)"])
         if nothing and not work.failed:

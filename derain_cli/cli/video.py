@@ -26,7 +26,7 @@ from derain_cli.jobs.outputs import plan
 if TYPE_CHECKING:
     from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 
-__all__ = ["seconds_from", "video"]
+__all__ = ["ClipFlags", "restore_clip_files", "seconds_from", "video"]
 
 _PREVIEW = "_preview"
 _LEAVES_NO_TRACE = ("keep_partial", "segment")
@@ -149,7 +149,7 @@ def video(flags: ClipFlags) -> int:
     command is given again. -o - writes to standard output, as mkv unless --format says ts, y4m or another one.
     """
     if not is_piped(flags.paths, flags.output):
-        return _video(flags, flags.messages.reporter())
+        return restore_clip_files(flags, flags.messages.reporter())
     from derain_cli.media.clip.streams import STREAMS, send
 
     needing_files = {
@@ -160,15 +160,16 @@ def video(flags: ClipFlags) -> int:
     refused = [name for name, used in needing_files.items() if used]
     stream = STREAMS.get((flags.format or "").lower().lstrip("."))
     if stream is None or flags.output != PIPE:
-        return through_pipes(flags, _video, suffix_of=lambda path: ".mkv", refused=refused)
+        return through_pipes(flags, restore_clip_files, suffix_of=lambda path: ".mkv", refused=refused)
     codec = stream.codec if flags.codec == "auto" else flags.codec
     flags = replace(flags, format=stream.format, codec=codec)
     return through_pipes(
-        flags, _video, suffix_of=lambda path: ".mkv", refused=refused, send=partial(send, stream=stream)
+        flags, restore_clip_files, suffix_of=lambda path: ".mkv", refused=refused, send=partial(send, stream=stream)
     )
 
 
-def _video(flags: ClipFlags, reporter: Reporter) -> int:
+def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
+    """What `derain video` does with files; standard input and output have been replaced by some."""
     restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS

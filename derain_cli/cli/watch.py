@@ -1,0 +1,135 @@
+"""`derain watch`: photos and clips as they arrive in folders."""
+
+# Paths are strings here: see `jobs.items`.
+# ruff: noqa: PTH112, PTH118, PTH122
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from derain_cli.checkpoints.find import DEFAULT_MODEL
+from derain_cli.cli import options
+from derain_cli.cli.console import as_derain_error
+from derain_cli.cli.derain import PhotoFlags, restore_photo_files
+from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.reporter import Reporter
+from derain_cli.cli.video import ClipFlags, restore_clip_files
+from derain_cli.config import EncodeOptions
+from derain_cli.errors import DerainError, NothingToDoError, ResourceError, UsageError, WeightsError
+from derain_cli.jobs.items import own_tails
+from derain_cli.jobs.outputs import folder_problem
+from derain_cli.system.finder import Finder, Selection, identity_of
+
+__all__ = ["watch"]
+
+_LOOKS_PER_SETTLING = 2
+_SHARE_OF_LOOKING = 0.1
+"""Most of the time that looking into the folders may take: large trees are looked into less often."""
+
+Settle = Annotated[
+    float,
+    typer.Option(
+        "--settle", metavar="SECONDS", min=0.1, help="A file is complete when it has not changed for this long."
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchFlags:
+    """The flags of `derain watch`."""
+
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Folders where files arrive.")]
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results (made if missing).")
+    ]
+    model: options.Model = DEFAULT_MODEL
+    computing: options.Computing = field(default_factory=options.Computing)
+    files: options.Files = field(default_factory=options.Files)
+    quality: options.Quality = EncodeOptions.quality
+    overwrite: options.Overwrite = False
+    settle: Settle = 3.0
+    messages: options.Messages = field(default_factory=options.Messages)
+
+
+@takes(WatchFlags)
+def watch(flags: WatchFlags) -> int:
+    """Take the rain out of photos and clips as they arrive in folders, until Ctrl-C.
+
+    Files that are there already are done first. A file is taken when it is complete; one that fails is tried again
+    when it changes. Stopped and started again, it continues where it was.
+    """
+    from derain_cli.jobs.arrivals import Arrivals
+    from derain_cli.media.clip.names import READABLE_CLIPS
+    from derain_cli.media.photo import READABLE_SUFFIXES
+
+    _refuse(flags)
+    reporter = flags.messages.reporter()
+    selection = flags.files.selection(READABLE_SUFFIXES | READABLE_CLIPS)
+    arrivals = Arrivals(flags.settle)
+    reporter.say(f"watching {', '.join(flags.folders)}; Ctrl-C stops")
+    while True:
+        began = time.monotonic()
+        places = dict(_files_in(flags, selection))
+        looked = time.monotonic()
+        for place, paths in _by_place(arrivals.take(places, looked), places).items():
+            photos = [path for path in paths if os.path.splitext(path)[1].lower() in READABLE_SUFFIXES]
+            clips = [path for path in paths if path not in set(photos)]
+            output = os.path.join(flags.output, place, "")
+            if photos:
+                batch = options_from(PhotoFlags, flags, paths=photos, output=output)
+                _survive(reporter, partial(restore_photo_files, batch, reporter))
+            if clips:
+                job = options_from(ClipFlags, flags, paths=clips, output=output)
+                _survive(reporter, partial(restore_clip_files, job, reporter))
+        time.sleep(max(flags.settle / _LOOKS_PER_SETTLING, (looked - began) / _SHARE_OF_LOOKING))
+
+
+def _refuse(flags: WatchFlags) -> None:
+    for folder in flags.folders:
+        if not os.path.isdir(folder):
+            reason = "is not a folder" if os.path.lexists(folder) else "no such folder"
+            raise (UsageError if os.path.lexists(folder) else NothingToDoError)(reason, path=folder)
+        if identity_of(folder) == identity_of(flags.output):
+            raise UsageError("the output folder is watched itself", path=folder, hint="-o ANOTHER_FOLDER")
+    if (problem := folder_problem(flags.output)) is not None:
+        raise problem
+
+
+def _files_in(flags: WatchFlags, selection: Selection) -> Iterator[tuple[str, str]]:
+    """All photos and clips, each with its folder's place below the watched one."""
+    finder = Finder(flags.folders, selection, own_tails(), identity_of(flags.output))
+    return ((found.source, found.below) for found in finder.find())
+
+
+def _by_place(paths: Iterable[str], places: dict[str, str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for path in paths:
+        grouped.setdefault(places[path], []).append(path)
+    return grouped
+
+
+def _survive(reporter: Reporter, run: Callable[[], int]) -> None:
+    """Do a batch; what concerns its files is told, and watching goes on.
+
+    Raises:
+        WeightsError: nothing can be done without weights.
+        ResourceError: no room, no memory, no device: what comes next would fail alike.
+    """
+    try:
+        code = run()
+    except (WeightsError, ResourceError):
+        raise
+    except DerainError as error:
+        reporter.error(error)
+    except Exception as error:
+        reporter.error(as_derain_error(error))
+    else:
+        if code == ResourceError.exit_code:
+            raise ResourceError("stopped: see above")
