@@ -28,6 +28,12 @@ MakeNetwork = Callable[..., SemiDRDNet]
 MakePairs = Callable[..., Path]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests for a GPU are skipped where there is none."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Small tensors are slower on many threads, and other work shares the machine."""

@@ -7,6 +7,7 @@ all tiles of a picture share one set (`measure_gates`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -241,5 +242,7 @@ class FoldedSemiDRDNet(nn.Module):
 
 def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:
     """The inference form of `model`, in fp32 on its device; differs from `model.eval()` by rounding only (1e-5)."""
-    folded = FoldedSemiDRDNet(model).to(next(model.parameters()).device, torch.float32)
-    return folded.to(memory_format=torch.channels_last)
+    device = next(model.parameters()).device
+    # Kernels are merged in fp64, which not every device has, and on one device only.
+    at_home = model if device.type == "cpu" else copy.deepcopy(model).cpu()
+    return FoldedSemiDRDNet(at_home).to(device, torch.float32, memory_format=torch.channels_last)

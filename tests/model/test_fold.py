@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 
 import pytest
@@ -31,6 +32,15 @@ def test_folded_equals_unfolded(config, seed, network):
         assert ours.shape == theirs.shape
         scale = max(1.0, float(theirs.abs().max()))
         assert float((ours - theirs).abs().max()) <= 1e-5 * scale
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("config", FORMS, ids=name)
+def test_folding_on_a_gpu_gives_the_same_weights_there(config, network):
+    model = network(config, 0)
+    here, there = fold(model).state_dict(), fold(copy.deepcopy(model).cuda()).state_dict()
+    assert {tensor.device.type for tensor in there.values()} == {"cuda"}
+    assert all(torch.equal(there[key].cpu(), here[key]) for key in here)
 
 
 @settings(max_examples=40, deadline=None)
