@@ -20,8 +20,8 @@ class Contrast(NamedTuple):
 
     Attributes:
         loss: scalar, carries the gradient.
-        ratio: mean uncapped ratio over pictures, negatives and layers, detached; watch it.
-        capped: share of the ratios at the cap, which give no gradient, detached.
+        ratio: mean uncapped ratio over pictures, negatives and layers, detached; for monitoring.
+        capped: fraction of the ratios at the cap, which give no gradient, detached.
     """
 
     loss: Tensor
@@ -34,7 +34,7 @@ def augmented_negatives(anchor: Tensor, layers: Tensor, rainy: Tensor) -> Tensor
 
     Args:
         anchor: (N, 3, P, P), the derained pictures I.
-        layers: (m - 1, 3, P, P) rain layers R^k from the memory bank; every picture gets each of them.
+        layers: (m - 1, 3, P, P) rain layers R^k from the memory bank; each is added to every picture.
         rainy: (N, 3, P, P), the original rainy pictures O, the last negative.
     """
     generated = anchor.detach()[None] + layers[:, None]
@@ -68,8 +68,8 @@ def contrastive_ratio(
         anchor: features of the derained pictures, one (N, C_i, h_i, w_i) per layer.
         positive: of the clean pictures (or their transform, eq. 7), same shapes.
         negatives: per negative, per layer.
-        cap: a ratio above it counts as the cap and gives no gradient: while I is close to O it reaches 10^4.
-        wanted: m; with fewer negatives (the bank is still short) the sum is scaled by m over their number.
+        cap: larger ratios are clamped to it and give no gradient; while I is close to O they reach 10^4.
+        wanted: m; with fewer negatives (the bank is still filling up) the sum is scaled by m over their number.
         weights: omega_i.
     """
     total = anchor[0].new_zeros(anchor[0].shape[0])

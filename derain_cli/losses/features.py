@@ -1,4 +1,4 @@
-"""Features of the ImageNet VGG-16 in which the contrastive terms compare pictures (section III-C)."""
+"""ImageNet VGG-16 features, the space in which the contrastive terms compare pictures (section III-C)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class VGGFeatures(nn.Module):
     """Frozen VGG-16 up to its last max-pool: (N, 3, H, W) in [0, 1] -> one tensor per entry of `FEATURE_LAYERS`.
 
     The outputs are (N, 128, H/4, W/4), (N, 256, H/8, W/8) and (N, 512, H/32, W/32), sizes rounded down. It computes
-    in the dtype of its weights; the original Oxford weights reach activations of several hundred, too much for
-    fp16, so fp32 or bf16 it is. Gradients flow to the input, never to the weights.
+    in the dtype of its weights: use fp32 or bf16, since activations of the original Oxford weights reach several
+    hundred, too much for fp16. Gradients flow to the input, never to the weights.
 
     Args:
         weights: `features.N.weight` and `features.N.bias` of the 13 convolutions (torchvision's names).
 
     Raises:
-        WeightsError: the tensors are not those of a VGG-16, or not finite.
+        WeightsError: the tensors are not those of a VGG-16, or contain non-finite values.
     """
 
     mean: Tensor
@@ -41,7 +41,7 @@ class VGGFeatures(nn.Module):
         super().__init__()
         from torchvision.models import vgg16
 
-        # Built without storage: only the convolutions are wanted, not the 120 million weights of the classifier.
+        # Built on the meta device: only the convolutions are needed, not the classifier's 120 million weights.
         with torch.device("meta"):
             features: nn.Sequential = vgg16(weights=None).features
         expected = {f"features.{name}": value.shape for name, value in features.state_dict().items()}
@@ -56,7 +56,7 @@ class VGGFeatures(nn.Module):
         features.load_state_dict(state, assign=True)
         for layer in features:
             if isinstance(layer, nn.ReLU):
-                # In place would overwrite the convolution's output that the backward pass needs.
+                # An in-place ReLU would overwrite the convolution output that the backward pass needs.
                 layer.inplace = False
         self.features = features.requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)

@@ -1,4 +1,4 @@
-"""The memory bank of rain layers (section III-C): two first-in-first-out rings, synthetic and real."""
+"""The memory bank of rain layers (section III-C): two FIFO ring buffers, synthetic and real."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RINGS: tuple[Ring, ...] = ("synthetic", "real")
 class MemoryBank:
     """Detached rain layers at patch size, the newest `capacity` of each ring.
 
-    Layers are clamped to [0, 1] and kept in fp16: half the checkpoint, and finer than the 8 bits of any picture.
+    Layers are clamped to [0, 1] and stored in fp16: half the checkpoint size, and finer than 8-bit pictures.
 
     Args:
         capacity: layers per ring (256 in the paper's decisions).
         patch: side of the square layers, pixels.
-        device: where they are kept.
-        floor: weaker layers are not taken in: root mean square over pixels and channels, in levels of 255. A
-            negative made of a layer without rain is the anchor itself.
+        device: where they are stored.
+        floor: layers with a lower root mean square (over pixels and channels, on the 0-255 scale) are dropped: a
+            negative made from a layer without rain is the anchor itself.
     """
 
     def __init__(self, capacity: int, patch: int, device: torch.device | str = "cpu", *, floor: float = 0.0):
@@ -36,15 +36,15 @@ class MemoryBank:
         self._pushed: dict[Ring, int] = dict.fromkeys(RINGS, 0)
 
     def count(self, ring: Ring) -> int:
-        """Layers in a ring."""
+        """Number of layers in a ring."""
         return min(self._pushed[ring], self.capacity)
 
     @torch.no_grad()
     def push(self, ring: Ring, layers: Tensor) -> None:
-        """Take in those of (N, 3, P, P) layers that reach the floor; past the capacity the oldest give way.
+        """Add those of the (N, 3, P, P) layers that reach the floor; beyond the capacity they replace the oldest.
 
         Raises:
-            ValueError: another shape.
+            ValueError: the layers have a different shape.
         """
         store = self._layers[ring]
         if layers.shape[1:] != store.shape[1:]:
@@ -55,18 +55,18 @@ class MemoryBank:
         start = self._pushed[ring]
         places = torch.arange(start, start + len(layers), device=store.device) % self.capacity
         store[places] = layers
-        # Only the position in the ring and whether it is full matter: the number stays small for ever.
+        # Only the position in the ring and whether it is full matter, so the counter can be kept bounded.
         self._pushed[ring] = start + len(layers)
         if self._pushed[ring] >= 2 * self.capacity:
             self._pushed[ring] -= self.capacity
 
     def sample(self, rings: Sequence[Ring], count: int, generator: torch.Generator) -> Tensor:
-        """Up to `count` different layers drawn alike from all in `rings`: (n, 3, P, P) fp32, n <= count.
+        """Up to `count` layers drawn uniformly without replacement from all `rings`: (n, 3, P, P) fp32, n <= count.
 
         Args:
             rings: the supervised phase reads both, the unsupervised phase only real ones.
-            count: how many are wanted; fewer come while the rings are short.
-            generator: on the CPU; the only source of randomness.
+            count: number requested; fewer are returned while the rings are filling up.
+            generator: a CPU generator, the only source of randomness.
         """
         sizes = [self.count(ring) for ring in rings]
         chosen = torch.randperm(sum(sizes), generator=generator)[:count].tolist()
@@ -94,7 +94,7 @@ class MemoryBank:
         """The inverse of `state_dict`.
 
         Raises:
-            ValueError: a bank of another capacity or patch.
+            ValueError: the state is from a bank of a different capacity or patch size.
         """
         for ring in RINGS:
             layers = state[f"{ring}.layers"]

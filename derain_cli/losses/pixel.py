@@ -1,4 +1,4 @@
-"""Pixel losses (eq. 11, 12). Raw network outputs go in: nothing is clamped, so gradients reach every pixel."""
+"""Pixel losses (eq. 11, 12). They take raw network outputs: nothing is clamped, so gradients reach every pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EPS = 1e-3
 """Charbonnier is smooth below a quarter of a grey level."""
 
 _LOG_EPS = 1e-2
-"""The logarithm stops rewarding below two and a half grey levels, else dry patches would rule the gradient."""
+"""Flattens the logarithm below two and a half grey levels; otherwise dry patches would dominate the gradient."""
 
 
 def l1(restored: Tensor, truth: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ def charbonnier(restored: Tensor, truth: Tensor) -> Tensor:
 def log_l1(restored: Tensor, truth: Tensor) -> Tensor:
     """Mean over the pictures of log(L1 + eps), scaled by 0.1.
 
-    PSNR is a logarithm per picture, and so is this: a lightly rained picture counts as much as a
-    heavily rained one, where plain L1 is ruled by the heavy ones. 0.1 brings the gradient of a typical
-    picture (L1 about 0.03 to 0.1) near that of plain L1 or a few times above, so one learning rate serves both.
+    Like PSNR, it is a logarithm per picture: light rain counts as much as heavy rain, whereas plain L1 is
+    dominated by heavy rain. The factor 0.1 brings the gradient of a typical picture (L1 about 0.03 to 0.1) to
+    between one and a few times that of plain L1, so one learning rate serves both.
     """
     per_picture = (restored - truth).abs().flatten(1).mean(1)
     return 0.1 * torch.log(per_picture + _LOG_EPS).mean()
@@ -40,8 +40,8 @@ def log_l1(restored: Tensor, truth: Tensor) -> Tensor:
 def rmse(restored: Tensor, truth: Tensor) -> Tensor:
     """Mean over the pictures of the root mean square difference.
 
-    Every picture has a gradient of the same length, as in L1, but within one the large errors count most, as in
-    PSNR (-20 log10 of this). Where dense rain leaves a colour open, it asks for the mean and L1 for the median.
+    Every picture has a gradient of the same norm, as with L1, but within a picture large errors count most, as in
+    PSNR (-20 log10 of this). Where dense rain leaves a colour undetermined, it favours the mean, L1 the median.
     """
     per_picture = (restored - truth).square().flatten(1).mean(1)
     return (per_picture + _EPS**2).sqrt().mean()
@@ -53,4 +53,4 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "log_l1": log_l1,
     "rmse": rmse,
 }
-"""By the name `optim.loss` uses."""
+"""Keyed by the name used in `optim.loss`."""

@@ -1,4 +1,4 @@
-"""How good a picture is: PSNR and SSIM against the truth, NIQE and figures of change without it. No files."""
+"""Image quality: PSNR and SSIM against ground truth; NIQE and figures of change without it. No file access."""
 
 from derain_cli.metrics.psnr_ssim import (
     DEFINITIONS,

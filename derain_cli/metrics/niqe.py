@@ -1,12 +1,12 @@
-"""NIQE, a score of how much a picture has the statistics of natural pictures; lower is more natural.
+"""NIQE: how far a picture's statistics are from those of natural pictures; lower is more natural.
 
 A. Mittal, R. Soundararajan and A. C. Bovik, Making a "Completely Blind" Image Quality Analyzer, IEEE Signal Processing
-Letters 20 (3), 2013: locally normalised luminance and the products of its neighbours, in blocks of 96x96 pixels and at
-half size, are described by generalised gaussians; the distance of their mean and covariance to those of pristine
-photographs is the score. The model of pristine photographs is the one that its authors published with their code
-(`niqe_model.npz`; its notice, which must go with it, is `niqe_model.txt`). As their code does, grey is MATLAB's
-`rgb2gray` of the uint8 picture. Measured against that code's translation in BasicSR 1.4.2, in float64: equal to 1e-12,
-and to 0.02 for photographs with flat places, where the sign of rounding errors enters there and not here.
+Letters 20 (3), 2013: generalised gaussians are fitted to the locally normalised luminance and to products of
+neighbouring values, in blocks of 96x96 pixels and at half size; the score is the distance of their mean and covariance
+from those of pristine photographs. The pristine model is the one the authors published with their code
+(`niqe_model.npz`; its notice, which must accompany it, is `niqe_model.txt`). As in their code, grey is MATLAB's
+`rgb2gray` of the uint8 picture. Compared with the port of that code in BasicSR 1.4.2, in float64: equal to 1e-12,
+and to 0.02 for photographs with flat regions, where the port depends on the sign of rounding errors.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 def niqe(picture: NDArray[np.uint8]) -> float | None:
-    """The score of (H, W, 3) uint8: photographs 2 to 5, damaged ones more; None where it has fewer than two blocks.
+    """The score of (H, W, 3) uint8: 2 to 5 for photographs, more for degraded ones; None for fewer than two blocks.
 
-    Rows and columns beyond the last whole block are left out.
+    Rows and columns beyond the last whole block are ignored.
     """
     rows, columns = picture.shape[0] // BLOCK, picture.shape[1] // BLOCK
     if rows * columns < 2:
@@ -41,7 +41,7 @@ def niqe(picture: NDArray[np.uint8]) -> float | None:
     weights = np.array([0.2989, 0.5870, 0.1140])
     grey = np.rint(picture[: rows * BLOCK, : columns * BLOCK] @ weights)
     features = np.concatenate([_features(grey, BLOCK), _features(_half(grey), BLOCK // 2)], axis=1)
-    # Blocks without any texture have no generalised gaussian.
+    # A block without any texture has no generalised gaussian.
     whole = features[np.isfinite(features).all(axis=1)]
     if len(whole) < 2:
         return None
@@ -63,7 +63,7 @@ def _model() -> _Model:
 
 
 def _features(grey: Floats, side: int) -> Floats:
-    """(H, W) levels -> (blocks, 18), blocks of `side` x `side`: shape and scale of the generalised gaussians."""
+    """(H, W) levels -> (blocks, 18): shape and scale of the generalised gaussians of each `side` x `side` block."""
     blocks = _blocks(_normalised(grey), side)
     shape, left, right, _ = _asymmetric_gaussian(blocks)
     found = [shape, (left + right) / 2]
@@ -80,7 +80,7 @@ def _blocks(values: Floats, side: int) -> Floats:
 
 
 def _normalised(grey: Floats) -> Floats:
-    """Local mean taken away, divided by the local deviation (plus one level)."""
+    """Local mean subtracted, then divided by the local standard deviation plus one level."""
     import cv2
 
     offsets = np.arange(-_REACH, _REACH + 1)
@@ -93,13 +93,13 @@ def _normalised(grey: Floats) -> Floats:
     mean = blur(grey)
     deviation = np.sqrt(np.abs(blur(grey * grey) - mean * mean))
     difference = grey - mean
-    difference[np.abs(difference) < 1e-9] = 0  # flat places: what rounding leaves has a sign, which would be counted
+    difference[np.abs(difference) < 1e-9] = 0  # flat regions: the sign of a rounding residue would be counted
     normalised: Floats = difference / (deviation + 1)
     return normalised
 
 
 def _half(grey: Floats) -> Floats:
-    """Half size as MATLAB's `imresize`: bicubic (a = -1/2) stretched to twice its width, borders mirrored."""
+    """Half size as in MATLAB's `imresize`: bicubic (a = -1/2), kernel stretched to double width, mirrored borders."""
     distances = np.abs(np.arange(8) - 3.5) / 2
     near = 1.5 * distances**3 - 2.5 * distances**2 + 1
     far = -0.5 * distances**3 + 2.5 * distances**2 - 4 * distances + 2
@@ -114,7 +114,7 @@ def _half(grey: Floats) -> Floats:
 
 
 class _Shapes(NamedTuple):
-    """Shapes of generalised gaussians that are tried, the ratio that tells which it is, and gamma functions of them."""
+    """Lookup table: candidate shapes of generalised gaussians, the moment ratio of each, and gamma functions."""
 
     shape: Floats
     ratio: Floats
@@ -131,7 +131,7 @@ def _shapes() -> _Shapes:
 
 
 def _asymmetric_gaussian(blocks: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Shape, left and right scale, and mean, of the asymmetric generalised gaussian with each block's moments.
+    """Shape, left and right scale, and mean of the asymmetric generalised gaussian that matches each block's moments.
 
     Lasmar, Stitou and Berthoumieu, Multiscale skewed heavy tailed model for texture analysis, ICIP 2009.
     """

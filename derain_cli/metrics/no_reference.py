@@ -1,16 +1,17 @@
-"""What changed between a rainy photo and its restored version, where nobody knows the truth.
+"""What changed between a rainy photo and its restored version, without ground truth.
 
-Most are descriptions, not quality scores: a network that blurs everything removes a lot of streak energy too, which
-is why what was kept stands beside what was removed. NIQE, of the input and of the output, says how natural a picture's
-statistics are; it knows nothing of rain (fine streaks can pass for texture), and is for the mean over many pictures.
+Most figures are descriptions, not quality scores: a network that blurs everything removes a lot of streak energy too,
+which is why what was kept is reported beside what was removed. NIQE, of the input and of the output, measures how
+natural a picture's statistics are; it is blind to rain as such (fine streaks can pass for texture), and only its mean
+over many pictures is meaningful.
 
-Streaks are found by the structure tensor: the luma (BT.601, full range, 0..255) loses its coarse part (gaussian,
-sigma 4 px), Sobel gradients gx, gy follow, and their products are averaged (gaussian, sigma 2 px). Where
+Streaks are found with the structure tensor: the luma (BT.601, full range, 0..255) is high-pass filtered (gaussian,
+sigma 4 px), Sobel gradients gx, gy are taken, and their products are averaged (gaussian, sigma 2 px). With
 
     energy e = sqrt((Jxx - Jyy)^2 + 4 Jxy^2)        difference of the tensor's eigenvalues: lines and edges, not grain
     tilt   t = |atan2(2 Jxy, Jxx - Jyy)| / 2        of the line from the vertical, 0 to 90 degrees
 
-energy with t <= 30 degrees counts as streak-like. One third of it would be, if no direction were preferred.
+energy with t <= 30 degrees counts as streak-like: one third of it, if no direction is preferred.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ FIGURES: dict[str, str] = {
     "streak_energy_removed": "share of the near-vertical line energy of the input that the output lacks",
     "other_energy_kept": "line energy in all other directions, output over input",
     "gradient_energy_kept": "squared gradients of the luma, output over input",
-    "streak_share_of_removed": "near-vertical share of the line energy of what was taken out; 1/3: no preference",
+    "streak_share_of_removed": "near-vertical share of the line energy of what was removed; 1/3: no preference",
     "mean_change": "mean absolute difference of output and input, levels of 255",
-    "colour_shift": "largest difference of the channels' means, levels of 255",
+    "colour_shift": "largest difference between channel means, levels of 255",
     "niqe_input": "NIQE (Mittal et al. 2013, with its authors' model) of the input; lower is more natural",
-    "niqe_output": "NIQE of the output; none where a picture is smaller than two blocks of 96x96 pixels",
+    "niqe_output": "NIQE of the output; omitted for pictures smaller than two blocks of 96x96 pixels",
 }
-"""The figures in words, for outputs that name them."""
+"""Description of each figure, for reports."""
 
 _COARSE, _AVERAGE, _BAND_DEGREES = 4.0, 2.0, 30.0
 _LEAST = 16
@@ -50,7 +51,7 @@ _LEAST = 16
 
 @dataclass(frozen=True)
 class Figures:
-    """See `FIGURES`; shares are 0 to 1 where the output has no more energy than the input."""
+    """See `FIGURES`; shares are in [0, 1] if the output has no more energy than the input."""
 
     streak_energy_removed: float
     other_energy_kept: float
@@ -72,7 +73,7 @@ class Figures:
         return Figures(**{name: mean(name) for name in FIGURES})
 
     def as_dict(self) -> dict[str, float]:
-        """By name, those that could be had."""
+        """By name, without the figures that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -137,7 +138,7 @@ def _gradient_energy(picture: Tensor) -> float:
 
 
 def _oriented_energy(luma: Tensor) -> tuple[float, float]:
-    """Line energy near the vertical, and in all other directions; means over the picture."""
+    """Mean line energy over the picture: near the vertical, and in all other directions."""
     gx, gy = _gradients(luma - _blur(luma, _COARSE))
     jxx, jyy, jxy = (_blur(product, _AVERAGE) for product in (gx * gx, gy * gy, gx * gy))
     energy = torch.sqrt((jxx - jyy).square() + 4 * jxy.square())

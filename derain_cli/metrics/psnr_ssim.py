@@ -1,24 +1,24 @@
-"""PSNR and SSIM in the two protocols of the field, batched, on any device.
+"""PSNR and SSIM in the two protocols used in the literature, batched, on any device.
 
-`rgb`: PSNR over the three colours; SSIM per channel with a uniform 7x7 window and sample covariance
+`rgb`: PSNR over the three channels; SSIM per channel with a uniform 7x7 window and sample covariance
     (scikit-image's defaults, the code of the authors of DRD-Net).
 `y`: MATLAB's luma (`rgb2ycbcr`, 16 to 235) of the uint8 picture, rounded; SSIM with a gaussian 11x11
-    window, sigma 1.5, over the valid region (Wang et al. 2004): the tables of the field.
+    window, sigma 1.5, over the valid region (Wang et al. 2004), as in most published tables.
 
-Both read pictures of 8 bits: values in [0, 1] are clamped and rounded to 0..255 first, as they are when
-a picture is written. Nothing is resized and no border is cut.
+Both work on 8-bit pictures: values in [0, 1] are clamped and rounded to 0..255 first, as when a picture is
+written. Nothing is resized and no border is cropped.
 
-Scoring must cost little beside the network that is measured. On a CPU OpenCV and numpy do the work on the 256 levels
-of uint8, several times faster than torch's own convolution of one channel and on the calling thread alone: torch would
-wake further threads, which stall those of the network. The sums over the uniform window are whole numbers there and
-exact; the only rounding is that of the last divisions (float32).
+Scoring must be cheap compared with the network being measured. On a CPU, OpenCV and numpy work on uint8 levels, several
+times faster than torch's single-channel convolution and on the calling thread only: torch would wake more threads,
+which stall those of the network. Sums over the uniform window are integers there and exact; only the final divisions
+(float32) round.
 
 The gaussian window, and both windows on other devices, are computed in float32 on a = x + y and b = x - y:
 
     SSIM = (1 - mean(b)^2 / ((mean(a)^2 + mean(b)^2) / 2 + C1)) (1 - var(b) / ((var(a) + var(b)) / 2 + C2)),
 
-which is the formula of Wang et al. with its terms gathered: four windowed means instead of five, and errors of
-rounding enter in proportion to what is missing to 1, so that float32 is enough (1e-7 against float64).
+which is the formula of Wang et al. rearranged: four windowed means instead of five, and rounding errors scale with
+1 - SSIM, so float32 is enough (within 1e-7 of float64).
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ Protocol = Literal["rgb", "y"]
 PROTOCOLS: tuple[Protocol, ...] = ("rgb", "y")
 
 IDENTICAL_PSNR = 100.0
-"""What identical pictures count as, in dB: their PSNR is infinite and would spoil every mean."""
+"""PSNR assigned to identical pictures, in dB: the true value is infinite and would make every mean infinite."""
 
 DEFINITIONS: dict[Protocol, str] = {
     "rgb": "PSNR over R, G and B; SSIM per channel, uniform 7x7 window, sample covariance, range 255 (scikit-image)",
     "y": "MATLAB luma (16 to 235) of the uint8 picture, rounded; PSNR of range 255; SSIM gaussian 11x11, valid region",
 }
-"""The protocols in words, for outputs that name them."""
+"""Description of each protocol, for reports."""
 
 _K1, _K2, _RANGE = 0.01, 0.03, 255.0
 _C1, _C2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
 
 _GPU_BLOCK = 4_000_000
-"""Values of a picture that a GPU works on at a time, so that memory stays bounded on pictures of any size."""
+"""Values of a picture processed at a time on a GPU, so that memory stays bounded for any picture size."""
 _CPU_STRIP = 150_000
-"""Values of a picture that a CPU works on at a time: what is made of so many stays in its cache (measured)."""
+"""Values of a picture processed at a time on a CPU: intermediate arrays of this size stay in cache (measured)."""
 
 
 class Score(NamedTuple):
@@ -79,9 +79,9 @@ class Score(NamedTuple):
 
 
 def quantise(picture: Tensor) -> Tensor:
-    """[0, 1] floats to the 256 levels of a written picture: float32 in 0..255, clamped and rounded, not truncated.
+    """Floats in [0, 1] to 8-bit levels: float32 in 0..255, clamped and rounded, not truncated.
 
-    uint8 pictures have their levels already and come back as they are.
+    uint8 pictures are returned unchanged.
     """
     if picture.dtype == torch.uint8:
         return picture
@@ -91,7 +91,7 @@ def quantise(picture: Tensor) -> Tensor:
 def luma(picture: Tensor) -> Tensor:
     """(N, 3, H, W) levels 0..255 -> (N, 1, H, W) float32 in 16..235: Y of MATLAB's `rgb2ycbcr` for uint8 (BT.601).
 
-    Rounded exactly: the sum is formed in whole numbers.
+    Exactly rounded: the sum is computed in integers.
     """
     red, green, blue = picture.to(torch.int32).unbind(1)
     weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
@@ -99,7 +99,7 @@ def luma(picture: Tensor) -> Tensor:
 
 
 def psnr(one: Tensor, other: Tensor) -> Tensor:
-    """(N, C, H, W) twice, in 0..255 -> (N,) dB; identical pictures count as `IDENTICAL_PSNR`."""
+    """(N, C, H, W) twice, in 0..255 -> (N,) dB; `IDENTICAL_PSNR` for identical pictures."""
     total = torch.zeros(one.shape[0], dtype=_wide(one), device=one.device)
     for rows in _strips(one.shape[-2], one[..., 0, :].numel(), _GPU_BLOCK):
         difference = one[..., rows, :].to(total.dtype) - other[..., rows, :].to(total.dtype)
@@ -157,14 +157,14 @@ _KERNELS: dict[Window, tuple[list[float], float]] = {
     "uniform": ([1.0] * 7, 49 / 48),
     "gaussian": (_gaussian(5, 1.5), 1.0),
 }
-"""Separable kernel, and what makes its variances those of the protocol (sample or population)."""
+"""Separable kernel, and the factor that turns its variances into those of the protocol (sample or population)."""
 
 _LUMA = (299, 587, 114)
 """Thousandths of BT.601's luma. MATLAB's weights are 219/255 times these, and 219/255000 is 73/85000."""
 
 
 def _wide(picture: Tensor) -> torch.dtype:
-    """What sums are kept in: float64, which Apple's GPUs have not."""
+    """Accumulator dtype: float64, except on Apple GPUs, which lack it."""
     return torch.float32 if picture.device.type == "mps" else torch.float64
 
 
@@ -174,12 +174,12 @@ def _refuse_small(height: int, width: int, side: int) -> None:
 
 
 def _strips(height: int, row: int, most: int, reach: int = 0) -> Iterator[slice]:
-    """Rows of strips of about `most` values whose valid regions, `reach` rows lower, tile that of the picture.
+    """Row slices of about `most` values each, whose valid regions (`reach` rows fewer) tile that of the picture.
 
     Args:
-        height: of the picture.
-        row: values in one row of it.
-        most: values in a strip; more where a strip would be mostly overlap.
+        height: of the picture, in rows.
+        row: values per row.
+        most: values per strip; exceeded where a strip would be mostly overlap.
         reach: rows lost to the window.
     """
     step = max(most // row, 4 * reach, 1)
@@ -188,9 +188,9 @@ def _strips(height: int, row: int, most: int, reach: int = 0) -> Iterator[slice]
 
 
 def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> Any:
-    """SSIM at every place of the valid region; levels 0..255, float32. Arrays of numpy and tensors of torch alike."""
+    """SSIM at every pixel of the valid region; levels 0..255, float32. Takes numpy arrays or torch tensors."""
     difference, total = x - y, x + y
-    # Around zero squares are small, and what is subtracted from them below costs fewer digits.
+    # Centred at zero, squares are small, and the subtractions below cancel fewer digits.
     shift, centre = difference.mean().round(), total.mean().round()
     difference -= shift
     total -= centre
@@ -216,9 +216,9 @@ def _similarity(x: Any, y: Any, window: Callable[[Any], Any], unbias: float) -> 
 
 
 def _window(x: Tensor, kernel: list[float]) -> Tensor:
-    """Separable weighted mean over the valid region, by a symmetric kernel."""
+    """Separable weighted mean over the valid region, with a symmetric kernel."""
     out = _along(_along(x, kernel, -1), kernel, -2)
-    # Sums over the uniform window are whole numbers and exact until here.
+    # Up to here, sums over the uniform window are integers and exact.
     return out.mul_(1 / sum(kernel) ** 2)
 
 
@@ -230,7 +230,7 @@ def _along(x: Tensor, kernel: list[float], axis: int) -> Tensor:
     return out
 
 
-# --- levels of uint8 on a CPU -----------------------------------------------------------------------------------------
+# --- uint8 levels on a CPU --------------------------------------------------------------------------------------------
 
 
 def _levels(pictures: Tensor) -> Iterator[Levels]:
@@ -240,7 +240,7 @@ def _levels(pictures: Tensor) -> Iterator[Levels]:
 
 
 def score_levels(restored: Levels, truth: Levels) -> dict[Protocol, Score]:
-    """Both protocols for one picture at hand: (H, W, 3) uint8 twice, on the calling thread alone. As `score`.
+    """`score` for one picture: (H, W, 3) uint8 twice, on the calling thread only.
 
     Raises:
         InputError: the sizes differ (nothing is ever resized), or a side is below 11 pixels.
@@ -262,7 +262,7 @@ def _luma_levels(picture: Levels) -> Levels:
 
     out = np.empty(picture.shape[:2], np.uint8)
     for rows in _strips(picture.shape[0], picture[0].size, _CPU_STRIP):
-        # Whole numbers below 2^24: float32 holds them exactly.
+        # Integers below 2^24, which float32 represents exactly.
         weighted = cv2.transform(picture[rows].astype(np.float32), np.array([_LUMA], np.float32)).astype(np.int32)
         weighted *= 73
         weighted += 42_500
@@ -290,12 +290,12 @@ def _ssim_levels(one: Levels, other: Levels, similarity: Callable[[Levels, Level
 def _uniform_sum(x: Levels, y: Levels) -> float:
     """Sum of SSIM over the valid region and the channels of (H, W, C) uint8, uniform 7x7, sample covariance.
 
-    With sums S over the window of n = 49 pixels and d = x - y, times n^2 above and below,
+    With sums S over the window of n = 49 pixels and d = x - y, numerators and denominators times n^2,
 
         SSIM = (1 - D / (M + n^2 C1)) (1 - E / (V + n^2 C2 48/49))
         D = (Sx - Sy)^2,  M = Sx^2 + Sy^2,  E = n Sdd - D,  V = E + 2 (n Sxy - Sx Sy)
 
-    and all of D, M, E, V are whole numbers below 2^31.
+    where D, M, E and V are all integers below 2^31.
     """
     import cv2
 
@@ -313,7 +313,7 @@ def _uniform_sum(x: Levels, y: Levels) -> float:
     x_sum -= y_sum
     x_sum *= x_sum
     error -= x_sum
-    # Halves of D, M, E and V from here on.
+    # From here on D, M, E and V are halved.
     lost_structure, lost_mean = error.astype(np.float32), x_sum.astype(np.float32)
     lost_structure *= 0.5
     lost_mean *= 0.5

@@ -1,4 +1,4 @@
-"""The networks of Semi-DRDNet: rain residual network, detail repair network, the whole, and its folded form."""
+"""The networks of Semi-DRDNet: rain residual network, detail repair network, both combined, and the folded form."""
 
 from derain_cli.config import ModelConfig
 from derain_cli.model.attach import AttachedDRN, attach_drn

@@ -1,4 +1,4 @@
-"""The detail repair network beside somebody else's network (appendix B of the paper, Table IV)."""
+"""The detail repair network attached to any other network (appendix B of the paper, Table IV)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Gives = Literal["clean", "rain"]
 
 
 class AttachedDRN(nn.Module):
-    """A network and a DRN in parallel on the rainy picture, as RRN and DRN are: (N, 3, H, W) in [0, 1] -> `Layers`.
+    """A network and a DRN in parallel on the rainy picture, like RRN and DRN: (N, 3, H, W) in [0, 1] -> `Layers`.
 
     Attributes:
         base: the network; trained together with the DRN.
         drn: the detail repair network, or None.
-        config: its configuration; only `width`, `blocks`, `detail_blocks`, `detail` and `unshuffle` count.
-        gives: what `base` gives.
+        config: its configuration; only `width`, `blocks`, `detail_blocks`, `detail` and `unshuffle` are used.
+        gives: what `base` returns.
     """
 
     def __init__(self, base: nn.Module, config: ModelConfig, gives: Gives):
@@ -34,7 +34,7 @@ class AttachedDRN(nn.Module):
     def forward(self, rainy: Tensor) -> Layers:
         given: Tensor = self.base(rainy)
         if given.shape != rainy.shape:
-            raise ValueError(f"the network gives {tuple(given.shape)} for pictures of {tuple(rainy.shape)}")
+            raise ValueError(f"the network returns {tuple(given.shape)} for pictures of {tuple(rainy.shape)}")
         rain, clean = (given, rainy - given) if self.gives == "rain" else (rainy - given, given)
         if self.drn is None:
             return Layers(clean, rain, rain.new_zeros(()).expand_as(rain))
@@ -44,28 +44,28 @@ class AttachedDRN(nn.Module):
 
 
 def attach_drn(base: nn.Module, config: ModelConfig | None = None, *, gives: Gives) -> AttachedDRN:
-    """Put a detail repair network beside any network; the loop and all objectives take the result as it is.
+    """Attach a detail repair network to any network; the training loop and all objectives accept the result.
 
-    The DRN starts near zero (its last convolution is small), so that a trained `base` keeps its result at first.
+    The DRN starts near zero (its last convolution is small), so a trained `base` keeps its result at first.
 
     Args:
         base: maps rainy pictures (N, 3, H, W) in [0, 1] to a tensor of the same shape.
-        config: of the DRN: M is `width`, D is `detail_blocks` or else `blocks`; `detail="none"` attaches nothing and
-            only makes `Layers` of what `base` gives. The paper's DRN if left out.
-        gives: what `base` gives: `clean` pictures, or the `rain` layer that is subtracted from the rainy ones.
+        config: of the DRN: M is `width`, D is `detail_blocks`, or `blocks` if that is 0; `detail="none"` attaches
+            nothing and only wraps the output of `base` in `Layers`. Defaults to the paper's DRN.
+        gives: what `base` returns: `clean` pictures, or the `rain` layer to subtract from the rainy ones.
 
     Raises:
-        UsageError: `gives` is something else.
-        ValueError: in the forward pass, where `base` gives another shape.
+        UsageError: `gives` is neither.
+        ValueError: in the forward pass, if `base` returns a different shape.
     """
     if gives not in typing.get_args(Gives):
-        raise UsageError(f"a network gives clean pictures or rain, not {gives!r}")
+        raise UsageError(f"a network returns clean pictures or rain, not {gives!r}")
     return AttachedDRN(base, config or ModelConfig(), gives)
 
 
 class DerainedOnly(nn.Module):
-    """The derained picture alone, (N, 3, H, W) -> the same, of a network that gives `Layers`: for whoever wants a
-    plain network, such as `derain eval` and exporters."""
+    """Wraps a network that returns `Layers` so that it returns only the derained picture, (N, 3, H, W) -> the same:
+    for `derain eval`, exporters and other users of plain networks."""
 
     def __init__(self, network: nn.Module):
         super().__init__()

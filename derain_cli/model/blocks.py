@@ -38,10 +38,10 @@ _TAIL_SCALE = 0.01
 
 
 def start_small(tail: nn.Conv2d) -> nn.Conv2d:
-    """Scale the last convolution of a network down, in place, and give it back.
+    """Scale down the last convolution of a network, in place, and return it.
 
-    The untrained network then nearly passes the picture on: training starts at the input's score instead of
-    8 dB below it, and is far ahead after the first few hundred steps (measured).
+    The untrained network is then close to the identity: training starts at the input's score instead of 8 dB
+    below it, and is far ahead after the first few hundred steps (measured).
     """
     with torch.no_grad():
         tail.weight.mul_(_TAIL_SCALE)
@@ -67,11 +67,11 @@ class SqueezeExcitation(nn.Module):
 
 
 class DilatedConcat(nn.Module):
-    """DCCL (eq. 2): 3x3 convolutions with dilation 1, 3 and 5, concatenated, then a 1x1; no activation between.
+    """DCCL (eq. 2): 3x3 convolutions with dilation 1, 3 and 5, concatenated, then a 1x1; no activation in between.
 
-    Everything here is linear, so the concatenation need not be made: the 1x1 is multiplied into the
-    three kernels (a product of small matrices) and the results are added up. Same parameters, same
-    function, same gradients up to rounding, with 27 taps instead of 30 and no tensor of 3M channels.
+    Everything here is linear, so the concatenation is never materialised: the 1x1 is multiplied into the
+    three kernels (a small matrix product) and the results are summed. Same parameters, same function and
+    same gradients up to rounding, with 27 taps instead of 30 and no tensor of 3M channels.
     """
 
     def __init__(self, width: int):
@@ -80,7 +80,7 @@ class DilatedConcat(nn.Module):
         self.mix = nn.Conv2d(len(DILATIONS) * width, width, 1)
 
     def merged(self) -> tuple[list[Tensor], Tensor]:
-        """Kernels (M, M, 3, 3), one per dilation, and the bias (M,) of the equal sum of three convolutions."""
+        """Kernels (M, M, 3, 3), one per dilation, and the bias (M,) of the equivalent sum of three convolutions."""
         return merge([self])[0]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,12 +92,12 @@ class DilatedConcat(nn.Module):
 
 
 def merge(layers: Sequence[DilatedConcat]) -> list[tuple[list[Tensor], Tensor]]:
-    """What `DilatedConcat.merged` gives for several layers of one width, all made in one product of matrices."""
+    """The result of `DilatedConcat.merged` for several layers of the same width, in one batched matrix product."""
     if not layers:
         return []
     branches = [branch for layer in layers for branch in layer.branches]
     mixers = torch.stack([m for layer in layers for m in layer.mix.weight[:, :, 0, 0].chunk(len(DILATIONS), dim=1)])
-    # Columns in the order (h, w, I), in which channels-last kernels need not be copied.
+    # Columns in the order (h, w, I), so that channels-last kernels need no copy.
     kernels = torch.stack([branch.get_parameter("weight").permute(0, 2, 3, 1) for branch in branches])
     mixed = (mixers @ kernels.flatten(2)).view_as(kernels).permute(0, 1, 4, 2, 3)
     inner = torch.stack([branch.get_parameter("bias") for branch in branches])
@@ -108,7 +108,7 @@ def merge(layers: Sequence[DilatedConcat]) -> list[tuple[list[Tensor], Tensor]]:
 
 
 class _Pair(nn.Module):
-    """layer-BN-PReLU-layer-BN, the branch that all two-layer blocks share."""
+    """layer-BN-PReLU-layer-BN, the branch common to all two-layer blocks."""
 
     def __init__(self, first: nn.Module, second: nn.Module, width: int):
         super().__init__()
@@ -170,10 +170,10 @@ class SDCAB(_Pair):
 
 
 class MultiScaleConv(nn.Module):
-    """Parallel dilated convolutions whose outputs are added, as MSARR uses them on the picture itself.
+    """Parallel dilated convolutions whose outputs are added, as MSARR applies them to the picture itself.
 
-    (N, C, H, W) -> (N, M, H, W). Differs from the DCCL in that nothing weighs the branches against
-    each other (section III-B of the paper, 'Relationship between our SDCAB and MSARR').
+    (N, C, H, W) -> (N, M, H, W). Unlike the DCCL, it has no weights between the branches (section III-B of
+    the paper, 'Relationship between our SDCAB and MSARR').
     """
 
     def __init__(self, channels: int, width: int):

@@ -1,7 +1,7 @@
-"""3x3 convolutions of channels-last maps, and such that add to a map in the pass that computes them.
+"""3x3 convolutions of channels-last maps, with or without a fused addition to another map.
 
-oneDNN can do the latter on a CPU, through operators that are torch.compile's own and not promised to other programs:
-they are tried once, and where they are missing or wrong, plain convolutions take their place.
+On a CPU oneDNN can fuse the addition, through private operators of torch.compile. They are tested once; if they are
+missing or wrong, plain convolutions are used instead.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["add_convolution", "convolution", "in_one_pass"]
 
 
 def in_one_pass(x: Tensor) -> bool:
-    """Whether oneDNN can be asked for a convolution of `x`, and to add it to a tensor in the same pass."""
+    """Whether oneDNN's convolution, with its fused addition, can be used for `x`."""
     return x.device.type == "cpu" and _adds_in_one_pass(x.dtype)
 
 
 @functools.cache
 def _adds_in_one_pass(dtype: torch.dtype) -> bool:
-    """Whether the operator for it is there and right: it is torch.compile's own, not promised to other programs."""
+    """Whether the private oneDNN operators exist and compute correctly."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x = torch.linspace(-1, 1, 2 * 16 * 64, dtype=dtype).view(1, 16, 8, 16).to(memory_format=torch.channels_last)
@@ -53,15 +53,15 @@ def _by_onednn(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) ->
 
 
 def convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """3x3 convolution of `x`, channels last."""
+    """3x3 convolution of a channels-last `x`."""
     if in_one_pass(x):
-        # Torch's own way to it takes another, slower kernel for one tiny picture alone.
+        # F.conv2d picks a slower kernel for a single tiny picture.
         return _by_onednn(x, kernel, bias, dilation)
     return F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
 
 
 def add_convolution(total: Tensor, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> None:
-    """`total` += 3x3 convolution of `x`, channels last."""
+    """`total` += 3x3 convolution of a channels-last `x`."""
     if in_one_pass(x):
         _add_by_onednn(total, x, kernel, bias, dilation)
     else:

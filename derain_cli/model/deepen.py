@@ -1,8 +1,8 @@
-"""More blocks for a trained network, which computes the same function until it is trained further.
+"""Adds blocks to a trained network without changing its function, for further training.
 
-A block whose last batch normalisation has a zero scale passes its input on (the function-preserving
-transformations of Chen, Goodfellow and Shlens, "Net2Net", ICLR 2016). A small network that has learnt what it can
-goes on as a deeper one instead of starting afresh.
+A residual block whose last batch normalisation has zero scale is the identity (cf. the function-preserving
+transformations of Chen, Goodfellow and Shlens, "Net2Net", ICLR 2016). A small network that has converged can continue
+as a deeper one instead of starting from scratch.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["deepen"]
 
 
 def deepen(model: SemiDRDNet, blocks: int, detail_blocks: int = 0) -> SemiDRDNet:
-    """A deeper copy of `model`; in inference it gives the same layers to the bit.
+    """A deeper copy of `model`; at inference its layers are bit-identical.
 
     Args:
-        model: trained; stays as it is. Its DRN, if it has one, is of residual blocks or SDCABs.
-        blocks: rain residual blocks of the copy, no fewer than the model's.
-        detail_blocks: detail blocks of the copy, no fewer than the model's; 0 keeps their number.
+        model: a trained network; not modified. Detail blocks can be added only if they are residual blocks or SDCABs.
+        blocks: rain residual blocks of the copy, at least as many as in `model`.
+        detail_blocks: detail blocks of the copy, at least as many as in `model`; 0 keeps their number.
 
     Raises:
-        UsageError: fewer blocks than there are, or detail blocks that cannot pass their input on.
+        UsageError: fewer blocks than in `model`, or detail blocks without a skip connection.
     """
     config = model.config
     before = config.drn_blocks
@@ -35,7 +35,7 @@ def deepen(model: SemiDRDNet, blocks: int, detail_blocks: int = 0) -> SemiDRDNet
     if blocks < config.blocks or after < before:
         raise UsageError(f"the network has {config.blocks} and {before} blocks: it cannot have {blocks} and {after}")
     if after > before and config.detail not in ("sdcab", "residual"):
-        raise UsageError(f"detail blocks of kind {config.detail} cannot be added: they do not pass their input on")
+        raise UsageError(f"detail blocks of kind {config.detail} cannot be added: they have no skip connection")
     made = build(replace(config, blocks=blocks, detail_blocks=after))
     missing, unexpected = made.load_state_dict(model.state_dict(), strict=False)
     assert not unexpected

@@ -1,8 +1,8 @@
-"""The inference form: every batch normalisation, bias and 1x1 is folded into the 3x3 convolutions.
+"""The inference form: all batch normalisations, biases and 1x1 convolutions are folded into the 3x3 convolutions.
 
-In evaluation mode everything between the input of a convolution (or DCCL) and its BN is linear, so
-it is folded in float64 and rounded once. Gates can be measured apart from the forward pass, so that
-all tiles of a picture share one set (`measure_gates`).
+In evaluation mode, everything from the input of a convolution (or DCCL) to its BN is linear, so it is folded
+in float64 and rounded once. Gates can be measured separately from the forward pass, so that all tiles of a
+picture share one set (`measure_gates`).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Gates = list[Tensor]
 """Gates of the rain residual blocks in order, each (1, M, 1, 1) in (0, 1)."""
 
 _LARGE_MAP = 2**25
-"""Memory of larger maps comes from the system page by page whenever one is made (glibc's limit), so one room is used
-again and again; for smaller ones setting it to zero first costs more than that."""
+"""Bytes above which glibc maps fresh pages for every allocation, so one buffer is reused for all blocks; for smaller
+maps, zeroing the buffer costs more than allocating."""
 
 
 class _DilatedSum(nn.Module):
-    """Sum of 3x3 convolutions, one per dilation, with one bias; a plain convolution is the case of one dilation."""
+    """Sum of 3x3 convolutions, one per dilation, with one bias; with one dilation, a plain convolution."""
 
     def __init__(self, kernels: Sequence[Tensor], bias: Tensor, dilations: Sequence[int]):
         super().__init__()
@@ -44,10 +44,10 @@ class _DilatedSum(nn.Module):
         self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k in kernels)
         self.bias = nn.Parameter(bias, requires_grad=False)
 
-    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, M, H, W), in `room` if that is given (its content is lost)."""
-        if room is not None:
-            return self.add_to(room.zero_(), x)
+    def forward(self, x: Tensor, buffer: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, M, H, W), written into `buffer` if given (its contents are overwritten)."""
+        if buffer is not None:
+            return self.add_to(buffer.zero_(), x)
         first, *rest = zip(self.kernels, self.dilations, strict=True)
         total = convolution(x, first[0], self.bias, first[1])
         for kernel, dilation in rest:
@@ -55,7 +55,7 @@ class _DilatedSum(nn.Module):
         return total
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """`total` itself, with the result for `x` added."""
+        """Add the result for `x` to `total`, in place; returns `total`."""
         bias: Tensor | None = self.bias
         for kernel, dilation in zip(self.kernels, self.dilations, strict=True):
             add_convolution(total, x, kernel, bias, dilation)
@@ -63,11 +63,11 @@ class _DilatedSum(nn.Module):
         return total
 
     def add_gated_to(self, total: Tensor, x: Tensor, gates: Tensor) -> Tensor:
-        """The same times `gates`, (N, M, 1, 1) or (1, M, 1, 1); for one dilation only."""
+        """`add_to`, with the result multiplied by `gates`, (N, M, 1, 1) or (1, M, 1, 1); for one dilation only."""
         (kernel,), (dilation,) = self.kernels, self.dilations
         if not in_one_pass(x):
             return total.addcmul_(self(x), gates.to(x.dtype))
-        # Gates scale the output's channels, so they go into the kernel: no pass over the picture is spent on them.
+        # Gates scale output channels, so they are folded into the kernel, which saves a pass over the picture.
         for index in range(len(x)):
             gate = gates[index if len(gates) > 1 else 0].float()
             scaled = (kernel.float() * gate[..., None]).to(kernel.dtype)
@@ -76,21 +76,22 @@ class _DilatedSum(nn.Module):
         return total
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Mean over height and width of the result for `x`, fp32 (N, M), without making it; for dilation 1 only.
+        """Mean over height and width of the result for `x`, fp32 (N, M), without computing it; for dilation 1 only.
 
-        The mean of a convolution is that of its input under each tap, which misses one row or column at the edge.
+        The mean of a convolution follows from the mean of its input under each tap; an outer tap misses one row or
+        column at the edge.
         """
         (kernel,) = self.kernels
         count, channels, height, width = x.shape
         if in_one_pass(x):
-            # Down the rows by a product of matrices: torch's sum over channels-last pixels takes ten times as long. One
-            # product for all pixels would take twice as long, and round where the sums have become large.
+            # Summed over rows by a matrix product: torch's sum over channels-last pixels takes ten times as long. One
+            # product over all pixels would take twice as long and lose precision in the large sums.
             lines = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
             columns = (lines.new_ones(1, 1, height) @ lines).float()
             total = columns.view(count, width, channels).sum(1)
         else:
             total = x.sum((2, 3), dtype=torch.float32)
-        # What the taps of the first and of the last row or column miss: the last and the first of the picture.
+        # Taps in the first row or column miss the last one of the picture, and vice versa.
         rows = torch.stack([x[:, :, -1], x[:, :, 0]], dim=2)
         missed_rows = rows.sum(-1, dtype=torch.float32)
         missed_columns = torch.stack([x[..., -1], x[..., 0]], dim=-1).sum(-2, dtype=torch.float32)
@@ -102,7 +103,7 @@ class _DilatedSum(nn.Module):
 
 
 def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> _DilatedSum:
-    """`layer` (and the BN after it) as one `_DilatedSum`."""
+    """`layer`, and the BN after it if any, as one `_DilatedSum`."""
     if isinstance(layer, DilatedConcat):
         wide = DilatedConcat(layer.mix.out_channels).double()
         wide.load_state_dict({k: v.double() for k, v in layer.state_dict().items()})
@@ -138,20 +139,20 @@ class _FoldedBlock(nn.Module):
             self.se.requires_grad_(False)
         self.skip = type(block).__name__ != "DirectBlock"
 
-    def hidden(self, x: Tensor, room: Tensor | None = None) -> Tensor:
-        """What the second layer sees of features `x`; written into `room` if that is given."""
-        return prelu_(self.first(x, room), self.slope)
+    def hidden(self, x: Tensor, buffer: Tensor | None = None) -> Tensor:
+        """Input of the second layer for features `x`; written into `buffer` if given."""
+        return prelu_(self.first(x, buffer), self.slope)
 
     def gates(self, hidden: Tensor, together: bool) -> Tensor | None:
-        """(N, M, 1, 1), or (1, M, 1, 1) for all pictures `together`; None without SE."""
+        """(N, M, 1, 1), or (1, M, 1, 1) for the whole batch if `together`; None without SE."""
         if self.se is None:
             return None
         if len(hidden) > 1 and not together and hidden.device.type == "cpu":
-            # Sums over several pictures are rounded otherwise than those of one: each for itself, as it is alone.
+            # Batched sums round differently: pool each picture separately, for the same result as when it is alone.
             return torch.cat([self._gates_of(self.second.pooled(one)) for one in torch.split(hidden, 1)])
         pooled = self.second.pooled(hidden)
         if together:
-            # Equal-sized crops: the mean of their means is the mean over all of them.
+            # The crops have equal sizes, so the mean of their means is the overall mean.
             pooled = pooled.mean(0, keepdim=True)
         return self._gates_of(pooled)
 
@@ -160,7 +161,7 @@ class _FoldedBlock(nn.Module):
         return self.se.gates(pooled[..., None, None].to(self.slope.dtype))
 
     def add_to(self, x: Tensor, hidden: Tensor, gates: Tensor | None) -> Tensor:
-        """The block's result, written over its input `x`."""
+        """The block's result; overwrites its input `x`."""
         if gates is not None:
             return self.second.add_gated_to(x, hidden, gates)
         return self.second.add_to(x if self.skip else x.zero_(), hidden)
@@ -171,7 +172,7 @@ class _FoldedSubNetwork(nn.Module):
         super().__init__()
         self.head = _fold_layer(net.get_submodule("head"), None)
         self.slope = nn.Parameter(net.get_submodule("act").get_parameter("weight").detach().clone(), False)
-        # MSARR applies one block several times: children() lists it once.
+        # MSARR applies one block several times; children() lists it once.
         blocks = net.get_submodule("blocks")
         folded = [_FoldedBlock(block) for block in blocks.children()]
         self.blocks = nn.ModuleList(folded)
@@ -186,17 +187,17 @@ class _FoldedSubNetwork(nn.Module):
         return out
 
     def measure_gates(self, x: Tensor) -> Gates:
-        """Gates as if the crops of the batch were one picture: pooled over batch, height and width."""
+        """Gates of the crops as if they were one picture: pooled over batch, height and width."""
         return self._after_blocks(prelu_(self.head(x), self.slope), None, together=True)[1]
 
     def _after_blocks(self, x: Tensor, gates: Gates | None, together: bool = False) -> tuple[Tensor, Gates]:
-        """Features after all blocks, written over `x`, and the gates used; those that are not given are measured."""
-        room = torch.empty_like(x) if x.device.type == "cpu" and x.nbytes > _LARGE_MAP else None
+        """Features after all blocks, overwriting `x`, and the gates used; they are measured if not given."""
+        buffer = torch.empty_like(x) if x.device.type == "cpu" and x.nbytes > _LARGE_MAP else None
         used: Gates = []
         for index in range(self.depth):
             block = self.blocks[index % len(self.blocks)]
             assert isinstance(block, _FoldedBlock)
-            hidden = block.hidden(x, room)
+            hidden = block.hidden(x, buffer)
             gate = block.gates(hidden, together) if gates is None else gates[index]
             if gate is not None:
                 used.append(gate)
@@ -216,7 +217,7 @@ class FoldedSemiDRDNet(nn.Module):
 
     @torch.inference_mode()
     def forward(self, rainy: Tensor, gates: Gates | None = None) -> Layers:
-        """Layers in the network's dtype; `gates` from `measure_gates` replace those of this picture."""
+        """Layers in the dtype of `rainy`; `gates` from `measure_gates` replace those of this picture."""
         height, width = rainy.shape[-2:]
         fine, coarse = self.config.unshuffle, self.config.drn_unshuffle
         x = self._input(rainy, fine)

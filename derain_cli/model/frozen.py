@@ -1,10 +1,10 @@
-"""The training form of a network whose batch normalisation is frozen: the same function, in far fewer passes.
+"""The training form of a network with frozen batch normalisation: the same function, in far fewer passes over memory.
 
-Frozen statistics make convolution and normalisation one linear map, so the kernels are folded in every step, as for
-inference (`fold`), but with a gradient to the very parameters that `SemiDRDNet` has. The rest of a sub-network is one
-autograd function with a backward pass of its own: convolutions add to a map in the pass that computes them, gates are
-a pass over the map instead of four, and PReLU, which torch computes slowly on a CPU unless channels fill its
-vectors, takes whole rows of pixels for channels. What is left besides the convolutions is about one pass per layer.
+With frozen statistics, convolution and normalisation are one linear map, so kernels are folded in every step, as for
+inference (`fold`), but differentiably with respect to the parameters of `SemiDRDNet`. The rest of a sub-network is a
+single autograd function with its own backward pass: convolutions accumulate in place, gates take one pass over the map
+instead of four, and PReLU, which torch computes slowly on a CPU unless the channels fill its vectors, treats whole rows
+of pixels as channels. Besides the convolutions, about one pass per layer remains.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["Folded", "FrozenForm", "has_frozen_form"]
 
 
 Folded: TypeAlias = list[list[Tensor]]
-"""What `FrozenForm` folds parameters and batch statistics into, for each sub-network."""
+"""The folded tensors of `FrozenForm`, one list per sub-network."""
 
 
 def has_frozen_form(model: nn.Module) -> bool:
-    """Whether `FrozenForm` can take `model`: any `SemiDRDNet` but the MSARR variant, whose blocks share weights."""
+    """Whether `FrozenForm` supports `model`: any `SemiDRDNet` except the MSARR variant, whose blocks share weights."""
     return isinstance(model, SemiDRDNet) and model.config.detail != "msarr"
 
 
 @dataclass(frozen=True)
 class _Block:
-    """What a block is made of, besides its tensors."""
+    """The structure of a block, without its tensors: dilations of both layers, gates, skip."""
 
     first: tuple[int, ...]
     second: tuple[int, ...]
@@ -47,8 +47,8 @@ class FrozenForm:
     """`model` with frozen batch statistics: rainy pictures (N, 3, H, W) in [0, 1] -> `Layers`, with gradients.
 
     Args:
-        model: its parameters are trained in place, and read anew in every call as its running statistics are.
-        dtype: of the feature maps and the convolutions; parameters stay as they are.
+        model: its parameters are trained in place; they and its running statistics are read in every call.
+        dtype: of the feature maps and convolutions; parameters keep theirs.
     """
 
     def __init__(self, model: SemiDRDNet, dtype: torch.dtype):
@@ -59,13 +59,13 @@ class FrozenForm:
         return self.run(rainy, self.folded())
 
     def folded(self) -> Folded:
-        """The tensors that `run` works with, by differentiable operations, for each sub-network."""
-        # Folding is small and in fp32, whatever the caller computes the rest in.
+        """The tensors that `run` needs, per sub-network, computed differentiably."""
+        # Folding is cheap and done in fp32, whatever the caller's autocast dtype.
         with torch.autocast(self.model.rrn.tail.weight.device.type, enabled=False):
             return [_folded(net, inner, self.dtype) for net, _, inner in self._nets]
 
     def run(self, rainy: Tensor, folded: Folded) -> Layers:
-        """Layers from `folded` tensors, or from others of the same shapes."""
+        """Layers computed from `folded` tensors, or from others of the same shapes."""
         with torch.autocast(rainy.device.type, enabled=False):  # gates are in fp32
             return self._layers(rainy, folded)
 
@@ -101,8 +101,8 @@ def _plan(net: nn.Module) -> tuple[_Block, ...]:
 
 
 class _Inner:
-    """The layers of a sub-network between head and tail, folded all at once: one small operation for all of them
-    instead of one for each."""
+    """The layers of a sub-network between head and tail, folded together: one small operation for all layers instead
+    of one for each."""
 
     def __init__(self, net: nn.Module):
         blocks = list(net.get_submodule("blocks").children())
@@ -115,7 +115,7 @@ class _Inner:
         """Kernels of each layer."""
 
     def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Kernels (K, O, I, 3, 3), each of them channels last, and biases (L, O), by differentiable operations."""
+        """Kernels (K, O, I, 3, 3), each channels last, and biases (L, O), computed differentiably."""
         concats = [layer for layer in self.layers if isinstance(layer, DilatedConcat)]
         merged = iter(merge(concats))
         kernels: list[Tensor] = []
@@ -135,13 +135,13 @@ class _Inner:
         scale = weight * torch.rsqrt(variance + self.norms[0].eps)
         each = scale.repeat_interleave(torch.tensor(self.counts, device=scale.device), dim=0)
         scaled = torch.stack(kernels) * each[..., None, None, None]
-        # Channels last, a kernel: (O, 3, 3, I) in memory.
+        # Each kernel is channels last: (O, 3, 3, I) in memory.
         last = scaled.permute(0, 1, 3, 4, 2).to(dtype, memory_format=torch.contiguous_format).contiguous()
         return last.permute(0, 1, 4, 2, 3), torch.addcmul(shift, torch.stack(biases) - mean, scale).to(dtype)
 
 
 def _folded(net: nn.Module, inner: _Inner, dtype: torch.dtype) -> list[Tensor]:
-    """The tensors of a sub-network as `_SubNetwork` takes them: kernels and biases in `dtype`, the rest as it is."""
+    """The tensors of a sub-network in the order of `_SubNetwork`: kernels and biases in `dtype`, the rest as is."""
     kernels, biases = inner.folded(dtype)
     ends = [
         end.get_parameter(name).to(dtype)
@@ -160,7 +160,7 @@ def _folded(net: nn.Module, inner: _Inner, dtype: torch.dtype) -> list[Tensor]:
 
 
 class _Gates(NamedTuple):
-    """A branch before its gates, (N, M, H, W), and how these came about, (N, M) or (N, 4) in fp32."""
+    """A branch before gating, (N, M, H, W), and the intermediate values of its gates, (N, M) or (N, 4) in fp32."""
 
     branch: Tensor
     pooled: Tensor
@@ -169,7 +169,7 @@ class _Gates(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What a block's backward pass needs of its forward pass."""
+    """What a block's backward pass needs from its forward pass."""
 
     x: Tensor
     hidden: Tensor
@@ -178,7 +178,7 @@ class _Seen(NamedTuple):
 
 
 class _SubNetwork(torch.autograd.Function):
-    """RRN or DRN on channels-last input, from the tensors of `_folded`."""
+    """RRN or DRN on channels-last input, using the tensors of `_folded`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, plan: tuple[_Block, ...], *tensors: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ class _SubNetwork(torch.autograd.Function):
 
 
 class _Backwards:
-    """The inner layers from the last to the first, and the gradients of their kernels and biases."""
+    """Walks the inner layers from last to first and collects the gradients of their kernels and biases."""
 
     def __init__(self, kernels: Tensor, biases: Tensor):
         self._kernels, self._turned = list(kernels.unbind()), list(_turned(kernels).unbind())
@@ -248,7 +248,7 @@ class _Backwards:
         self._found_biases: list[Tensor] = []
 
     def kernels(self, x: Tensor, gradient: Tensor, dilations: tuple[int, ...]) -> None:
-        """Keep the gradients of the next layer's kernels and bias; `x` is its input, `gradient` that of its result."""
+        """Store the gradients of the next layer's kernels and bias, from its input `x` and its output gradient."""
         for dilation in reversed(dilations):
             kernel = self._kernels.pop()
             if dilation == dilations[0]:
@@ -259,7 +259,7 @@ class _Backwards:
             self._found_kernels.append(found)
 
     def input(self, gradient: Tensor, dilations: tuple[int, ...], into: Tensor | None = None) -> Tensor:
-        """The gradient of that layer's input, added to the map `into` if that is given."""
+        """The gradient of that layer's input, added to the map `into` if given."""
         for dilation in reversed(dilations):
             turned = self._turned.pop()
             if into is None:
@@ -270,13 +270,13 @@ class _Backwards:
         return into
 
     def gradients(self) -> tuple[Tensor, Tensor]:
-        """Of all kernels (K, O, I, 3, 3) and all biases (L, O)."""
+        """Gradients of all kernels (K, O, I, 3, 3) and of all biases (L, O)."""
         return torch.stack(self._found_kernels[::-1]), torch.stack(self._found_biases[::-1])
 
 
 def _turned(kernels: Tensor) -> Tensor:
-    """Kernels (K, O, I, 3, 3), channels last, for the gradient of the input: turned by half, input and output
-    exchanged."""
+    """Kernels (K, O, I, 3, 3), channels last, for the input gradient: rotated by 180 degrees, input and output channels
+    swapped."""
     last = kernels.permute(0, 2, 3, 4, 1).flip(2, 3).contiguous()
     return last.permute(0, 1, 4, 2, 3)
 
@@ -299,7 +299,7 @@ def _kernel_alone(x: Tensor, gradient: Tensor, kernel: Tensor, dilation: int) ->
 
 
 def _sum_of(x: Tensor, kernels: Iterator[Tensor], bias: Tensor, dilations: Sequence[int]) -> Tensor:
-    """The sum of the convolutions of `x` with the next kernels, a new map."""
+    """The sum of the convolutions of `x` with the next kernels, in a new map."""
     total = convolution(x, next(kernels), bias, dilations[0])
     for dilation in dilations[1:]:
         add_convolution(total, x, next(kernels), None, dilation)
@@ -307,7 +307,7 @@ def _sum_of(x: Tensor, kernels: Iterator[Tensor], bias: Tensor, dilations: Seque
 
 
 def _through_gates(came: Tensor, seen: _Gates, squeeze: Tensor, excite: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of a gated branch, of the squeeze and of the excitation; (N, M) matrices in fp32 on the way."""
+    """The gradients of a gated branch and of the squeeze and excitation weights; intermediate matrices are fp32."""
     grad_gates = _products(came, seen.branch)
     grad_excited = grad_gates * seen.opened * (1 - seen.opened)
     grad_squeezed = (grad_excited @ excite) * (seen.squeezed > 0)
@@ -317,19 +317,19 @@ def _through_gates(came: Tensor, seen: _Gates, squeeze: Tensor, excite: Tensor) 
 
 
 def _products(one: Tensor, other: Tensor) -> Tensor:
-    """Sums of products over the pixels of two maps, (N, M) fp32: the diagonal of a product of matrices, on the units
-    made for it."""
+    """Per-channel sums of products over the pixels of two maps, (N, M) fp32: the diagonal of a matrix product, for
+    which CPUs have fast units."""
     a, b = (m.permute(0, 2, 3, 1).flatten(1, 2) for m in (one, other))
     return (a.mT @ b).diagonal(dim1=1, dim2=2).to(wide(one))
 
 
 def _mean(x: Tensor) -> Tensor:
-    """Mean over the pixels, (N, M) in fp32: down the rows by a product of matrices, which is ten times as fast."""
+    """Mean over the pixels, (N, M) in fp32; rows are summed by a matrix product, which is ten times as fast."""
     count, width, height, columns = x.shape
     down = (x.new_ones(1, 1, height) @ rows(x)).to(wide(x))
     return down.view(count, columns, width).sum(1) / (height * columns)
 
 
 def _row(values: Tensor, x: Tensor) -> Tensor:
-    """(N, M) as rows of pixels (N, 1, W*M) of the map `x`."""
+    """(N, M) repeated along a row of pixels of the map `x`: (N, 1, W*M)."""
     return values.to(x.dtype).repeat(1, x.shape[-1])[:, None]

@@ -1,7 +1,7 @@
-"""Two small deraining networks of the literature, made after their papers' descriptions, to attach a DRN to.
+"""Two small deraining networks from the literature, written from their papers, to attach a DRN to.
 
 Both map (N, 3, H, W) in [0, 1] to clean pictures of the same shape, unclamped. Their last convolution starts small,
-as that of our networks does, so that all of them begin at the score of the rainy picture.
+as in our networks, so that all of them start at the score of the rainy picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["DeepDetailNetwork", "ProgressiveRecurrentNetwork", "guided_base"]
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 pixels, at the edges over those that exist; rows first, then columns."""
+    """Mean over (2 radius + 1)^2 pixels, at the edges over those inside the picture; separable."""
     side = 2 * radius + 1
     x = F.avg_pool2d(x, (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)
     return F.avg_pool2d(x, (1, side), stride=1, padding=(0, radius), count_include_pad=False)
@@ -27,7 +27,7 @@ def guided_base(picture: Tensor, radius: int = 15, eps: float = 1.0) -> Tensor:
 
     Args:
         picture: in [0, 1].
-        radius: of the window, pixels; 15 and `eps` 1 are the detail network's.
+        radius: of the window, pixels; 15 and `eps` 1 are the values of the detail network.
         eps: variance below which a window is smoothed.
     """
     mean = _box_mean(picture, radius)
@@ -40,12 +40,12 @@ def guided_base(picture: Tensor, radius: int = 15, eps: float = 1.0) -> Tensor:
 class DeepDetailNetwork(nn.Module):
     """DDN (Fu et al., "Removing rain from single images via a deep detail network", CVPR 2017).
 
-    The residual network sees the detail layer O - base(O) alone and predicts the negative residual that is added to O.
-    Its residual blocks are ours (`ResidualBlock`).
+    The residual network sees only the detail layer O - base(O) and predicts the negative residual, which is added to O.
+    The residual blocks are `ResidualBlock`.
 
     Args:
-        width: channels; the paper has 16.
-        blocks: residual blocks of two convolutions; the paper has 12.
+        width: channels; 16 in the paper.
+        blocks: residual blocks of two convolutions; 12 in the paper.
     """
 
     def __init__(self, width: int = 16, blocks: int = 4):
@@ -63,13 +63,13 @@ class DeepDetailNetwork(nn.Module):
 class ProgressiveRecurrentNetwork(nn.Module):
     """PReNet (Ren et al., "Progressive image deraining networks: a better and simpler baseline", CVPR 2019).
 
-    The same small network is applied again and again: it sees the rainy picture beside its last result, and a
+    The same small network is applied repeatedly: it sees the rainy picture and its previous result, and a
     convolutional LSTM carries features from stage to stage.
 
     Args:
-        width: channels; the paper has 32.
-        blocks: residual blocks of a stage; the paper has 5.
-        stages: times it is applied; the paper has 6.
+        width: channels; 32 in the paper.
+        blocks: residual blocks per stage; 5 in the paper.
+        stages: number of applications; 6 in the paper.
     """
 
     def __init__(self, width: int = 16, blocks: int = 2, stages: int = 3):

@@ -1,7 +1,7 @@
-"""PReLU of channels-last maps by whole rows of pixels.
+"""PReLU of channels-last maps, one row of pixels at a time.
 
-Torch's own is slow on a CPU where the channels don't fill its vectors (half of a convolution's time for 48 of them in
-bf16, and more backwards), so a row of pixels is taken for the channels, with the slopes repeated along it.
+Torch's PReLU is slow on a CPU unless the channels fill its vectors (half a convolution's time for 48 channels in bf16,
+and more in the backward pass), so a whole row of pixels is treated as channels, with the slopes repeated along it.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from torch import Tensor, nn
 __all__ = ["RowPReLU", "from_rows", "prelu", "prelu_", "prelu_backward", "rows", "wide"]
 
 _CACHED = 2**19
-"""Bytes of a map per thread that are worked on at a time where nothing but memory limits the speed."""
+"""Bytes of a map processed at a time per thread in memory-bound operations."""
 
 
 def rows(x: Tensor) -> Tensor:
-    """(N, M, H, W), channels last, as a view (N, H, W*M)."""
+    """A channels-last (N, M, H, W) as a view (N, H, W*M)."""
     count, width, height, columns = x.shape
     return x.permute(0, 2, 3, 1).view(count, height, columns * width)
 
 
 def from_rows(lines: Tensor, like: Tensor) -> Tensor:
-    """Rows of pixels as a map of the shape of `like`; the inverse of `rows`."""
+    """Rows of pixels as a map shaped like `like`; the inverse of `rows`."""
     count, width, height, columns = like.shape
     return lines.view(count, height, columns, width).permute(0, 3, 1, 2)
 
 
 def wide(x: Tensor) -> torch.dtype:
-    """What sums over maps of the dtype of `x` are kept in: fp32 at least."""
+    """Accumulator dtype for sums over maps like `x`: at least fp32."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 def prelu_(x: Tensor, slope: Tensor) -> Tensor:
-    """PReLU of (N, M, H, W), channels last; `x` itself is overwritten on a CPU, a few rows at a time."""
+    """PReLU of a channels-last (N, M, H, W); on a CPU it overwrites `x`, a few rows at a time."""
     if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
         return F.prelu(x, slope)
     lines = rows(x).flatten(0, 1)
@@ -48,19 +48,19 @@ def prelu_(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
-    """max(x, 0) + slope * min(x, 0) of (N, M, H, W), channels last, with slopes (M,): a new map."""
+    """max(x, 0) + slope * min(x, 0) of a channels-last (N, M, H, W) with slopes (M,), in a new map."""
     if x.device.type != "cpu":
         return F.prelu(x, slope.to(x.dtype))
     return from_rows(F.prelu(rows(x).flatten(0, 1), slope.to(x.dtype).repeat(x.shape[-1])), x)
 
 
 def prelu_backward(gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of `x` and of `slope`, from that of the result, which is overwritten; all maps channels last."""
-    # Vectors with a condition per element are slow in torch, products are not.
+    """Gradients of `x` and `slope` from the output gradient, which is overwritten; all maps are channels last."""
+    # Element-wise conditions are slow in torch, products are not.
     right = torch.ops.aten.threshold_backward(gradient, x, 0)
-    left = gradient.sub_(right)  # what came in where x is not above zero
+    left = gradient.sub_(right)  # the output gradient where x <= 0
     pixels = [m.permute(0, 2, 3, 1).flatten(1, 2) for m in (left, x)]
-    # The diagonal of a product of matrices: the sum of products over pixels, on the units made for it.
+    # The sum of products over pixels as the diagonal of a matrix product, for which CPUs have fast units.
     grad_slope = (pixels[0].mT @ pixels[1]).diagonal(dim1=1, dim2=2).to(wide(x)).sum(0)
     row = slope.to(x.dtype).repeat(x.shape[-1])
     return from_rows(rows(right).addcmul_(rows(left), row), x), grad_slope.to(slope.dtype)
@@ -74,13 +74,13 @@ class _ByRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        # A copy, channels last: the engine may need what came in once more.
+        # Copied, channels last: autograd may still need the original gradient.
         (came,) = (g.clone(memory_format=torch.channels_last) for g in gradients)
         return prelu_backward(came, *ctx.saved_tensors)
 
 
 class RowPReLU(nn.PReLU):
-    """`torch.nn.PReLU`, by rows of pixels where a CPU trains it; the same parameter, the same function."""
+    """`torch.nn.PReLU`, computed by rows of pixels when trained on a CPU; same parameter, same function."""
 
     def forward(self, x: Tensor) -> Tensor:
         rowwise = x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()

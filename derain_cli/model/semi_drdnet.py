@@ -1,8 +1,8 @@
-"""Semi-DRDNet: rain residual network f and detail repair network g, side by side on the rainy picture.
+"""Semi-DRDNet: rain residual network f and detail repair network g, in parallel on the rainy picture.
 
     I_hat = O - f(O),   I = I_hat + g(O)        (eq. 11, 12)
 
-Pictures are RGB in [0, 1] without mean subtraction. Nothing is clamped here: losses see the raw
+Pictures are RGB in [0, 1] without mean subtraction. Nothing is clamped here: losses see raw
 values; inference and metrics clamp.
 """
 
@@ -44,12 +44,12 @@ COLOURS = 3
 
 
 class Layers(NamedTuple):
-    """What the network makes of a rainy picture O; each (N, 3, H, W), unclamped.
+    """The network's output for a rainy picture O; each (N, 3, H, W), unclamped.
 
     Attributes:
         derained: I = O - rain + detail.
         rain: R = f(O), the rain layer.
-        detail: g(O), the repaired detail; zero where there is no DRN.
+        detail: g(O), the repaired detail; zero without a DRN.
     """
 
     derained: Tensor
@@ -58,13 +58,13 @@ class Layers(NamedTuple):
 
 
 class Derainer(Protocol):
-    """What training and its objectives need of a network: rainy pictures (N, 3, H, W) in [0, 1] -> `Layers`."""
+    """What training and its objectives require of a network: rainy pictures (N, 3, H, W) in [0, 1] -> `Layers`."""
 
     def __call__(self, rainy: Tensor, /) -> Layers: ...
 
 
 def to_blocks(picture: Tensor, unshuffle: int) -> Tensor:
-    """(N, 3, H, W) -> (N, 3*S*S, ceil(H/S), ceil(W/S)); a rest at the right and bottom edge is filled by repetition."""
+    """(N, 3, H, W) -> (N, 3*S*S, ceil(H/S), ceil(W/S)); replicate-padded at the right and bottom edges."""
     if unshuffle == 1:
         return picture
     bottom, right = -picture.shape[-2] % unshuffle, -picture.shape[-1] % unshuffle
@@ -81,7 +81,7 @@ def from_blocks(features: Tensor, unshuffle: int, height: int, width: int) -> Te
 
 
 class _SubNetwork(nn.Module):
-    """head-PReLU, blocks, body-BN, plus the head's output (global feature skip), tail.
+    """head-PReLU, blocks, body-BN, addition of the head's output (global feature skip), tail.
 
     (N, F*C, h, w) -> (N, C, h, w) for F frames; C is `channels`.
     """
@@ -105,7 +105,7 @@ class _SubNetwork(nn.Module):
 
 
 class RainResidualNetwork(_SubNetwork):
-    """RRN, f: the rainy picture to its rain layer R (section III-A). `se=False` is the baseline of Table II."""
+    """RRN, f: from the rainy picture to its rain layer R (section III-A). `se=False` is the baseline of Table II."""
 
     def __init__(self, channels: int, width: int, blocks: int, se: bool = True, frames: int = 1):
         block = RainResidualBlock if se else ResidualBlock
@@ -113,15 +113,15 @@ class RainResidualNetwork(_SubNetwork):
 
 
 class DetailRepairNetwork(_SubNetwork):
-    """DRN, g: the rainy picture to the detail that deraining loses (section III-B).
+    """DRN, g: from the rainy picture to the detail that deraining loses (section III-B).
 
     Args:
-        channels: of a frame, and of the output.
+        channels: per frame, and of the output.
         width: M.
         blocks: D.
         block: `sdcab` is the paper's; `direct` and `residual` are the rows DB and RB of Table II; `msarr` is
-            Table V: parallel dilated convolutions on the picture, added up, then one residual block that is applied D
-            times with the same weights.
+            Table V: the sum of parallel dilated convolutions on the picture, then one residual block applied D times
+            with shared weights.
         frames: F.
     """
 
@@ -135,7 +135,7 @@ class DetailRepairNetwork(_SubNetwork):
 
 
 def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
-    """The DRN that `config` asks for, on pixel-unshuffled pictures; None where `detail` is `none`."""
+    """The DRN described by `config`, for pixel-unshuffled pictures; None if `detail` is `none`."""
     if config.detail == "none":
         return None
     channels = COLOURS * config.drn_unshuffle**2
@@ -143,7 +143,7 @@ def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
 
 
 def middle_frame(frames: Tensor) -> Tensor:
-    """(N, 3*F, H, W), F successive frames -> the one in the middle, (N, 3, H, W)."""
+    """(N, 3*F, H, W), F successive frames -> the middle frame, (N, 3, H, W)."""
     start = (frames.shape[1] - COLOURS) // 2
     return frames[:, start : start + COLOURS]
 
@@ -151,8 +151,7 @@ def middle_frame(frames: Tensor) -> Tensor:
 class SemiDRDNet(nn.Module):
     """RRN and DRN in parallel (section III): (N, 3, H, W) in [0, 1] -> `Layers`. Any H, W >= 1.
 
-    For clips both see F successive frames, (N, 3*F, H, W), one after the other in time; the layers are those of the
-    middle one.
+    For clips both see F successive frames, (N, 3*F, H, W), in temporal order; the layers are those of the middle frame.
     """
 
     def __init__(self, config: ModelConfig):
@@ -177,12 +176,12 @@ class SemiDRDNet(nn.Module):
 
 
 def build(config: ModelConfig | None = None) -> SemiDRDNet:
-    """A network with fresh weights: PyTorch's initialisation, a small tail, PReLU at 0.25; no argument: the paper's."""
+    """A network with fresh weights (PyTorch's initialisation, a small tail, PReLU at 0.25); the paper's by default."""
     return SemiDRDNet(config or ModelConfig())
 
 
 def macs_per_pixel(config: ModelConfig) -> float:
-    """Multiply-accumulates per picture pixel of the folded network; convolutions only (SE and adds are below 0.1 %)."""
+    """Multiply-accumulates of the folded network per pixel; convolutions only (SE and additions are below 0.1 %)."""
 
     def ends(width: int, unshuffle: int) -> int:
         return (config.frames + 1) * 9 * COLOURS * unshuffle**2 * width + 9 * width**2
@@ -199,11 +198,11 @@ def macs_per_pixel(config: ModelConfig) -> float:
 
 
 def receptive_radius(config: ModelConfig) -> int:
-    """How far, in pixels, convolutions reach from a pixel to each side (163 for the paper's DRN; gates left out)."""
+    """Receptive radius of the convolutions in pixels (163 for the paper's DRN); SE gates are not counted."""
     ends = 3
 
     def pixels(steps: int, unshuffle: int) -> int:
-        # A block of S x S pixels is one feature: the reach starts anywhere inside it.
+        # A block of S x S pixels is one feature, and the pixel may lie anywhere in it.
         return steps * unshuffle + unshuffle - 1
 
     rrn = pixels(ends + 2 * config.blocks, config.unshuffle)

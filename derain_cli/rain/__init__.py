@@ -1,7 +1,7 @@
-"""The rain generator: streaks (`streaks`, `curtain`, `defocus`), what rain is made of (`profiles`), and how it lies on
-a picture (`apply`) and on the frames of a clip (`motion`).
+"""The rain generator: streaks (`streaks`, `curtain`, `defocus`), the parameters of each kind of rain (`profiles`), and
+rendering onto a picture (`apply`) or the frames of a clip (`motion`).
 
-numpy and cv2 only, no torch and no files: it runs inside data-loading workers.
+numpy and cv2 only, no torch and no file access: it runs inside data-loading workers.
 """
 
 from __future__ import annotations

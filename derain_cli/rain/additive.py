@@ -1,4 +1,4 @@
-"""Rain that is added to the picture's values, as in Rain100: its layer."""
+"""The layer of additive rain, as in Rain100."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Image: TypeAlias = NDArray[np.float32]
 
 
 def additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.Generator) -> Image:
-    """The grey layer r of one picture, float32 (H, W), not clipped above; arguments as in `add_rain`."""
+    """The grey layer r for one picture, float32 (H, W), without an upper bound; arguments as in `add_rain`."""
     mean = float(rng.triangular(*rain.mean_layer))
     stronger = (mean / rain.mean_layer[1]) ** rain.brightness_follows
     if rng.random() < rain.nearly_dry:
@@ -34,7 +34,7 @@ def additive_layer(height: int, width: int, rain: AdditiveRain, rng: np.random.G
         ceiling = brightness * uniform(rng, rain.ceiling)
         wanted = mean * float(share)
         if ceiling > 0.0:
-            # Levelling off costs brightness; for a Poisson sum of like streaks about 1 - exp(-sum) is left.
+            # Saturation costs brightness: for a Poisson sum of equal streaks about 1 - exp(-sum) remains.
             ceiling = max(ceiling, 1.5 * wanted)
             wanted = -ceiling * math.log1p(-wanted / ceiling)
         mass = streak_mass(

@@ -1,7 +1,7 @@
-"""Putting rain on a picture.
+"""Adds rain to a picture.
 
-All pictures are HxWx3 float32 in [0, 1], sRGB-coded RGB. Randomness comes from the generator that is passed in and from
-nowhere else.
+All pictures are HxWx3 float32 in [0, 1], sRGB-coded RGB. The generator that is passed in is the only source of
+randomness.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ __all__ = ["add_rain"]
 def add_rain(
     clean: Image, profile: str | Profile, rng: np.random.Generator, *, target: Target = "streak-free"
 ) -> RainSample:
-    """Put rain on a picture.
+    """Add rain to a picture.
 
     Args:
-        clean: HxWx3 float32 in [0, 1], sRGB-coded RGB, any size from 1x1; it is not changed.
-        profile: a name in `PROFILES`, or a record of one's own.
-        rng: the only source of randomness; it is advanced. The same state gives the same bits.
-        target: what `RainSample.clean` is for the `real` profile: `streak-free`, the same photograph (veil,
+        clean: HxWx3 float32 in [0, 1], sRGB-coded RGB, any size from 1x1; not modified.
+        profile: a name in `PROFILES`, or a custom record.
+        rng: the only source of randomness; it is advanced. The same state gives bit-identical results.
+        target: content of `RainSample.clean` for the `real` profile: `streak-free`, the same photograph (veil,
             exposure, noise, JPEG) without streaks, or `clean`, the picture that was passed in. For additive
-            profiles both are the picture that was passed in.
+            profiles it is always the picture that was passed in.
 
     Raises:
         UsageError: unknown profile or target, or not an HxWx3 float32 picture.
     """
     if isinstance(profile, str):
         if profile not in PROFILES:
-            raise UsageError(f"unknown rain profile {profile!r}", hint=f"there are {', '.join(PROFILES)}")
+            raise UsageError(f"unknown rain profile {profile!r}", hint=f"choose from {', '.join(PROFILES)}")
         profile = PROFILES[profile]
     if target not in ("streak-free", "clean"):
-        raise UsageError(f"unknown rain target {target!r}", hint="there are streak-free and clean")
+        raise UsageError(f"unknown rain target {target!r}", hint="choose streak-free or clean")
     if clean.ndim != 3 or clean.shape[2] != 3 or clean.dtype != np.float32 or 0 in clean.shape:
         raise UsageError(f"rain needs an HxWx3 float32 picture, not {clean.dtype} {clean.shape}")
     if isinstance(profile, AdditiveRain):

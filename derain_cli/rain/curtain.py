@@ -1,7 +1,7 @@
-"""Curtains of very fine rain: so many drops that no streak stands alone, a texture with a direction.
+"""Curtains of very fine rain: so many drops that no single streak stands out, a texture with a direction.
 
-Drawn as noise that is smeared along the wind, which costs the same however many drops there are, where
-`streak_layer` costs time for each.
+Rendered as noise blurred along the wind, at a cost independent of the number of drops (that of `streak_layer` grows
+with it).
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ def curtain(
     angle: float,
     angle_jitter: float = 0.0,
 ) -> NDArray[np.float32]:
-    """A field of very many fine streaks.
+    """A field of a great many fine streaks.
 
     Args:
         height: rows, at least 1.
         width: columns, at least 1.
         rng: the only source of randomness; it is advanced.
-        density: expected number of drops per pixel, above 0 to 4.
+        density: expected number of drops per pixel, in (0, 4].
         length: of a streak, px, 0 to 200.
         thickness: full width at half maximum, px.
         angle: tilt from the vertical, degrees; positive leans the upper end to the right.
         angle_jitter: standard deviation of the tilt, degrees; streaks have one of three tilts around `angle`.
 
     Returns:
-        (height, width) float32, at least 0, of mean 1 over many fields.
+        (height, width) float32, non-negative, with expected mean 1.
 
     Raises:
-        UsageError: a size below 1, or a number out of its range.
+        UsageError: a size below 1, or an argument out of range.
     """
     if height < 1 or width < 1:
         raise UsageError(f"a curtain needs at least one pixel, not {height}x{width}")
     if not (0.0 < density <= 4.0 and 0.0 <= length <= 200.0 and thickness > 0.0):
-        raise UsageError("a curtain has a density above 0 to 4, streaks of 0 to 200 px and a thickness above 0")
+        raise UsageError("a curtain needs a density in (0, 4], a length of 0 to 200 px and a thickness above 0")
     tilts = [angle + angle_jitter * step for step in ((-1.2, 0.0, 1.2) if angle_jitter > 0.0 else (0.0,))]
     field = np.zeros((height, width), np.float32)
     for tilt in tilts:
         kernel = _streak(length, thickness, tilt)
         rows, columns = (side // 2 for side in kernel.shape)
         shape = (height + 2 * rows, width + 2 * columns)
-        # Brightness is exponentially distributed: drops of all sizes at all distances.
+        # Exponentially distributed brightness: drops of all sizes at all distances.
         drops = rng.poisson(density / len(tilts), shape).astype(np.float32) * rng.standard_exponential(
             shape, np.float32
         )
         smeared = cv2.filter2D(drops, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
         field += smeared[rows : rows + height, columns : columns + width]
-    # Large kernels are applied by Fourier transforms, which leave noise around zero.
+    # cv2 applies large kernels by Fourier transform, which leaves noise around zero.
     return np.asarray(np.maximum(field / np.float32(density), 0), np.float32)
 
 
 def _streak(length: float, thickness: float, angle: float) -> NDArray[np.float32]:
-    """One streak as a kernel of sum 1, odd sides: a line with gaussian sides and fading ends."""
+    """One streak as a kernel with sum 1 and odd sides: a line with gaussian profile and fading ends."""
     sigma = max(thickness * _SIGMA_PER_FWHM, 0.35)
     theta = math.radians(angle)
     down, across = math.cos(theta), -math.sin(theta)

@@ -1,7 +1,7 @@
-"""Streaks of near drops that are out of focus: discs, the picture of the lens opening, moved along the drop's path.
+"""Streaks of near drops out of focus: discs, the image of the aperture, swept along the drop's path.
 
-Unlike a blurred line, such a streak has a plateau and edges: across it the exposure falls like a circle's chord, and a
-drop that hardly moves is a disc.
+Unlike a blurred line, such a streak has a plateau and edges: across it the exposure falls off like the chord of a
+circle, and a drop that hardly moves is a disc.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def defocused_layer(
     brightness_spread: float = 0.5,
     softness: float = 1.0,
 ) -> NDArray[np.float32]:
-    """One population of streaks out of focus under one wind.
+    """One population of out-of-focus streaks under one wind.
 
     Args:
         height: rows, at least 1.
@@ -41,20 +41,20 @@ def defocused_layer(
         diameter: median diameter of the disc, px.
         angle: mean tilt from the vertical, degrees; positive leans the upper end to the right.
         angle_jitter: standard deviation of the tilt, degrees.
-        spread: standard deviation of the logarithms of length and diameter, cut at two of them.
+        spread: standard deviation of the logarithms of length and diameter, truncated at two standard deviations.
         brightness_spread: standard deviation of the brightness over its mean (gamma distributed).
-        softness: over how many px the disc's edge fades, above 0.
+        softness: width of the disc's edge in px, above 0.
 
     Returns:
-        (height, width) float32, at least 0; a streak longer than its disc is as bright as 1 in its middle, in the mean.
+        (height, width) float32, non-negative; a streak longer than its disc has mean brightness 1 in its middle.
 
     Raises:
-        UsageError: a size below 1, or a number out of its range.
+        UsageError: a size below 1, or an argument out of range.
     """
     if height < 1 or width < 1:
         raise UsageError(f"a rain layer needs at least one pixel, not {height}x{width}")
     if not (0.0 <= density <= 1e3 and length >= 0.0 and diameter > 0.0 and softness > 0.0 and brightness_spread > 0.0):
-        raise UsageError("streaks out of focus: density 0 to 1000, length 0 or more, all else above 0")
+        raise UsageError("out-of-focus streaks need a density of 0 to 1000, a length of at least 0, all else above 0")
     layer = np.zeros((height, width), np.float32)
     margin = (length / 2.0 + diameter / 2.0) * math.exp(2.0 * spread) + softness
     count = int(rng.poisson(density * 1e-4 * (height + 2.0 * margin) * (width + 2.0 * margin)))
@@ -88,11 +88,11 @@ def _draw(
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[0])
     x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(centre[1])
     along, off = y * np.float32(down) + x * np.float32(across), x * np.float32(down) - y * np.float32(across)
-    # How long the moving disc lies over a pixel: the overlap of its chord there with the path.
+    # Time the moving disc covers a pixel: the overlap of its chord there with the path.
     chord = np.sqrt(np.maximum(np.float32(radius * radius) - off * off, 0))
     over = np.minimum(along + chord, half) - np.maximum(along - chord, -half)
     longest = min(2.0 * half, 2.0 * radius)
-    if longest < 1.0:  # a drop that stands still
+    if longest < 1.0:  # a drop that does not move
         distance = np.sqrt(along * along + off * off)
         exposure = np.clip((radius - distance) / softness + 0.5, 0, 1)
     else:

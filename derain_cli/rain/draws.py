@@ -1,4 +1,4 @@
-"""Draws from ranges, as the profiles state them."""
+"""Random draws from the ranges given in profiles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Range: TypeAlias = tuple[float, float]
 
 
 def uniform(rng: np.random.Generator, bounds: Range) -> float:
-    """A number in the range, each part of it equally likely."""
+    """A uniformly distributed number in the range."""
     return float(rng.uniform(bounds[0], bounds[1]))
 
 
 def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
-    """A number in the range whose logarithm is uniform; uniform itself where the range begins at 0."""
+    """A log-uniformly distributed number in the range; uniform if the range starts at 0."""
     if bounds[0] <= 0.0:
         return uniform(rng, bounds)
     return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))

@@ -1,9 +1,9 @@
-"""Drawn things that look like rain and are not, and flat colours: what a deraining network must leave alone.
+"""Synthetic structures that resemble rain, and flat colours: what a deraining network must leave alone.
 
-Railings, blinds, window bars, wires, masts, grass, lettering, screens, brick, in every direction that rain has, with
-soft and with hard edges, lighter or darker than what is behind them; plain colours, gradients and borders. Photographs
-have too few of these for a network to learn them by, and those it lacks it takes for rain. What tells them apart from
-rain: they repeat evenly, run right through, have ends in common, or bend together.
+Railings, blinds, window bars, wires, masts, grass, lettering, screens, brick, at every angle that rain has, with soft
+or hard edges, lighter or darker than the background; plain colours, gradients and borders. Photographs contain too few
+of these to learn from, and a network takes what it has not seen for rain. Unlike rain, these structures repeat
+regularly, cross the whole picture, end together or bend together.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ Image: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.float32]
 
 _FINER = 3
-"""Lines are drawn on a canvas this many times finer, so that widths need not be whole pixels."""
+"""Supersampling factor for drawn lines, so that widths need not be whole pixels."""
 
 _LETTERS = "IIIlll111|||!!HTLFEiitjf/\\ NMW0247abdehkmnpqru"
 
 
 def lookalike(background: Image, rng: np.random.Generator, kind: str | None = None) -> Image:
-    """A picture with one kind of lookalike on it.
+    """A picture with one kind of lookalike added.
 
     Args:
-        background: HxWx3 float32 in [0, 1]; it is not changed.
+        background: HxWx3 float32 in [0, 1]; not modified.
         rng: the only source of randomness; it is advanced.
-        kind: a name in `LOOKALIKES`; None draws one.
+        kind: a name in `LOOKALIKES`; None picks one at random.
 
     Returns:
         HxWx3 float32 in [0, 1].
 
     Raises:
-        UsageError: an unknown kind.
+        UsageError: unknown kind.
     """
     names = list(LOOKALIKES)
     if kind is None:
         kind = names[int(rng.choice(len(names), p=_SHARES))]
     if kind not in LOOKALIKES:
-        raise UsageError(f"unknown lookalike {kind!r}", hint=f"there are {', '.join(names)}")
+        raise UsageError(f"unknown lookalike {kind!r}", hint=f"choose from {', '.join(names)}")
     height, width = background.shape[:2]
     mask = LOOKALIKES[kind](height, width, rng)
     if rng.random() < 0.65:
-        # Most edges in photographs are soft: by the lens, by resizing, by being out of focus.
+        # Most edges in photographs are soft: from the lens, resizing or defocus.
         sigma = uniform(rng, (0.3, 1.5))
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32).reshape(height, width)
     mask = _cropped(mask, rng) if rng.random() < 0.3 else mask
-    # Lighter or darker than what is behind it, in its own colour or grey, a little or all the way.
+    # Lighter or darker than the background, tinted or grey, by any amount.
     behind = background.mean((0, 1))
     lighter = rng.random() < 0.75
     target = uniform(rng, (0.55, 1.0)) if lighter else uniform(rng, (0.0, 0.3))
@@ -70,9 +70,9 @@ def lookalike(background: Image, rng: np.random.Generator, kind: str | None = No
 
 
 def plain(height: int, width: int, rng: np.random.Generator) -> Image:
-    """A flat colour, a gradient, or fields of flat colours with straight edges, HxWx3 float32 in [0, 1].
+    """A flat colour, a gradient, or areas of flat colour with straight edges, HxWx3 float32 in [0, 1].
 
-    Colours are from the whole cube, half of them saturated: with channels at, or near, 0 or 1.
+    Colours are drawn from the whole RGB cube; half of them are saturated, with channels at or near 0 or 1.
     """
     colours = np.stack([_colour(rng) for _ in range(4)])
     what = rng.random()
@@ -93,7 +93,7 @@ def plain(height: int, width: int, rng: np.random.Generator) -> Image:
 
 
 def framed(picture: Image, rng: np.random.Generator) -> Image:
-    """The picture with a flat border, mostly white or black, on some of its sides; a new one."""
+    """A copy of the picture with a flat border, mostly white or black, on some of its sides."""
     height, width = picture.shape[:2]
     chance = rng.random()
     colour = np.ones(3, np.float32) if chance < 0.45 else np.zeros(3, np.float32) if chance < 0.8 else _colour(rng)
@@ -109,7 +109,7 @@ def framed(picture: Image, rng: np.random.Generator) -> Image:
 
 
 def _colour(rng: np.random.Generator) -> Image:
-    """A colour; half of them with one or two channels at, or near, the ends."""
+    """A random colour; half of the time with one to three channels at or near 0 or 1."""
     colour = rng.random(3, np.float32)
     if rng.random() < 0.5:
         which = rng.permutation(3)[: int(rng.integers(1, 4))]
@@ -120,7 +120,7 @@ def _colour(rng: np.random.Generator) -> Image:
 
 
 def _tilt(rng: np.random.Generator) -> float:
-    """From the vertical, radians: upright, as most bars, leaning as rain does, up to 60 degrees, or lying."""
+    """Tilt from the vertical, radians: upright like most bars, slanted like rain, up to 60 degrees, or horizontal."""
     chance = rng.random()
     if chance < 0.3:
         return math.radians(float(rng.normal(0.0, 4.0)))
@@ -130,7 +130,7 @@ def _tilt(rng: np.random.Generator) -> float:
 
 
 def _across(height: int, width: int, theta: float) -> tuple[Mask, Mask]:
-    """How far pixels lie across and along a direction, px from the middle."""
+    """Pixel coordinates across and along a direction, in px from the middle."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     y -= np.float32(height / 2)
     x -= np.float32(width / 2)
@@ -139,21 +139,21 @@ def _across(height: int, width: int, theta: float) -> tuple[Mask, Mask]:
 
 
 def _even(across: Mask, period: float, thick: float, rng: np.random.Generator) -> Mask:
-    """Even bars `period` px apart and `thick` px wide."""
+    """Regular bars, `period` px apart and `thick` px wide."""
     place = across / np.float32(period) + np.float32(rng.random())
     off = np.abs(place - np.floor(place) - np.float32(0.5)) * np.float32(period)
     return np.asarray(np.clip(np.float32(thick / 2) - off + np.float32(0.5), 0, 1), np.float32)
 
 
 def _bars(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Railings, fences, blinds: even bars, with or without rails across."""
+    """Railings, fences, blinds: regular bars, with or without cross rails."""
     theta = _tilt(rng)
     across, along = _across(height, width, theta)
-    # Bars seen at an angle: the period changes slowly over the picture.
+    # Bars seen at an angle: the period varies slowly over the picture.
     across = across * (1 + np.float32(uniform(rng, (-0.15, 0.15)) * (rng.random() < 0.4)) * across / np.float32(width))
     period = log_uniform(rng, (3.0, 40.0))
     mask = _even(across, period, max(0.7, period * uniform(rng, (0.12, 0.6))), rng)
-    # Right through the picture, or with ends in it.
+    # Across the whole picture, or ending inside it.
     ends = (3.0 if rng.random() < 0.45 else uniform(rng, (0.2, 1.0))) * max(height, width)
     middle = uniform(rng, (-0.3, 0.3)) * height
     mask *= np.abs(along - np.float32(middle)) < ends / 2
@@ -166,7 +166,7 @@ def _bars(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _windows(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Bars in panes that stand in rows and columns."""
+    """Bars in window panes arranged in rows and columns."""
     theta = math.radians(float(rng.normal(0.0, 5.0)))
     across, along = _across(height, width, theta)
     pane, gap = uniform(rng, (14.0, 60.0)), uniform(rng, (3.0, 20.0))
@@ -183,7 +183,7 @@ def _windows(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _grid(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Screens and nets: fine lines both ways, or one way finer."""
+    """Screens and nets: fine lines in both directions, with equal or different spacing."""
     theta = _tilt(rng)
     across, along = _across(height, width, theta)
     period = log_uniform(rng, (2.0, 12.0))
@@ -194,7 +194,7 @@ def _grid(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _brick(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Joints of brick or tiles, every other row shifted by half."""
+    """Joints between bricks or tiles, every other row shifted by half."""
     theta = math.radians(float(rng.normal(0.0, 6.0)) + (90.0 if rng.random() < 0.2 else 0.0))
     across, along = _across(height, width, theta)
     tall = log_uniform(rng, (4.0, 20.0))
@@ -234,7 +234,7 @@ def _wires(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _masts(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Masts, poles, trunks: a few, upright, thicker, some that end in the picture."""
+    """Masts, poles, trunks: few, upright, thick, some ending inside the picture."""
     canvas = np.zeros((height * _FINER, width * _FINER), np.uint8)
     for _ in range(int(rng.integers(1, 5))):
         lean = float(rng.normal(0.0, 5.0))
@@ -248,7 +248,7 @@ def _masts(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _grass(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Grass, reeds, needles, hair: curved blades that fan out, from common feet or in a field."""
+    """Grass, reeds, needles, hair: curved blades that fan out, in a tuft or across a field."""
     canvas = np.zeros((height * _FINER, width * _FINER), np.uint8)
     count = int(log_uniform(rng, (6.0, 90.0)))
     tuft = rng.random() < 0.5
@@ -270,7 +270,7 @@ def _grass(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _text(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Lines of letters, many of them strokes."""
+    """Lines of text, with many stroke-like letters."""
     canvas = np.zeros((height * _FINER, width * _FINER), np.uint8)
     size = log_uniform(rng, (0.22, 1.4)) * _FINER
     font = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_TRIPLEX)
@@ -296,7 +296,7 @@ def _coarser(canvas: NDArray[np.uint8], height: int, width: int) -> Mask:
 
 
 def _cropped(mask: Mask, rng: np.random.Generator) -> Mask:
-    """The mask in a part of the picture only: things end."""
+    """The mask restricted to part of the picture, since real structures end somewhere."""
     height, width = mask.shape
     kept = np.zeros_like(mask)
     top, left = int(uniform(rng, (0.0, 0.5)) * height), int(uniform(rng, (0.0, 0.5)) * width)
@@ -317,7 +317,7 @@ LOOKALIKES: Mapping[str, Callable[[int, int, np.random.Generator], Mask]] = Mapp
         "text": _text,
     }
 )
-"""How opaque a kind is over a picture, (height, width, generator) -> (H, W) in [0, 1], by name."""
+"""Opacity map of each kind, by name: (height, width, generator) -> (H, W) in [0, 1]."""
 
 _SHARES = np.array([4, 3, 1, 1, 3, 1, 1, 2]) / 16
-"""How often each is drawn: what networks take for rain most, most."""
+"""Probability of each kind: higher for those that networks most often mistake for rain."""

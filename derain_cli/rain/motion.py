@@ -1,9 +1,9 @@
-"""Rain on a clip: one shower, frame after frame, for measuring and training what looks at several frames.
+"""Rain on a clip: one shower over many frames, for training and evaluating multi-frame networks.
 
-Fine and middle streaks move on from frame to frame under one wind, each depth at its own speed. Near ones cross the
-picture within a frame, and curtains are too fine to be followed: they are drawn anew. The veil and the strength of the
-shower change slowly, the sensor's noise is new in each frame. Every number depends on (seed, frame): any frame can be
-made alone.
+Far and middle streaks move from frame to frame under one wind, each depth at its own speed. Near streaks cross the
+picture within a frame, and curtains are too fine to track: both are redrawn in every frame. The veil and the strength
+of the shower change slowly; sensor noise is new in every frame. Everything depends only on (seed, frame), so frames
+can be generated in any order.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["MovingRain", "Shower"]
 
 @dataclass(frozen=True)
 class Shower:
-    """What one clip's rain is like.
+    """Parameters of the rain on one clip.
 
     Attributes:
-        amount: scales the number of streaks.
+        amount: factor on the number of streaks.
         tilt: of the wind, degrees from the vertical; positive leans the upper end to the right.
-        fall: how far a streak moves from one frame to the next, in its own lengths.
-        transmission: of the veil, 1 is none.
-        sky: the light of the sky, linear, 1 is white.
+        fall: distance a streak moves between frames, in streak lengths.
+        transmission: of the veil; 1 means none.
+        sky: brightness of the sky, linear, 1 is white.
         exposure: factor in linear light.
         noise: standard deviation of the sensor's noise, sRGB.
-        slow: frames that the veil and the strength of the rain take to change noticeably.
-        scale: factor on the sizes of all streaks: how large the frames are.
+        slow: number of frames over which the veil and the strength of the rain change noticeably.
+        scale: factor on all streak sizes, to suit the frame size.
     """
 
     amount: float = 1.0
@@ -53,7 +53,7 @@ class Shower:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, rain: RealRain | None = None) -> Shower:
-        """A shower of the kind `rain` describes (the `real` profile by itself); `rng` is advanced."""
+        """A random shower drawn from `rain` (default: the `real` profile); `rng` is advanced."""
         rain = rain or _real()
         most = rain.transmission[1]
         storm = rng.random() < rain.stormy
@@ -76,9 +76,9 @@ class MovingRain:
 
     Args:
         height, width: of the frames, pixels.
-        seed: another number, other rain; the same number, the same bits.
-        shower: what it is like; None draws one.
-        rain: where the streaks' sizes come from; None is the `real` profile.
+        seed: random seed; the same seed gives bit-identical rain.
+        shower: its parameters; None draws them at random.
+        rain: profile that the streak sizes are drawn from; None means the `real` profile.
     """
 
     def __init__(self, height: int, width: int, seed: int, shower: Shower | None = None, rain: RealRain | None = None):
@@ -93,21 +93,21 @@ class MovingRain:
         self._fine, self._wide = self._curtain(rng), self._defocused(rng)
 
     def frame(self, clean: Image, index: int) -> RainSample:
-        """Put the rain of frame `index` on a clean frame.
+        """Add the rain of frame `index` to a clean frame.
 
         Args:
-            clean: (H, W, 3) float32 in [0, 1], sRGB-coded RGB; it is not changed.
-            index: 0 and up.
+            clean: (H, W, 3) float32 in [0, 1], sRGB-coded RGB; not modified.
+            index: frame number, from 0.
 
         Returns:
-            The rainy frame; the same without streaks (veil, exposure and noise stay); and the streaks' opacity.
+            The rainy frame; the same without streaks, but with veil, exposure and noise; and the streaks' opacity.
 
         Raises:
-            UsageError: another shape or dtype.
+            UsageError: wrong shape or dtype.
         """
         height, width = self._size
         if clean.shape != (height, width, 3) or clean.dtype != np.float32:
-            raise UsageError(f"this rain is for {height}x{width}x3 float32, not {clean.dtype} {clean.shape}")
+            raise UsageError(f"expected a {height}x{width}x3 float32 frame, not {clean.dtype} {clean.shape}")
         shower, rng = self.shower, np.random.default_rng([self._seed, 1, index])
         linear = cv2.pow(clean, 2.2).reshape(clean.shape)
         thick = (1 - shower.transmission) * (1 + 0.15 * self._wave(index, 0))
@@ -126,7 +126,7 @@ class MovingRain:
         return RainSample(rainy=rainy, clean=free, layer=opacity)
 
     def _wave(self, index: int, which: int) -> float:
-        """Something between -1 and 1 that changes slowly with the frame's number."""
+        """A value in [-1, 1] that varies slowly with the frame number."""
         return math.sin(2 * math.pi * index / (4 * self.shower.slow) + float(self._phases[which]))
 
     def _opacity(self, index: int, rng: np.random.Generator) -> Image:
@@ -139,7 +139,7 @@ class MovingRain:
             rows = np.arange(-down, height - down) % canvas.shape[0]
             columns = np.arange(-across, width - across) % canvas.shape[1]
             clear *= 1 - np.minimum(canvas[np.ix_(rows, columns)] * gust, 1)
-        # What crosses the picture within a frame, or is too fine to be followed, is new in each.
+        # Streaks that cross the picture within a frame, or are too fine to track, are redrawn in each frame.
         for population in self._new:
             if population is not None:
                 clear *= 1 - np.minimum(streak_layer(height, width, rng=rng, **population) * gust, 1)
@@ -152,7 +152,7 @@ class MovingRain:
         return 1 - clear
 
     def _curtain(self, rng: np.random.Generator) -> tuple[float, dict[str, float]] | None:
-        """Opacity and look of a curtain; None when the shower has none."""
+        """Opacity of a curtain and arguments for `curtain`; None if the shower has none."""
         rain, scale = self._rain.curtain, self.shower.scale
         opacity = log_uniform(rng, rain.opacity) * min(1.0, self.shower.amount)
         like = {
@@ -165,7 +165,7 @@ class MovingRain:
         return (opacity, like) if rng.random() < rain.share else None
 
     def _defocused(self, rng: np.random.Generator) -> tuple[float, dict[str, float]] | None:
-        """Opacity and look of near streaks out of focus; None when the shower has none."""
+        """Opacity of out-of-focus streaks and arguments for `defocused_layer`; None if the shower has none."""
         rain, scale = self._rain.defocused, self.shower.scale
         opacity = log_uniform(rng, rain.opacity)
         like = {
@@ -179,20 +179,20 @@ class MovingRain:
         return (opacity, like) if rng.random() < rain.share else None
 
     def _canvas(self, drops: Drops, rng: np.random.Generator) -> tuple[Image, float]:
-        """Streaks on a field that repeats without a seam, and how far it moves per frame."""
+        """A seamlessly tiling field of streaks, and its motion per frame in px."""
         height, width = self._size
         like = self._population(drops, rng) or {"density": 0.0, "length": 1.0, "thickness": 1.0, "angle": 0.0}
         seam = math.ceil(2 * like["length"])
         rows, columns = 2 * height + seam, 2 * width + seam
         canvas = streak_layer(rows + seam, columns + seam, rng=rng, **like)
-        # What lies beyond the far edge fades into what lies at the near one: the field repeats without a seam.
+        # Cross-fade the part beyond the far edge into the near edge, so that the field tiles without a seam.
         fade = np.linspace(0, 1, seam, dtype=np.float32)
         canvas[:seam] = fade[:, None] * canvas[:seam] + (1 - fade[:, None]) * canvas[rows:]
         canvas[:, :seam] = fade * canvas[:, :seam] + (1 - fade) * canvas[:, columns:]
         return canvas[:rows, :columns].copy(), like["length"] * self.shower.fall
 
     def _population(self, drops: Drops, rng: np.random.Generator) -> dict[str, float] | None:
-        """One depth's streaks, as arguments of `streak_layer`; None when the shower has none."""
+        """Arguments of `streak_layer` for the streaks at one depth; None if the shower has none."""
         length, number = log_uniform(rng, drops.length), log_uniform(rng, drops.number)
         thickness, opacity = float(rng.uniform(*drops.thickness)), log_uniform(rng, drops.opacity)
         if rng.random() >= drops.share:

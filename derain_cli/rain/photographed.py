@@ -1,4 +1,4 @@
-"""Rain as a camera sees it: the `real` profile put on a picture (see `RealRain` for the model)."""
+"""Rain as a camera sees it: renders the `real` profile (see `RealRain` for the model)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Target: TypeAlias = Literal["streak-free", "clean"]
 
 @dataclass(frozen=True, slots=True)
 class RainSample:
-    """A picture with rain on it.
+    """A rainy picture, its training target and its rain layer.
 
     Attributes:
         rainy: HxWx3 float32 in [0, 1], the network's input.
         clean: HxWx3 float32 in [0, 1], the training target.
-        layer: float32, what was added. For `light` and `heavy` HxW, the grey layer r before clipping:
+        layer: float32, the rain. For `light` and `heavy` HxW, the grey layer r before clipping:
             rainy = clip(clean + r). For `real` HxW, the opacity of the streaks in [0, 1].
     """
 
@@ -40,18 +40,18 @@ class RainSample:
 
 @dataclass(frozen=True, slots=True)
 class _Light:
-    """What lights the drops of one picture: its colour, linear, and how much of it reaches a place, (H, W, 1) or 1."""
+    """The light on the drops of one picture: its linear colour, and the share that reaches a pixel, (H, W, 1) or 1."""
 
     colour: NDArray[np.float32]
     reaches: Image | np.float32
 
 
 def photographed(clean: Image, rain: RealRain, rng: np.random.Generator, target: Target) -> RainSample:
-    """Put rain on a picture as a camera would see it; arguments as in `add_rain`."""
+    """Add rain to a picture as a camera would see it; arguments as in `add_rain`."""
     height, width = clean.shape[:2]
     linear: Image = np.asarray(cv2.pow(clean, 2.2), np.float32).reshape(height, width, 3)
     depth = _depth(height, width, rng)
-    # The sky's light is as bright as the scene makes likely, nearly grey, a little blue or warm.
+    # Sky brightness is estimated from the scene; its colour is nearly grey, slightly blue or warm.
     bright = float(np.percentile(linear[::4, ::4, 1], 95))
     level = 0.5 * uniform(rng, (0.4, 0.9)) + 0.5 * max(0.25, bright)
     sky = np.float32(level) * (1 + rng.uniform(-0.05, 0.05, 3).astype(np.float32))
@@ -62,7 +62,7 @@ def photographed(clean: Image, rain: RealRain, rng: np.random.Generator, target:
     if rng.random() < rain.night.share:
         linear, light = _at_night(linear, rain, rng)
     opacity, veil = _opacity(height, width, depth, rain, rng)
-    # What a drop shows: the wide field it refracts, and the light it scatters.
+    # A drop shows the wide field it refracts and the light it scatters.
     share = np.float32(uniform(rng, (0.35, 0.95)))
     small = cv2.resize(linear, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
     around = cv2.resize(cv2.blur(small, (7, 7)), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -92,18 +92,18 @@ def photographed(clean: Image, rain: RealRain, rng: np.random.Generator, target:
 
 
 def _smooth(height: int, width: int, cell: float, rng: np.random.Generator) -> Image:
-    """A smooth random field in [0, 1] with a grain of `cell` px, (H, W)."""
+    """A smooth random field in [0, 1] with features of about `cell` px, (H, W)."""
     rows, columns = math.ceil(height / cell) + 3, math.ceil(width / cell) + 3
     knots = rng.random((rows, columns), np.float32)
     y, x = rng.uniform(0, 1, 2)
-    # Only the part under the picture is drawn: knots are `cell` px apart, shifted by a random fraction.
+    # Knots are `cell` px apart, shifted by a random fraction; only those near the picture are drawn.
     matrix = np.array([[1 / cell, 0, x], [0, 1 / cell, y]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(knots, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _depth(height: int, width: int, rng: np.random.Generator) -> Image:
-    """How deep the scene may be, 0 to 1, (H, W): mostly deeper towards the top, with a random relief."""
+    """A plausible scene depth in [0, 1], (H, W): mostly growing towards the top, with random relief."""
     upwards = np.linspace(1, 0, height, dtype=np.float32)[:, None]
     slope = np.float32(uniform(rng, (-0.2, 0.8)))
     relief = _smooth(height, width, max(16.0, 0.5 * max(height, width)), rng)
@@ -113,7 +113,7 @@ def _depth(height: int, width: int, rng: np.random.Generator) -> Image:
 def _veiled(linear: Image, sky: NDArray[np.float32], depth: Image, rain: RealRain, rng: np.random.Generator) -> Image:
     """The scene behind the veil and the spray."""
     if rng.random() < rain.veiled:
-        # Where the scene is deepest the transmission is t.
+        # t is the transmission where the scene is deepest.
         t = rain.transmission[1] - (rain.transmission[1] - rain.transmission[0]) * float(rng.random()) ** 2
         passes = np.power(np.float32(t), 0.3 + 0.7 * depth)[:, :, None]
         linear = np.asarray(linear * passes + sky * (1 - passes), np.float32)
@@ -126,7 +126,7 @@ def _veiled(linear: Image, sky: NDArray[np.float32], depth: Image, rain: RealRai
 
 
 def _at_night(linear: Image, rain: RealRain, rng: np.random.Generator) -> tuple[Image, _Light]:
-    """The scene lit by one lamp, and the lamp's light."""
+    """The scene lit by a single lamp, and the lamp's light."""
     height, width = linear.shape[:2]
     side = max(height, width)
     reach = log_uniform(rng, rain.night.reach) * side
@@ -143,7 +143,7 @@ def _at_night(linear: Image, rain: RealRain, rng: np.random.Generator) -> tuple[
 def _opacity(
     height: int, width: int, depth: Image, rain: RealRain, rng: np.random.Generator
 ) -> tuple[Image, Image | None]:
-    """The opacity of all streaks together, 0 to 1, (H, W), and what of it is a curtain's veil, or None without one."""
+    """The combined opacity of all streaks in [0, 1], (H, W), and the part due to a curtain's veil, if there is one."""
     amount = log_uniform(rng, rain.amount)
     if rng.random() < rain.nearly_dry:
         amount *= 0.03
@@ -154,12 +154,12 @@ def _opacity(
     jitter = uniform(rng, (0.5, 5.0))
     clear = np.ones((height, width), np.float32)
     veil: Image | None = None
-    # Rain in front of something near is that on this side of it only.
+    # In front of a near object, only the rain before it is visible.
     deep = np.float32(0.3) + np.float32(0.7) * depth
 
     def put(layer: Image, everywhere: bool) -> None:
         nonlocal clear
-        # Gusts: rain is never equally dense all over a photograph.
+        # Gusts: rain is never uniformly dense across a photograph.
         gusts = 1 + np.float32(uniform(rng, (0.0, 0.8))) * (2 * _smooth(height, width, 128.0, rng) - 1)
         clear *= 1 - np.minimum(layer * gusts * (1 if everywhere else deep), 1)
 
@@ -208,7 +208,7 @@ def _streaks(
     scale: float,
     rng: np.random.Generator,
 ) -> Image:
-    """The opacity of the streaks at one distance, (H, W), not clipped above."""
+    """The opacity of the streaks at one distance, (H, W), without an upper bound."""
     length = log_uniform(rng, drops.length)
     middle = math.sqrt(drops.length[0] * drops.length[1])
     return streak_layer(
@@ -234,7 +234,7 @@ def _streaks(
 
 
 def _bent(opacity: Image, rng: np.random.Generator) -> Image:
-    """The same streaks, shifted sideways by a smooth random amount: gusts bend their paths."""
+    """The streaks shifted sideways by a smooth random amount, as gusts bend their paths."""
     height, width = opacity.shape
     cell = uniform(rng, (60.0, 160.0))
     aside = np.float32(uniform(rng, (0.05, 0.35)) * cell) * (_smooth(height, width, cell, rng) - np.float32(0.5))
@@ -244,7 +244,7 @@ def _bent(opacity: Image, rng: np.random.Generator) -> Image:
 
 
 def _sensor_noise(height: int, width: int, sigma: float, rng: np.random.Generator) -> Image:
-    """Grey and colour noise, HxWx3; softened a little, as a camera's demosaicing and denoising leave it."""
+    """Luminance and colour noise, HxWx3, slightly smoothed as by a camera's demosaicing and denoising."""
     white = rng.standard_normal((height, width, 3), np.float32)
     soft = cv2.GaussianBlur(white, (3, 3), uniform(rng, (0.3, 0.7))).reshape(height, width, 3)
     return np.asarray(soft * np.float32(sigma), np.float32)
@@ -252,7 +252,7 @@ def _sensor_noise(height: int, width: int, sigma: float, rng: np.random.Generato
 
 def _jpeg(image: Image, quality: int) -> Image:
     coded = np.rint(image * 255).astype(np.uint8)
-    # cv2 takes BGR; the channel order matters to the colour transform.
+    # cv2 expects BGR; the channel order matters for JPEG's colour transform.
     _, data = cv2.imencode(".jpg", coded[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1]
     return decoded.astype(np.float32) / np.float32(255)

@@ -1,10 +1,7 @@
-"""What rain looks like: the three profiles `light`, `heavy` and `real`.
+"""Rain parameters: the three profiles `light`, `heavy` and `real`.
 
-`light` and `heavy` imitate the layers of Rain100L/200L and Rain100H/200H: O = clip(B + r), r grey
+`light` and `heavy` imitate the layers of Rain100L/200L and Rain100H/200H: O = clip(B + r), with r grey
 and independent of the picture. `real` imitates photographs: see `RealRain`.
-
-All pictures are HxWx3 float32 in [0, 1], sRGB-coded RGB. Randomness comes from the generator
-that is passed in and from nowhere else.
 """
 
 from __future__ import annotations
@@ -21,34 +18,34 @@ __all__ = ["PROFILES", "AdditiveRain", "Curtain", "Defocused", "Drops", "Night",
 
 @dataclass(frozen=True, slots=True)
 class AdditiveRain:
-    """Rain that is added to the sRGB values, as in Rain100: O = clip(B + r).
+    """Rain added to the sRGB values, as in Rain100: O = clip(B + r).
 
-    A picture has 1 to `populations` populations; each has its own direction, length and width, drawn from
-    the ranges below; the amount of rain is set by `mean_layer`.
+    A picture has 1 to `populations` populations of streaks; each has its own direction, length and width, drawn
+    from the ranges below; `mean_layer` sets the amount of rain.
 
     Attributes:
         source: what the numbers were measured on.
         mean_layer: mean of r (1 is white), lowest, most likely and highest of a triangular distribution.
         brightness: mean brightness of a streak, drawn log-uniformly, at the most likely `mean_layer`.
-        brightness_follows: the brightness goes like mean_layer to this power: heavier rain is partly more
-            streaks, partly brighter ones.
-        ceiling: the sum of overlapping streaks of one population levels off at this many times the mean
-            brightness of a streak, drawn uniformly. Layers of Rain100H have such plateaus; 0 is none.
-        populations: the most populations in one picture.
+        brightness_follows: exponent with which the brightness scales with mean_layer: heavier rain has both more
+            and brighter streaks.
+        ceiling: the sum of overlapping streaks of one population saturates at this many times the mean
+            brightness of a streak, drawn uniformly. Layers of Rain100H have such plateaus; 0 disables it.
+        populations: the maximum number of populations in one picture.
         tilt: the largest tilt from the vertical, degrees.
         tilt_apart: standard deviation of the tilt between populations of one picture, degrees, drawn
             log-uniformly for each population.
-        tilt_jitter: standard deviation of the tilt inside a population, degrees, drawn uniformly.
+        tilt_jitter: standard deviation of the tilt within a population, degrees, drawn uniformly.
         length: median length of a population, px, drawn log-uniformly.
         thickness: median full width at half maximum of a population, px, drawn uniformly.
-        spread: standard deviation of the logarithms of length and of thickness inside a population.
+        spread: standard deviations of the logarithms of length and thickness within a population.
         brightness_spread: standard deviation of the brightness over its mean, drawn uniformly.
         taper: see `streak_layer`, drawn uniformly.
         pointed: see `streak_layer`, drawn uniformly.
         lopsided: see `streak_layer`.
         beads: see `streak_layer`.
         bundle: see `streak_layer`, drawn uniformly.
-        nearly_dry: share of samples with hardly any rain, so that a network learns to leave dry pictures alone.
+        nearly_dry: share of samples with almost no rain, so that a network learns to leave dry pictures alone.
     """
 
     source: str
@@ -81,7 +78,7 @@ class Drops:
         number: streaks per 100x100 px at amount 1, drawn log-uniformly.
         length: median length, px, drawn log-uniformly.
         thickness: median full width at half maximum, px, drawn uniformly.
-        opacity: mean opacity of a streak of the geometric mean length, drawn log-uniformly; it goes like 1 / length.
+        opacity: mean opacity of a streak of the geometric mean length, drawn log-uniformly; it scales as 1 / length.
         end_softness: see `streak_layer`.
     """
 
@@ -97,15 +94,15 @@ class Drops:
 class Curtain:
     """Very fine and dense rain, for `RealRain`; see `curtain`.
 
-    What it covers in the mean over some breadth is a veil like that of drops too far to be seen, and stays in the
-    target; streaks, and the gaps between them, are what differs from it.
+    Its local mean is a veil, like that of drops too far away to be seen, and stays in the target; what has to be
+    removed is the deviation from it: streaks and the gaps between them.
 
     Attributes:
         share: share of the pictures that have it.
         density: drops per pixel, drawn log-uniformly.
         length, thickness: of a streak, px, drawn log-uniformly.
-        opacity: its mean over the picture, drawn log-uniformly.
-        veil: the breadth, px: standard deviation of a gaussian.
+        opacity: mean opacity over the picture, drawn log-uniformly.
+        veil: scale of the local mean: standard deviation of a gaussian, px.
     """
 
     share: float
@@ -118,7 +115,7 @@ class Curtain:
 
 @dataclass(frozen=True, slots=True)
 class Defocused:
-    """Near streaks out of focus, for `RealRain`; see `defocused_layer`.
+    """Near, out-of-focus streaks, for `RealRain`; see `defocused_layer`.
 
     Attributes:
         share: share of the pictures that have them.
@@ -140,9 +137,9 @@ class Night:
     """Rain in the light of a lamp, for `RealRain`.
 
     Attributes:
-        share: share of the pictures that are dark but for one lamp, in or near the picture.
-        reach: distance at which the lamp's light has fallen to a third, in sides of the picture, drawn log-uniformly.
-        rest: light that is everywhere, drawn log-uniformly.
+        share: share of the pictures that are dark except for one lamp, in or near the picture.
+        reach: distance at which the lamp's light falls to a third, relative to the longer side, drawn log-uniformly.
+        rest: ambient light, drawn log-uniformly.
         lamp: brightness of drops at the lamp, linear, 1 is white, drawn log-uniformly.
     """
 
@@ -154,50 +151,50 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class RealRain:
-    """Photographed rain: depths under one wind, blended in linear light, seen by a camera.
+    """Photographed rain: streaks at several depths under one wind, blended in linear light, seen by a camera.
 
-    1. A veil, the sum of all drops too far to be seen: I = J t + A (1 - t), t = exp(-b d) with a smooth depth d of the
-       scene that mostly grows upwards; in some pictures spray over it, a patchy veil.
-    2. The exposure goes down; at night all but the surroundings of a lamp is dark.
+    1. A veil, the sum of all drops too far to be seen: I = J t + A (1 - t), t = exp(-b d) with a smooth scene depth d
+       that mostly grows upwards; in some pictures also spray, a patchy veil.
+    2. The exposure is reduced; at night all but the surroundings of a lamp is dark.
     3. Streaks: I (1 - a) + a D, where the drop's light D is the strongly blurred picture around it (a drop
-       refracts a wide field) mixed with the sky's or the lamp's light, and a is the opacity. It goes like 1 / length
-       (a drop smears the same light over its path). Far streaks and curtains are thicker where the scene is deeper.
-    4. sRGB with less contrast, sensor noise, sharpening, then JPEG.
+       refracts a wide field) mixed with light from the sky or the lamp, and a is the opacity, which scales as
+       1 / length (a drop spreads the same light over its path). Far streaks and curtains are denser where the scene
+       is deeper.
+    4. sRGB with reduced contrast, sensor noise, sharpening, then JPEG.
 
-    The target (`streak-free`) is the same photograph without step 3: it has the veil (that of a curtain, too), the
-    exposure, the contrast, the same realisation of the noise and the same JPEG quality, so a network learns to take out
-    streaks and nothing else.
+    The target (`streak-free`) is the same photograph without step 3: it has the same veil (including a curtain's),
+    exposure, contrast, noise realisation and JPEG quality, so a network learns to remove streaks and nothing else.
 
-    All sizes are multiplied by one factor for each picture, `scale`: photographs of 12 megapixels show the same rain
-    several times larger than those of half a megapixel.
+    All sizes are multiplied by one factor per picture, `scale`: the same rain is several times larger in pixels on a
+    12-megapixel photograph than on one of half a megapixel.
 
     Attributes:
         source: where the numbers come from.
         scale: factor on all sizes, drawn log-uniformly.
-        amount: scales the number of streaks, drawn log-uniformly; (0, 0) is no streaks.
-        nearly_dry: share of samples with hardly any streaks.
-        tilt: standard deviation of the wind's tilt, degrees; cut at 40 degrees.
-        stormy: share of samples whose tilt is anything up to `steepest` to either side.
+        amount: factor on the number of streaks, drawn log-uniformly; (0, 0) means no streaks.
+        nearly_dry: share of samples with almost no streaks.
+        tilt: standard deviation of the wind's tilt, degrees; clipped at 40 degrees.
+        stormy: share of samples with a tilt drawn uniformly up to `steepest` to either side.
         steepest: degrees.
-        bent: share of samples in whose rain gusts bend the streaks.
+        bent: share of samples in which gusts bend the streaks.
         curtain: very fine, too many to count.
         far: fine, short, many.
-        mid: in between, most of what one sees.
+        mid: in between, the most visible streaks.
         near: few, wide, long.
-        long: few, long, drawn out by a slow shutter.
+        long: few, elongated by a slow shutter.
         defocused: few, wide, out of focus.
-        transmission: t of the veil where the scene is deepest; the square root of its distance from the upper end is
-            drawn uniformly, as thick veils are rare.
+        transmission: t of the veil where the scene is deepest; the square root of its distance from the upper bound is
+            drawn uniformly, since thick veils are rare.
         veiled: share of samples with a veil.
         spray: share of samples with spray.
         exposure: factor in linear light, drawn uniformly.
         night: rain in the light of a lamp.
         contrast: factor on the distance from the mean, sRGB, drawn uniformly.
-        noise: standard deviation of the sensor noise in sRGB (1 is white), before it is softened, drawn log-uniformly.
-        sharpened: share of photographs that were sharpened, as cameras and resizing do: fine streaks become crisp.
+        noise: standard deviation of the sensor noise in sRGB (1 is white), before smoothing, drawn log-uniformly.
+        sharpened: share of photographs that are sharpened, as by cameras and resizing: fine streaks become crisp.
         sharpening: strength of the unsharp mask, drawn log-uniformly.
-        jpeg_quality: drawn uniformly, both ends included.
-        jpeg_share: share of photographs that went through JPEG.
+        jpeg_quality: drawn uniformly, inclusive.
+        jpeg_share: share of photographs that are JPEG-compressed.
     """
 
     source: str
@@ -274,7 +271,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             nearly_dry=0.0,
         ),
         "real": RealRain(
-            source="decisions of the project, SPA real pairs, and real photographs of the DDN-SIRR set",
+            source="project choices, real SPA pairs, and real photographs of the DDN-SIRR set",
             scale=(0.6, 2.5),
             amount=(0.3, 2.0),
             nearly_dry=0.08,

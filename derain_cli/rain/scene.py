@@ -1,6 +1,6 @@
-"""A photograph as a clip: a camera that pans, zooms, turns and shakes, near things that pass faster, one that moves.
+"""Turns a photograph into a clip: camera pan, zoom, rotation and shake, parallax, and a moving object.
 
-For training what sees several frames: the scene is known in every frame, with and without rain (`MovingRain`).
+For training multi-frame networks: every frame is known with and without rain (`MovingRain`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Image: TypeAlias = NDArray[np.float32]
 
 
 class MovingScene:
-    """Frames of one made-up clip; any of them can be made alone, and every number depends on `rng` alone.
+    """Frames of one synthetic clip, in any order.
 
     Args:
-        photo: (h, w, 3) uint8; what lies beyond its edges is mirrored.
-        other: a second photo, of which a part moves across the scene in some clips.
+        photo: (h, w, 3) uint8; mirrored beyond its edges.
+        other: a second photo, part of which moves across the scene in some clips.
         height, width: of the frames, pixels.
-        frames: how many the clip is planned for; movements are counted from its middle.
+        frames: planned length of the clip; motion is relative to its middle.
         rng: the only source of randomness; it is advanced.
     """
 
@@ -35,7 +35,7 @@ class MovingScene:
         self.photo, self.other, self.size, self.middle = photo, other, (height, width), (frames - 1) / 2
         still = rng.random() < 0.2
         speed = 0.0 if still else log_uniform(rng, (0.15, 9.0))
-        # Cars and people look ahead and around more than up and down.
+        # Dash cams and handheld cameras pan sideways more than up and down.
         direction = uniform(rng, (-0.4, 0.4)) + (math.pi if rng.random() < 0.5 else 0.0)
         direction += math.pi / 2 if rng.random() < 0.15 else 0.0
         self.velocity = np.array([speed * math.cos(direction), speed * math.sin(direction)])
@@ -47,7 +47,7 @@ class MovingScene:
         self.scale = log_uniform(rng, (0.7, 1.4))
         slack = np.array([photo.shape[1], photo.shape[0]]) - np.array([width, height]) / self.scale
         self.centre = np.array([photo.shape[1], photo.shape[0]]) / 2 + slack * rng.uniform(-0.5, 0.5, 2)
-        # Parallax: how much faster or slower than the middle of the scene a place passes.
+        # Parallax: how much faster or slower than the average a part of the scene moves.
         self.relief = _smooth(height, width, rng) * np.float32(uniform(rng, (0.0, 0.6)) * (rng.random() < 0.6))
         self.thing = _Thing(other, height, width, rng) if rng.random() < 0.5 else None
 
@@ -69,7 +69,7 @@ class MovingScene:
 
 
 class _Thing:
-    """A soft-edged piece of a photo that moves across the scene on its own."""
+    """A soft-edged piece of a photo that moves independently across the scene."""
 
     def __init__(self, photo: Picture, height: int, width: int, rng: np.random.Generator):
         side = min(height, width)
@@ -96,7 +96,7 @@ class _Thing:
 
 
 def _smooth(height: int, width: int, rng: np.random.Generator) -> Image:
-    """A smooth field around 0, (height, width), in [-1, 1]."""
+    """A smooth random field, (height, width), in [-1, 1]."""
     knots = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
     field = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(np.asarray(field, np.float32).reshape(height, width), -1, 1)

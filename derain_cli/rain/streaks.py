@@ -1,9 +1,9 @@
 """One population of rain streaks, drawn streak by streak on a float32 canvas.
 
-Every streak is a soft line: a gaussian across, a profile along (even, tapered, lopsided, beaded).
-Streaks add up, as they do in the layers of Rain100L and Rain100H. Drawing them one by one costs
-time in proportion to the rain and to the area, needs no large filter, and lets every streak have
-a length, width, angle and brightness of its own, which a shared blur kernel cannot.
+Every streak is a soft line: gaussian across, with a profile along it (even, tapered, lopsided, beaded).
+Streaks add up, as they do in the layers of Rain100L and Rain100H. Drawing them one by one takes time
+proportional to density and area, needs no large filter, and allows every streak its own length, width,
+angle and brightness, which a shared blur kernel does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIGMA_PER_FWHM = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 # A gaussian narrower than this aliases on the pixel grid; thinner streaks are drawn this wide and dimmer.
 _MIN_SIGMA = 0.45
 _REACH = 2.6  # a gaussian is drawn out to this many sigmas (3 % of its peak)
-_CHUNK_ROWS = 100_000  # streak rows drawn at once: bounds memory on photographs of many megapixels
+_CHUNK_ROWS = 100_000  # streak rows drawn at once: bounds memory on large photographs
 _MAX_STREAKS_PER_PIXEL = 1.0
 
 
@@ -38,11 +38,11 @@ def streak_mass(
     """The expected sum of the pixel values of one streak of brightness 1; arguments as in `streak_layer`.
 
     Returns:
-        What a streak adds to a layer: its mean is `density / 10000 * brightness * streak_mass(...)`, to a few
-        percent (the ends are soft, and the spreads are cut at two standard deviations).
+        The mean of a layer is `density / 10000 * brightness * streak_mass(...)`, to within a few percent (the ends
+        are soft, and the spreads are truncated at two standard deviations).
     """
 
-    def mean_of_power(n: float) -> float:  # of (1 - u^2)^n over -1 < u < 1
+    def mean_of_power(n: float) -> float:  # mean of (1 - u^2)^n over -1 < u < 1
         return math.sqrt(math.pi) / 2.0 * math.gamma(n + 1.0) / math.gamma(n + 1.5)
 
     along = (1.0 - pointed) * mean_of_power(2.0 * taper) + pointed * mean_of_power(2.0 * taper + 1.0)
@@ -74,15 +74,15 @@ def streak_layer(
 ) -> NDArray[np.float32]:
     """One population of streaks under one wind.
 
-    Streak centres are a Poisson process on the picture and a margin around it, so the statistics
-    at the border are those of the centre. The same generator state gives the same bits.
+    Streak centres are a Poisson process on the picture and a margin around it, so border and centre have the
+    same statistics. The same generator state gives bit-identical results.
 
     Args:
         height: rows, at least 1.
         width: columns, at least 1.
         rng: the only source of randomness; it is advanced.
         density: expected number of streak centres per 100x100 px, at least 0.
-        length: median length in px, from end to end.
+        length: median length, end to end, in px.
         thickness: median full width at half maximum in px.
         angle: mean tilt from the vertical in degrees; positive leans the upper end to the right.
         brightness: mean brightness of a streak, in units of the layer (1 is white).
@@ -90,25 +90,25 @@ def streak_layer(
         length_spread: standard deviation of the logarithm of the length.
         thickness_spread: standard deviation of the logarithm of the thickness.
         brightness_spread: standard deviation of the brightness over its mean (gamma distributed; 0 makes
-            all streaks alike, 1 is exponential).
-        taper: how streaks fade towards both ends: like (1 - u^2)^(2 taper) from their brightest point; 0 is even.
-        pointed: how streaks narrow towards both ends, 0 (equally wide) to 1 (to a point).
-        lopsided: how far from the middle the brightest point may lie, 0 to 0.9 of half the length.
-        beads: largest depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
-        bundle: mean number of streaks in a bundle, 1 and up. Streaks of a bundle lie side by side; 1 scatters
+            all streaks equal, 1 is exponential).
+        taper: how streaks fade towards both ends: as (1 - u^2)^(2 taper) from their brightest point; 0 is even.
+        pointed: how streaks narrow towards both ends, from 0 (constant width) to 1 (to a point).
+        lopsided: maximum offset of the brightest point from the middle, 0 to 0.9 of half the length.
+        beads: maximum depth of the brightness ripple along a streak (an oscillating drop), 0 to 1.
+        bundle: mean number of streaks per bundle, at least 1. Streaks of a bundle lie side by side; 1 scatters
             them independently.
-        end_softness: over how many px the ends fade, more than 0.
+        end_softness: length in px over which the ends fade, above 0.
 
     Returns:
-        (height, width) float32, at least 0, not clipped above: overlapping streaks add up.
+        (height, width) float32, non-negative, without an upper bound: overlapping streaks add up.
 
     Raises:
-        UsageError: a size below 1, a negative amount, or more than one streak per pixel.
+        UsageError: a size below 1, a negative or zero amount, or more than one streak per pixel.
     """
     _check(height, width, density, length, thickness, end_softness)
     theta = math.remainder(math.radians(angle), math.pi)
     if abs(theta) > math.pi / 4.0:
-        # Nearly horizontal: rows below step along the streak, so draw the transposed picture.
+        # Nearly horizontal: `_draw` steps along a streak row by row, so draw the transposed picture.
         flipped = math.copysign(math.pi / 2.0, theta) - theta
         return _draw(
             width, height, rng, density, length, thickness, flipped, brightness, angle_jitter, length_spread,
@@ -126,7 +126,7 @@ def _check(height: int, width: int, density: float, length: float, thickness: fl
     if not (math.isfinite(density) and 0.0 <= density <= 1e4 * _MAX_STREAKS_PER_PIXEL):
         raise UsageError(f"rain density must be between 0 and 10000 streaks per 100x100 px, not {density}")
     if not (length > 0.0 and thickness > 0.0 and end_softness > 0.0):
-        raise UsageError("length, thickness and end softness of streaks must be more than 0")
+        raise UsageError("length, thickness and end softness of streaks must be greater than 0")
 
 
 def _draw(
@@ -150,7 +150,7 @@ def _draw(
     end_softness: float,
 ) -> NDArray[np.float32]:
     f32 = np.float32
-    # Lengths and widths are cut at two standard deviations, so the margin is known before they are drawn.
+    # Lengths and widths are truncated at two standard deviations, so the margin is known before drawing.
     longest = length * math.exp(2.0 * length_spread)
     widest = max(thickness * math.exp(2.0 * thickness_spread) * _SIGMA_PER_FWHM, _MIN_SIGMA)
     steepest = min(abs(theta) + 2.5 * math.radians(angle_jitter), math.radians(60.0))
@@ -161,15 +161,15 @@ def _draw(
     count = int(rng.poisson(density * 1e-4 * area))
     if count == 0:
         return np.zeros((height, width), f32)
-    # A streak centred up to `reach` outside writes up to `reach` further out: the window is never cut.
+    # A streak centred up to `reach` outside the picture writes up to `reach` further out, always within the padding.
     pad = 2 * reach
     canvas = np.zeros((height, width + 2 * pad), f32)
 
     y = rng.random(count, f32) * f32(height + 2.0 * margin_y) - f32(margin_y)
     x = rng.random(count, f32) * f32(width + 2.0 * margin_x) - f32(margin_x)
     if bundle > 1.0:
-        # Scatter the bundles instead, and the streaks around them, wrapped around the margin's far edge so
-        # that none is lost: any one streak is still uniform over the area.
+        # Scatter bundles, and streaks around them, wrapping at the margin's edges so that none is lost: each
+        # single streak is still uniform over the area.
         parent = rng.integers(0, max(1, math.ceil(count / bundle)), count)
         aside = rng.standard_normal((2, count), f32)
         y = y[parent] + f32(0.3 * length) * aside[0]
@@ -188,13 +188,13 @@ def _draw(
     ripple = rng.random((5, count), f32) if beads > 0.0 else np.zeros((5, 1), f32)
 
     cos = np.cos(tilt)
-    # Rows end all at once; a slanted streak's round end is spread over as many rows as it is wide, so fade there.
+    # Each row ends at once, but a slanted streak's end spans as many rows as the streak is wide: fade over those.
     soft = f32(end_softness) + f32(2.5) * sigma * np.abs(np.sin(tilt))
     drift = -np.tan(tilt)  # px to the right for each row down
     rows_half = (half + f32(0.5) * soft) * cos
     first = np.maximum(np.ceil(y - rows_half), 0).astype(np.int64)
     last = np.minimum(np.floor(y + rows_half), height - 1).astype(np.int64)
-    # Order by width, so that a chunk of thin streaks is not drawn with the window of a wide one.
+    # Sort by width, so that thin streaks are not drawn with the window of a wide one.
     order = np.argsort(sigma, kind="stable") if thickness_spread > 0.0 else np.arange(count)
     rows = np.maximum(last - first + 1, 0)[order]
     ends = np.cumsum(rows)
@@ -231,8 +231,8 @@ def _draw(
         value *= np.minimum(wide / f32(_MIN_SIGMA), 1)
         np.maximum(wide, f32(_MIN_SIGMA), out=wide)
         if beads > 0.0:
-            # Knots of an oscillating drop: bright where two waves of different pitch agree, so that they do not
-            # come at regular distances (a single wave shows as a string of pearls).
+            # Knots of an oscillating drop: bright where two waves of different period agree, so that they are not
+            # evenly spaced (a single wave looks like a string of pearls).
             phase = along[None, :] / (f32(1.5) + 5 * ripple[:2, which]) + f32(6.2831855) * ripple[2:4, which]
             waves = f32(0.5) + f32(0.5) * np.cos(phase)
             value *= 1 - f32(beads) * ripple[4, which] * (1 - waves[0] * waves[1])
@@ -244,7 +244,7 @@ def _draw(
         np.negative(across, out=across)
         np.exp(across, out=across)
         across *= value
-        # One column of every streak at a time: no index array of the size of `across` is needed.
+        # One column of every streak at a time, which avoids an index array of the size of `across`.
         for k, column in enumerate(across):
             np.add.at(flat[k:], start, column)
     return np.ascontiguousarray(canvas[:, pad : pad + width])

@@ -41,7 +41,7 @@ def test_a_network_is_its_own_average_and_stays_as_it_is():
     ("shares", "told"),
     [
         ([0.5], "1 shares for 2 networks"),
-        ([0.7, 0.7], "add up to 1"),
+        ([0.7, 0.7], "sum to 1"),
         ([1.5, -0.5], "0 to 1"),
         ([float("nan"), 1], "0 to 1"),
     ],
