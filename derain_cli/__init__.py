@@ -1,7 +1,7 @@
-"""derain: takes rain out of photographs, folders and videos.
+"""derain: removes rain from photos, folders and videos.
 
-`Restorer` is the way from picture to picture; it is imported on first use, so that importing
-`derain_cli` (and `derain --help`) does not import torch.
+`Restorer` restores pictures; it is imported on first use, so that importing `derain_cli` (and running
+`derain --help`) does not import torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The exception tree. Every expected failure is a `DerainError` and knows its exit code.
+"""The exception hierarchy. Every expected failure is a `DerainError` with an exit code.
 
-The command line prints one line for each (`derain: error: PATH: REASON (HINT)`) and ends with
-`exit_code`; a traceback means a bug of ours (exit code 1). Errors name no flags: a way out that hangs on the front end
-is a `Remedy`, which each front end words.
+The command line prints one line for each (`derain: error: PATH: REASON (HINT)`) and exits with `exit_code`; a traceback
+means a bug in derain (exit code 1). Errors name no flags: advice that depends on the front end is a `Remedy`, which
+each front end puts into words.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """One printable line for any file name: control characters, line breaks and undecodable bytes escaped."""
+    """Any file name as one printable line, with control characters, line breaks and undecodable bytes escaped."""
     raw = os.fsdecode(os.fspath(text))
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in raw)
 
@@ -43,14 +43,14 @@ class DerainError(Exception):
 
     Args:
         reason: what is wrong, one line, no full stop.
-        path: the file or folder it is about.
-        hint: the way out, one line, where it is the same for all front ends.
-        remedy: the way out, where each front end has words of its own; without `hint`.
-        facts: what goes into the braces of the remedy's sentence; `option` is the name of the option that the reason
-            begins with.
+        path: the file or folder concerned.
+        hint: what to do about it, one line, if it is the same for all front ends.
+        remedy: what to do about it, if each front end words it differently; replaces `hint`.
+        facts: values for the placeholders of the remedy's sentence; `option` is the name of the option that the reason
+            starts with.
 
     Attributes:
-        hint: for callers from Python, one line: as given, or the remedy's sentence.
+        hint: for Python callers, one line: as given, or the remedy's sentence.
     """
 
     exit_code = 1
@@ -72,12 +72,12 @@ class DerainError(Exception):
 
     @classmethod
     def like(cls, error: DerainError, *, path: str | os.PathLike[str] | None = None) -> Self:
-        """The same failure as one of this kind; about `path` if it names none."""
+        """The same failure as an error of this class; `path` is used if it has none."""
         hint = error.hint if error.remedy is None else None
         return cls(error.reason, path=error.path or path, hint=hint, remedy=error.remedy, **error.facts)
 
     def line(self, reason: str, hint: str | None) -> str:
-        """`PATH: REASON (HINT)`, one printable line, in a front end's words."""
+        """`PATH: REASON (HINT)` as one printable line, with the front end's wording."""
         head = "" if self.path is None else f"{printable(self.path)}: "
         tail = f" ({printable(hint)})" if hint else ""
         return f"{head}{printable(reason)}{tail}"
@@ -93,7 +93,7 @@ class UsageError(DerainError):
 
 
 class InputError(DerainError):
-    """One input cannot be used; the others go on (3)."""
+    """One input cannot be used; the others are processed (3)."""
 
     exit_code = 3
 
@@ -105,33 +105,33 @@ class NothingToDoError(DerainError):
 
 
 class WeightsError(DerainError):
-    """Weights are missing, damaged, or of another network (5)."""
+    """Weights are missing, damaged, or belong to a different network (5)."""
 
     exit_code = 5
 
 
 class ResourceError(DerainError):
-    """Out of disk or memory, or the asked-for device is not there (6)."""
+    """Out of disk space or memory, or the requested device is not available (6)."""
 
     exit_code = 6
 
 
 class OutOfMemoryError(ResourceError):
-    """Out of memory with this input; a smaller one may still fit (6)."""
+    """Out of memory for this input; a smaller one may still fit (6)."""
 
 
 class DeviceLostError(ResourceError):
-    """An accelerator gave up in the middle of the work (6)."""
+    """An accelerator failed during processing (6)."""
 
 
 class DestinationError(DerainError):
-    """The place to write to is refused: it exists, is the input, or collides (7)."""
+    """The output path is refused: it exists, is the input, or collides with another output (7)."""
 
     exit_code = 7
 
 
 class TrainingError(DerainError):
-    """Training cannot go on: the loss stays non-finite, or too much of the data is unusable (3)."""
+    """Training cannot continue: the loss stays non-finite, or too much of the data is unusable (3)."""
 
     exit_code = 3
 
@@ -141,10 +141,10 @@ _FULL_WORDS = ("os error 28", "No space left on device", "PytorchStreamWriter fa
 
 
 def resource_error_from(error: BaseException, path: str | os.PathLike[str] | None = None) -> ResourceError | None:
-    """The `ResourceError` that `error` stands for, or None when it is something else.
+    """The `ResourceError` equivalent to `error`, or None if it is something else.
 
-    Libraries report a full disk in several ways: `OSError` with an errno (Pillow, PyAV), or a
-    message without one (torch and safetensors).
+    Libraries report a full disk in several ways: as `OSError` with an errno (Pillow, PyAV), or only in
+    the message (torch and safetensors).
     """
     if isinstance(error, ResourceError):
         return error
@@ -159,11 +159,11 @@ def resource_error_from(error: BaseException, path: str | os.PathLike[str] | Non
 
 
 def expected(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError | None:
-    """The expected failure that `error` is or stands for; None for a bug of ours.
+    """The expected failure equivalent to `error`; None for a bug in derain.
 
     Args:
-        error: anything that was caught. It becomes the cause of what is made from it.
-        path: what a full disk or memory is blamed on.
+        error: any exception; it becomes the cause of a newly created error.
+        path: the file to name if disk space or memory ran out.
     """
     known = error if isinstance(error, DerainError) else resource_error_from(error, path) or _lost_device(error)
     if known is not None and known is not error:
@@ -172,7 +172,7 @@ def expected(error: Exception, path: str | os.PathLike[str] | None = None) -> De
 
 
 def _lost_device(error: Exception) -> DeviceLostError | None:
-    # By name and words: torch is not imported here. Out of memory has a class of its own there and is told otherwise.
+    # By class name and message, since torch is not imported here. Out of memory has its own class and is handled above.
     if type(error).__name__ != "AcceleratorError" and "CUDA error" not in str(error):
         return None
     first = (str(error).strip().splitlines() or [""])[0]
@@ -180,5 +180,5 @@ def _lost_device(error: Exception) -> DeviceLostError | None:
 
 
 def is_fatal(error: Exception) -> bool:
-    """Whether an error that one input met would meet every other one too: a full disk, a lost device."""
+    """Whether an error would affect all other inputs too: a full disk, a lost device."""
     return isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError)

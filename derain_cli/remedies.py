@@ -1,7 +1,7 @@
-"""Ways out of a failure, by name. An error says which one there is; each front end says how to take it.
+"""Remedies for failures, by name. An error says which one applies; each front end says how.
 
-The command line names its flags (`derain_cli.cli.hints`), a web page would name its fields; who calls from Python reads
-the sentences here.
+The command line names its flags (`derain_cli.cli.hints`), a web page would name its fields; Python callers see the
+sentences below.
 """
 
 from __future__ import annotations
@@ -12,78 +12,78 @@ __all__ = ["Remedy"]
 
 
 class Remedy(StrEnum):
-    """A way out; its value is the sentence for callers from Python, with the error's facts in braces."""
+    """A remedy; its value is the sentence for Python callers, with placeholders for the error's facts."""
 
-    # where outputs go
-    REPLACE = "allow it to be replaced"
-    REPLACE_OR_ANOTHER = "allow it to be replaced, or choose another output"
+    # outputs
+    REPLACE = "allow overwriting"
+    REPLACE_OR_ANOTHER = "allow overwriting, or choose another output"
     OTHER_OUTPUT = "choose another output"
-    OUTPUT_FOLDER = "name a folder for the outputs"
-    KEEP_NAMES = "outputs in a folder of their own keep the names of the inputs"
+    OUTPUT_FOLDER = "specify an output folder"
+    KEEP_NAMES = "outputs in a separate folder keep the names of the inputs"
     OTHER_FOLDER_OR_SUFFIX = "use different output folders, or another suffix"
     OTHER_OUTPUT_OR_SUFFIX = "choose another output or another suffix"
     RENAME_OR_OTHER_FOLDER = "rename one, or use different output folders"
-    OTHER_OUTPUT_OR_REPLACE = "choose another output, or have all of it made again"
+    OTHER_OUTPUT_OR_REPLACE = "choose another output, or overwrite all of it"
 
-    # which inputs there are
-    SUB_FOLDERS = "sub-folders were not looked into"
+    # inputs
+    SUB_FOLDERS = "subfolders were not searched"
     FOLLOW_LINKS = "symbolic links were not followed"
-    OTHER_PATTERNS = "the patterns of what to include and exclude left everything out"
-    ONLY_OUTPUTS = "only earlier outputs are there"
-    PHOTOS_TOO = "photos may be added"
-    MORE_PIXELS = "the limit on pixels can be raised"
-    MAKE_VIDEO = "take it as a clip, or split it into single pictures"
-    SPLIT_PAGES = "save its pages as single files first"
-    CLIP_COMMAND = "take it as a clip"
-    PHOTO_COMMAND = "take it as a photo"
+    OTHER_PATTERNS = "the include and exclude patterns left nothing"
+    ONLY_OUTPUTS = "there are only earlier outputs"
+    PHOTOS_TOO = "photos can be added"
+    MORE_PIXELS = "the pixel limit can be raised"
+    MAKE_VIDEO = "process it as a clip, or split it into single pictures"
+    SPLIT_PAGES = "save its pages as separate files first"
+    CLIP_COMMAND = "process it as a clip"
+    PHOTO_COMMAND = "process it as a photo"
 
-    # what computes
+    # devices and tiles
     OTHER_DEVICE = "choose another device: auto or cpu"
     USE_CPU = "use the CPU"
     USE_CPU_OR_SMALLER = "use the CPU, or smaller pictures"
     SMALLER_TILES = "try smaller tiles"
-    NO_TILES = "leave the choice of tiles to it"
+    NO_TILES = "use automatic tiling"
 
     # weights
     LIST_MODELS = "installed models can be listed"
     VERIFY_MODELS = "the weights may be damaged: verify them"
-    OTHER_FEATURES = "name a file of VGG-16 weights, or train without contrastive terms"
+    OTHER_FEATURES = "specify a file of VGG-16 weights, or train without contrastive terms"
     FETCH_FEATURES = (
-        "name a file of VGG-16 weights (safetensors with torchvision's names), let torchvision download them once "
-        "where there is a network, or train without contrastive terms"
+        "specify a file of VGG-16 weights (safetensors with torchvision's names), let torchvision download them on a "
+        "machine with internet access, or train without contrastive terms"
     )
 
     # clips
-    END_EARLIER = "what comes before {seconds} s can be taken"
-    MATROSKA = "an mkv file holds all"
+    END_EARLIER = "the part before {seconds} s can be used"
+    MATROSKA = "an mkv file can hold everything"
     OTHER_FORMAT = "choose another format"
     OTHER_CODEC = "choose another codec"
     ONE_OF_CODECS = "choose the codec {codecs}"
     START_AGAIN = "start again from the beginning"
 
-    # sets of pairs and frames
-    MORE_VARIANTS = "ask for several variants to have more than one of each photo"
-    LOWER_DEMANDS = "ask for less rain, look at more frames, or take pictures that are more alike"
+    # pairs and frame sets
+    MORE_VARIANTS = "use several variants to get more than one pair per photo"
+    LOWER_DEMANDS = "require less rain, sample more frames, or allow frames that are more alike"
 
     # data sets
-    GET_DATA_SET = "get it from {page}; {layout}; DERAIN_DATA names the folder of all sets"
-    FETCH_DATA_SET = "get it from {page}, or have it downloaded; {layout}; DERAIN_DATA names the folder of all sets"
-    NOT_ON_HUB = "get it from {page}; on the Hub there are {names}"
+    GET_DATA_SET = "get it from {page}; {layout}; DERAIN_DATA sets the folder for data sets"
+    FETCH_DATA_SET = "get it from {page}, or allow the download; {layout}; DERAIN_DATA sets the folder for data sets"
+    NOT_ON_HUB = "get it from {page}; the Hub has {names}"
     OTHER_DATA_ROOT = "choose another folder for data sets"
     MORE_SPACE_FOR_DATA = "free some space or choose another folder for data sets"
 
-    # measuring
-    NOT_STRICT = "measure all the same by not being strict"
+    # evaluation
+    NOT_STRICT = "evaluate it without strict checks"
     PAD = "pad pictures to a multiple"
-    PAD_MAYBE = "sides may have to be multiples of 8 or so: pad pictures"
+    PAD_MAYBE = "sides may have to be multiples of, say, 8: pad pictures"
 
     # training
     RESUME = "it can be resumed"
-    START_RUN = "start one instead of resuming it"
-    FORCE = "it can be forced to go on"
+    START_RUN = "start a new run instead of resuming"
+    FORCE = "it can be forced to continue"
     LOWER_RATE = "lower optim.lr; the last checkpoint is good"
-    NAME_PAIRS = "name pairs to validate on"
-    NAME_DATA = "name data sets, rain layers or clean photos"
-    NAME_REAL = "name photos in real rain"
+    NAME_PAIRS = "specify validation pairs"
+    NAME_DATA = "specify data sets, rain layers or clean photos"
+    NAME_REAL = "specify photos of real rain"
     SMALLER_PATCH = "lower data.patch"
-    NO_WORKERS = "data.workers = 0 shows why"
+    NO_WORKERS = "data.workers = 0 shows the cause"

@@ -1,7 +1,7 @@
-"""Option objects: frozen, documented, checked once.
+"""Option objects: frozen, documented, validated once.
 
-Every command builds one of these objects and hands it down whole; options of one job alone lie with that job. Recipes
-are TOML files with the tables and keys of `TrainConfig`.
+Every command builds one of these objects and passes it on as a whole; options specific to one job are defined there.
+Recipes are TOML files with the tables and keys of `TrainConfig`.
 """
 
 from derain_cli.config.photo import DEFAULT_MAX_PIXELS, EncodeOptions

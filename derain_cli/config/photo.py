@@ -1,4 +1,4 @@
-"""How photos are coded, and how large they may be."""
+"""Options for encoding photos, and the size limit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from derain_cli.config.schema import require_option
 __all__ = ["DEFAULT_MAX_PIXELS", "EncodeOptions"]
 
 DEFAULT_MAX_PIXELS = 89_478_485
-"""Pixels of the largest photo that is read without being asked to: Pillow's own warning limit."""
+"""Default limit on the pixels of a photo: Pillow's own warning limit."""
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How a photo is coded.
+    """How a photo is encoded.
 
     Attributes:
-        quality: 1..100, for JPEG, AVIF, HEIF and lossy WebP. PNG, TIFF, BMP and PPM lose nothing; WebP loses
-            nothing when the source was lossless.
+        quality: 1..100, for JPEG, AVIF, HEIF and lossy WebP. PNG, TIFF, BMP and PPM are lossless, as is WebP
+            if the source was lossless.
 
     Raises:
         UsageError: the quality is out of range.

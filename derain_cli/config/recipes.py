@@ -1,4 +1,4 @@
-"""Recipes: TOML files with the tables and keys of `TrainConfig`, of which single ones can be overridden."""
+"""Recipes: TOML files with the tables and keys of `TrainConfig`, and overrides of single keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the program."""
+    """Names of the recipes shipped with the program."""
     return sorted(p.stem for p in RECIPES.glob("*.toml"))
 
 
@@ -24,7 +24,7 @@ def load_recipe(name_or_path: str) -> dict[str, Any]:
     """The tables of a recipe: a name from `recipe_names`, or the path of a TOML file.
 
     Raises:
-        UsageError: no such recipe, or not TOML.
+        UsageError: no such recipe, or invalid TOML.
     """
     path = RECIPES / f"{name_or_path}.toml"
     if name_or_path not in recipe_names():
@@ -38,7 +38,11 @@ def load_recipe(name_or_path: str) -> dict[str, Any]:
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["optim.lr=1e-4", "model.se=false"]` as nested tables; values are TOML, bare words are strings."""
+    """`["optim.lr=1e-4", "model.se=false"]` as nested tables; values are TOML, bare words are strings.
+
+    Raises:
+        UsageError: not of the form table.key=value.
+    """
     tables: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -58,7 +62,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def apply_overrides(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid on top, table by table; neither is changed."""
+    """`base` overridden by the values of `over`, table by table; neither is modified."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -1,4 +1,4 @@
-"""How pictures are restored."""
+"""Options for restoring pictures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ __all__ = ["RestoreOptions"]
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """How pictures are restored, named as the flags.
+    """How pictures are restored; fields are named like the flags.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         tile: `auto`, 0 (whole picture) or the tile side in pixels.
-        strength: 0 leaves the picture as it is, 1 takes out all the rain found.
+        strength: 0 leaves the picture unchanged, 1 removes all detected rain.
+
+    Raises:
+        UsageError: a value is out of range.
     """
 
     device: str = "auto"

@@ -1,4 +1,4 @@
-"""Option objects from nested mappings and back. Unknown keys and wrong types are usage errors."""
+"""Converts nested mappings to option objects and back. Unknown keys and wrong types are usage errors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_option(condition: bool, option: str, requirement: str) -> None:
-    """Raise a `UsageError` on the option of that name, such as "tile must be ...", unless `condition` holds.
+    """Raise a `UsageError` about an option, such as "tile must be ...", unless `condition` holds.
 
     Args:
         condition: what must hold.
-        option: the field's name; a front end puts its own in its place.
-        requirement: what follows the name.
+        option: the field's name; front ends replace it by their own name for it.
+        requirement: the rest of the sentence.
     """
     if not condition:
         raise UsageError(f"{option} {requirement}", option=option)
@@ -43,14 +43,14 @@ def _nearest(name: str, known: Iterable[str], where: str) -> str | None:
 
 
 def _below(name: str, hints: Mapping[str, Any]) -> str | None:
-    """The option of that name in a table below."""
+    """A hint if a nested table has an option of that name."""
     tables = [table for table, hint in hints.items() if dataclasses.is_dataclass(hint)]
     found = [f"{table}.{name}" for table in tables if name in _type_hints(hints[table])]
     return f"did you mean {' or '.join(found)}?" if found else None
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the annotated type `hint`; integers pass for floats, lists for tuples, nothing else is bent."""
+    """`value` converted to the annotated type `hint`: only integers to floats and lists to tuples."""
     origin = typing.get_origin(hint)
     if dataclasses.is_dataclass(hint):
         require(isinstance(value, Mapping), f"{where} is a table, not {value!r}")
@@ -83,10 +83,10 @@ def _type_hints(cls: type[Any]) -> Mapping[str, Any]:
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
-    """`cls` (a frozen dataclass) from nested mappings.
+    """An instance of `cls` (a frozen dataclass) from nested mappings.
 
     Raises:
-        UsageError: an unknown key (the nearest is named), a wrong type or a value out of range.
+        UsageError: an unknown key (the hint suggests a similar one), a wrong type or a value out of range.
     """
     hints = _type_hints(typing.cast(Any, cls))
     for key in values:

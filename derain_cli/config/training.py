@@ -1,4 +1,4 @@
-"""Which network is made, and how it is trained."""
+"""Options for networks and training."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ ContrastMode = Literal["none", "standard", "negatives", "positives", "both"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network `derain_cli.model.build` makes. The defaults are the network of the paper.
+    """The network built by `derain_cli.model.build`. The defaults are the network of the paper.
 
     Attributes:
         width: M, feature maps in both sub-networks.
-        blocks: D, rain residual blocks in the RRN, and detail blocks in the DRN unless `detail_blocks` says otherwise.
-        unshuffle: S; for S > 1 the network works on pixel-unshuffled input (S*S as many channels, 1/S the size).
+        blocks: D, rain residual blocks in the RRN, and detail blocks in the DRN unless `detail_blocks` is set.
+        unshuffle: S; for S > 1 the network works on pixel-unshuffled input (S*S times the channels, 1/S the size).
         se: squeeze-and-excitation in the rain residual blocks (False: the baseline `BL` of Table II).
-        detail: the block of the detail repair network; `none` leaves the DRN out (Tables II and V).
-        detail_blocks: number of detail blocks; 0 stands for `blocks`.
-        detail_width: M of the detail repair network; 0 stands for `width`.
-        detail_unshuffle: S of the detail repair network; 0 stands for `unshuffle`. A coarser one sees further, and has
-            more channels for the same work.
-        frames: odd; how many successive frames of a clip the network sees at once, to derain the middle one; 1 is for
-            pictures.
+        detail: the block of the detail repair network; `none` omits the DRN (Tables II and V).
+        detail_blocks: number of detail blocks; 0 means `blocks`.
+        detail_width: M of the detail repair network; 0 means `width`.
+        detail_unshuffle: S of the detail repair network; 0 means `unshuffle`. A larger S gives a larger receptive
+            field, and more channels for the same cost.
+        frames: number of successive frames the network sees to derain the middle one, odd; 1 for single pictures.
     """
 
     width: int = 64
@@ -68,12 +67,12 @@ class ModelConfig:
 
     @property
     def grid(self) -> int:
-        """Pixels between places at which a part of a picture may begin to have the same blocks as the whole."""
+        """Alignment in pixels at which a crop is divided into the same unshuffle blocks as the whole picture."""
         return self.unshuffle if self.detail == "none" else math.lcm(self.unshuffle, self.drn_unshuffle)
 
     @property
     def features_per_pixel(self) -> float:
-        """Values of a feature map for each pixel of the picture, in the sub-network that has more."""
+        """Feature values per picture pixel, in the larger of the two sub-networks."""
         rrn, drn = self.width / self.unshuffle**2, self.drn_width / self.drn_unshuffle**2
         return rrn if self.detail == "none" else max(rrn, drn)
 
@@ -85,21 +84,21 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a training batch is made of.
+    """The composition of a training batch.
 
     Attributes:
         patch: side of the square training patches, pixels.
         batch: patches per step.
-        epoch: random crops that make one epoch (the paper's fixed grid yields 27,000).
-        pairs: share of patches cut from the pairs of `--dataset`.
+        epoch: random crops per epoch (the paper's fixed grid yields 27,000).
+        pairs: share of patches cropped from the pairs of `--dataset`.
         layers: share of patches with true rain layers (`--layers`) on clean photos or other backgrounds.
         generated: share of patches with generated rain on the photos of `--clean`.
-        light, heavy, real: parts of each rain profile within `generated`.
-        workers: data-loading processes; -1 chooses from the number of cores.
-        clean_share: share of patches that get no rain at all, so that dry pictures stay as they are: most of them are
-            photos, mostly where they have upright detail, or drawn lookalikes of rain, a fifth are plain colours.
-        lookalikes: share of rainy patches with a drawn lookalike of rain on the photo below the rain.
-        warped: share of photos that are turned by up to 45 degrees and scaled.
+        light, heavy, real: weights of the rain profiles within `generated`.
+        workers: data-loading processes; -1 chooses by the number of cores.
+        clean_share: share of patches without any rain, so that dry pictures stay unchanged: photos (preferably their
+            vertical detail), synthetic rain lookalikes, and a fifth of plain colours and flat borders.
+        lookalikes: share of rainy patches with a synthetic rain lookalike on the photo under the rain.
+        warped: share of photos that are rotated by up to 45 degrees and scaled.
     """
 
     patch: int = 100
@@ -123,7 +122,7 @@ class DataConfig:
         for name in ("pairs", "layers", "generated", "light", "heavy", "real"):
             _require(getattr(self, name) >= 0, f"data.{name} is a share and cannot be negative")
         _require(self.light + self.heavy + self.real > 0, "data.light, data.heavy and data.real are all zero")
-        _require(0 <= self.clean_share < 1, "data.clean_share must be 0 or more and below 1")
+        _require(0 <= self.clean_share < 1, "data.clean_share must be at least 0 and below 1")
         for name in ("lookalikes", "warped"):
             _require(0 <= getattr(self, name) <= 1, f"data.{name} must be 0 to 1, not {getattr(self, name)}")
 
@@ -133,24 +132,24 @@ class OptimConfig:
     """How the network is trained.
 
     Attributes:
-        steps: length of the run in optimiser steps; the schedule is laid over it.
+        steps: length of the run, and of the schedule, in optimiser steps.
         lr: peak learning rate of Adam.
         schedule: `cosine` (linear warm-up, then a cosine down to `lr * lr_floor`), `step` (times `gamma` at each of
-            `milestones`), `constant`, or `trapezoid` (constant, then evenly down over the last `cooldown` of the run).
-        cooldown: share of a `trapezoid` run.
-        milestones: fractions of the run at which the step schedule falls.
+            `milestones`), `constant`, or `trapezoid` (constant, then linear decay over the last `cooldown` of the run).
+        cooldown: fraction of a `trapezoid` run.
+        milestones: fractions of the run at which the step schedule drops.
         optimizer: `adam`, or `muon`: orthogonalised momentum for the kernels between the first and the last
             layer of each sub-network, Adam for the rest.
-        muon_scale: Muon's learning rate over Adam's.
-        weight_decay: decoupled (AdamW), of what Adam trains; 0 is plain Adam.
-        loss: pixel loss, `l1` (eq. 11, 12), `charbonnier`, `log_l1`, the mean over the batch of the
-            logarithm of each picture's L1, which weighs lightly and heavily degraded pictures alike (PSNR is a
-            logarithm too), or `rmse`, the mean over the batch of each picture's root mean square error.
+        muon_scale: ratio of Muon's learning rate to Adam's.
+        weight_decay: decoupled (AdamW), for the parameters trained by Adam; 0 is plain Adam.
+        loss: pixel loss: `l1` (eq. 11, 12); `charbonnier`; `log_l1`, the batch mean of the logarithm of each
+            picture's L1, which weights light and heavy degradation equally (like PSNR, also a logarithm); or `rmse`,
+            the batch mean of each picture's root mean square error.
         rain_weight: lambda_r of eq. 10, weight of the rain residual loss.
-        clip: largest gradient norm; 0 leaves gradients alone.
-        ema: decay of the exponential moving average of the weights that validation and the result use; 0 is off.
-        freeze_norm: share of the run after which batch normalisation stops learning its statistics and uses them
-            as inference does; 1 never.
+        clip: maximum gradient norm; 0 disables clipping.
+        ema: decay of the exponential moving average of the weights used for validation and the result; 0 disables it.
+        freeze_norm: fraction of the run after which batch normalisation statistics are frozen and used as at
+            inference; 1 means never.
         precision: `auto` (bf16 autocast where the device has bf16 matrix units), `fp32` or `bf16`.
     """
 
@@ -178,37 +177,37 @@ class OptimConfig:
         _require(self.steps >= 1, f"optim.steps must be at least 1, not {self.steps}")
         _require(self.lr > 0, f"optim.lr must be positive, not {self.lr}")
         _require(self.muon_scale > 0, f"optim.muon_scale must be positive, not {self.muon_scale}")
-        _require(0 <= self.ema < 1, f"optim.ema must be 0 or more and below 1, not {self.ema}")
+        _require(0 <= self.ema < 1, f"optim.ema must be at least 0 and below 1, not {self.ema}")
         _require(self.clip >= 0, "optim.clip cannot be negative")
         _require(self.warmup >= 0, "optim.warmup cannot be negative")
         _require(0 < self.cooldown <= 1, f"optim.cooldown must be above 0 and at most 1, not {self.cooldown}")
         _require(self.weight_decay >= 0, "optim.weight_decay cannot be negative")
         for name in ("beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, f"optim.{name} must be 0 or more and below 1")
+            _require(0 <= getattr(self, name) < 1, f"optim.{name} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
 class ContrastConfig:
-    """The dual sample-augmented contrastive terms (section III-C), and how far real photos may change.
+    """The dual sample-augmented contrastive terms (section III-C), and limits on the change of real photos.
 
     Attributes:
-        mode: the columns of Table VII. `none`; `standard` (the rainy picture is the only negative, positives are as
-            they are); `negatives` (rain layers from the memory bank make more negatives); `positives` (unpaired clean
-            pictures are carried to the look of the real photo); `both`, which is DualSCRNet.
-        positive: the transform of eq. 7 in the modes that have one.
-        negatives: m of eq. 6 and 8. Where fewer are at hand (no bank, or one that is still short) the sum is scaled
+        mode: the columns of Table VII. `none`; `standard` (the rainy picture is the only negative, positives are
+            unchanged); `negatives` (extra negatives from rain layers of the memory bank); `positives` (unpaired clean
+            pictures take the style of the real photo); `both`, which is DualSCRNet.
+        positive: the transform of eq. 7 in the modes that use one.
+        negatives: m of eq. 6 and 8. If fewer are available (no bank, or one still filling up) the sum is scaled
             up to m, so that the weights below mean the same in every mode.
-        cap: a single ratio above it gives no gradient.
-        warmup: steps of pixel loss alone at the start; the bank is filled meanwhile.
-        ramp: steps over which the weights rise linearly after that.
-        dual_weight: lambda_dual of eq. 10, of the supervised term; 0 leaves it out.
-        unsup_weight: lambda_unsup of eq. 9, of the unsupervised term; 0 leaves it out.
+        cap: ratios above it give no gradient.
+        warmup: initial steps with pixel loss only, while the bank fills up.
+        ramp: steps over which the weights then rise linearly.
+        dual_weight: lambda_dual of eq. 10, for the supervised term; 0 disables it.
+        unsup_weight: lambda_unsup of eq. 9, for the unsupervised term; 0 disables it.
         bank: rain layers kept per ring, synthetic and real.
-        bank_floor: weaker layers do not go into the bank: root mean square in levels of 255. Of those below 2, a
-            third of the patches of real photos, most ratios are at the cap and give no gradient (docs/contrast.md).
-        max_change: mean |I_r - O_r| over fixed crops of the real photos, in levels of 255, past which a run stops.
-        max_colour: shift of a channel's mean over the same crops, in levels of 255, past which a run stops.
-        psnr_budget: by how many dB the mean validation PSNR of the best weights may be below that of their start.
+        bank_floor: minimum root mean square of layers in the bank, in levels of 255. Below 2 (a third of the patches
+            of real photos) most ratios are at the cap and give no gradient (docs/contrast.md).
+        max_change: mean |I_r - O_r| over fixed crops of the real photos, in levels of 255, above which a run stops.
+        max_colour: shift of a channel's mean over the same crops, in levels of 255, above which a run stops.
+        psnr_budget: dB by which the mean validation PSNR of the best weights may fall below that of the start.
     """
 
     mode: ContrastMode = "none"
@@ -235,33 +234,33 @@ class ContrastConfig:
 
     @property
     def uses_bank(self) -> bool:
-        """Whether the mode makes negatives from the memory bank."""
+        """Whether the mode takes negatives from the memory bank."""
         return self.mode in ("negatives", "both")
 
     @property
     def transform(self) -> str:
-        """The positive transform that the mode uses, by its name in `POSITIVE_TRANSFORMS`."""
+        """Name of the mode's positive transform in `POSITIVE_TRANSFORMS`."""
         return self.positive if self.mode in ("positives", "both") else "none"
 
 
 AUTO_COMPILE_STEPS = 1_000
-"""With fewer steps before batch normalisation is frozen, a run does not earn the time that compiling takes."""
+"""With fewer steps before batch normalisation is frozen, compiling takes longer than it saves."""
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Rhythm of the run.
+    """Intervals and run-time settings of a training run.
 
     Attributes:
-        seed: every random choice of the run hangs on it.
+        seed: seed of all randomness in the run.
         log_every: steps between lines of the log.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
-        max_bad_steps: steps in a row whose loss may be non-finite before the run is given up.
-        threads: CPU threads of the network; 0 leaves the choice to torch.
-        compile: fuse element-wise work with torch.compile while batch normalisation learns (a minute at the start, a
-            quarter less time per step; needs a C++ compiler on a CPU). Once it is frozen the network has a faster
-            form of its own. `auto` does where at least `AUTO_COMPILE_STEPS` steps earn it, and where it works.
+        max_bad_steps: consecutive steps with non-finite loss after which the run is aborted.
+        threads: CPU threads for the network; 0 lets torch choose.
+        compile: fuse element-wise operations with torch.compile until batch normalisation is frozen (takes a minute
+            at the start, saves a quarter of the time per step; needs a C++ compiler on a CPU). After that the network
+            has a faster form of its own. `auto` compiles if it works and at least `AUTO_COMPILE_STEPS` steps profit.
     """
 
     seed: int = 0
@@ -281,7 +280,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything a training run hangs on, besides where the data lie."""
+    """All settings of a training run, except the locations of its data."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -291,6 +290,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.contrast.mode != "none":
-            _require(self.model.frames == 1, "networks that see several frames (model.frames) train without contrast")
-            # Five poolings by two: on smaller patches nothing is left of the deepest features.
+            _require(self.model.frames == 1, "multi-frame networks (model.frames) cannot be trained with contrast")
+            # Five poolings by two leave nothing of the deepest features on smaller patches.
             _require(self.data.patch >= 32, f"data.patch must be at least 32 with contrast, not {self.data.patch}")

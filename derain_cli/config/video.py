@@ -1,4 +1,4 @@
-"""How clips are restored and coded."""
+"""Options for restoring and encoding clips."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ Temporal = Literal["off", "median", "flow"]
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How clips are restored and coded, named as the flags.
+    """How clips are restored and encoded; fields are named like the flags.
 
     Attributes:
-        codec: `auto` keeps the source's codec where the output's format holds it, else takes h264.
-        crf: quality, on the codec's own scale, lower is better; None takes what can hardly be told from the source.
-        preset: speed of the encoder, in its own words; None is a medium one.
-        start, end: the part to take, seconds from the beginning; `end` None is the end of the clip.
-        preview: make a clip of so many seconds with before and after side by side instead; None restores the clip.
-        temporal: how frames are steadied with their neighbours (`derain_cli.jobs.clips.temporal_filter`).
-        keep_partial: what is ready when the work is stopped is written as NAME_partial.
-        segment: frames per segment, which is what a killed job loses at most.
-        rate: pictures per second of a folder of numbered pictures; None is 25.
+        codec: `auto` keeps the source codec if the output container supports it, and uses h264 otherwise.
+        crf: quality on the codec's own scale, lower is better; None is visually close to lossless.
+        preset: encoder preset, in the encoder's terms; None is a medium one.
+        start, end: part to restore, seconds from the beginning; None for `end` means the end of the clip.
+        preview: length in seconds of a before/after clip to make instead; None restores the clip.
+        temporal: how flicker is removed using neighbouring frames (`derain_cli.jobs.clips.temporal_filter`).
+        keep_partial: on interruption, write the finished part as NAME_partial.
+        segment: frames per segment, the most that a killed job loses.
+        rate: frames per second of a folder of numbered pictures; None means 25.
+
+    Raises:
+        UsageError: a value is out of range.
     """
 
     codec: VideoCodec = "auto"
@@ -50,11 +53,11 @@ class VideoOptions:
 
     @property
     def until(self) -> float | None:
-        """Where the part ends, seconds; None at the end of the clip."""
+        """End of the part in seconds; None for the end of the clip."""
         ends = [end for end in (self.end, None if self.preview is None else self.start + self.preview) if end]
         return min(ends) if ends else None
 
     @property
     def is_part(self) -> bool:
-        """Whether a part of the clip is asked for."""
+        """Whether only part of the clip is requested."""
         return self.start > 0 or self.until is not None

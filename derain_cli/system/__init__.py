@@ -1,1 +1,1 @@
-"""The machine underneath: files written whole, memory, locks, signals, and where a number came from. No torch."""
+"""Operating system services: atomic files, memory, locks, signals, and provenance of results. No torch."""

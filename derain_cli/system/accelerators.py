@@ -1,4 +1,4 @@
-"""Whether an accelerator that was asked for can be there at all, without torch, which takes seconds to load."""
+"""Checks whether a requested accelerator can exist, without torch, which takes seconds to load."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["refuse_missing_device"]
 
 
 def refuse_missing_device(asked: str) -> None:
-    """Raise where a device is certainly missing; what looks possible is left to torch to judge.
+    """Raise if a device is certainly missing; otherwise torch decides.
 
     Args:
         asked: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
-        ResourceError: the driver is not there, or has no such device.
+        ResourceError: the driver is missing, or has no such device.
     """
     if asked == "mps" and sys.platform != "darwin":
         raise ResourceError("no device mps on this machine", remedy=Remedy.OTHER_DEVICE)
     if asked.startswith("cuda"):
         found, number = _cuda_devices(), int(asked.partition(":")[2] or 0)
         if found is not None and number >= found:
-            raise ResourceError(f"no device {asked}: {found} CUDA devices found", remedy=Remedy.OTHER_DEVICE)
+            raise ResourceError(f"no device {asked}: CUDA devices found: {found}", remedy=Remedy.OTHER_DEVICE)
 
 
 def _cuda_devices() -> int | None:
-    """How many NVIDIA's driver sees, CUDA_VISIBLE_DEVICES heeded; None where that is not known."""
+    """Number of devices NVIDIA's driver reports, respecting CUDA_VISIBLE_DEVICES; None if unknown."""
     try:
-        if "rocm" in importlib.metadata.version("torch"):  # AMD's devices go by the name of cuda there
+        if "rocm" in importlib.metadata.version("torch"):  # AMD devices are called cuda there
             return None
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -1,9 +1,9 @@
-"""Files that are whole or absent.
+"""Atomic file writes.
 
-Everything the program writes goes through `atomic_file`: a temporary file beside the target, flushed
-to the disk, then renamed onto it. Whoever looks at the final name sees the old file or the new one,
-never a part. Temporary names carry the host and the process id, so `sweep_stale` can tell the
-left-overs of a killed process from the work of a running one.
+Everything the program writes goes through `atomic_file`: a temporary file next to the target, flushed to
+disk, then renamed. The final name always refers to the complete old or new file, never to a part.
+Temporary names contain host and process id, so `sweep_stale` can tell the leftovers of a killed process
+from the files of a running one.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = [
     "sweep_stale",
 ]
 
-# A short fixed-length name: the target's own name is not part of it, so a target at NAME_MAX, or one whose
-# bytes are no valid text, needs no special case.
+# A short fixed-length name without the target's, so a target of NAME_MAX bytes, or one whose name is not valid
+# text, needs no special case.
 _PATTERN = re.compile(r"\.derain-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{12}\.tmp")
 _STALE_SECONDS = 24 * 3600.0
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -48,16 +48,16 @@ _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EN
 
 @contextmanager
 def atomic_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary path to write to; when the block ends well it becomes `path`.
+    """Yield a temporary path to write to; if the block succeeds, it becomes `path`.
 
-    The temporary file exists already (empty, mode by umask) and lies in the target's folder; it may be
-    opened, or replaced by a library that renames onto it. On any exception, KeyboardInterrupt too, it is
-    removed and a file that was at `path` stays as it was. A symbolic link is written through.
+    The temporary file exists (empty, mode set by the umask) in the target's folder; it may be opened, or
+    replaced by a library that renames onto it. On any exception, including KeyboardInterrupt, it is removed
+    and an existing file at `path` is untouched. Symbolic links are followed.
 
     Args:
         path: the final name. Its folder must exist.
-        overwrite: replace an existing file. Otherwise a file that exists, or that came into being
-            meanwhile, is left alone and refused.
+        overwrite: replace an existing file. Otherwise a file that exists, even if created in the meantime,
+            is kept and an error raised.
 
     Raises:
         DestinationError: `path` exists (without `overwrite`), is a folder, device or FIFO, or its folder is
@@ -79,7 +79,7 @@ def atomic_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
             raise
         raise mapped from error
     finally:
-        # After a rename nothing is there any more; after a link this removes the second name.
+        # After a rename it no longer exists; after a link this removes the second name.
         with contextlib.suppress(OSError):
             temporary.unlink()
     _sync_folder(target.parent, path)
@@ -92,23 +92,23 @@ def atomic_bytes(path: Path, data: bytes | bytearray | memoryview, overwrite: bo
 
 
 def atomic_text(path: Path, data: str, overwrite: bool = True) -> None:
-    """Write `data` in UTF-8, line ends as they are; errors as for `atomic_file`."""
-    # File names in reports may hold undecodable bytes (lone surrogates); they go out as the bytes they came from.
+    """Write `data` as UTF-8, line endings unchanged; errors as for `atomic_file`."""
+    # File names in reports may contain undecodable bytes (lone surrogates), which are written back as those bytes.
     atomic_bytes(path, data.encode("utf-8", "surrogateescape"), overwrite)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, with its parents, and sweep it.
+    """Create an output folder and its parents, and remove stale temporary files from it.
 
     Raises:
-        DestinationError: it cannot be made.
+        DestinationError: it cannot be created.
         ResourceError: the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         full = resource_error_from(error, folder)
-        reason = f"the folder cannot be made: {_words(error)}"
+        reason = f"cannot create the folder: {_words(error)}"
         raise full or DestinationError(reason, path=folder, remedy=Remedy.OTHER_OUTPUT) from error
     sweep_stale(folder)
 
@@ -120,11 +120,10 @@ def sha256_of(path: Path) -> str:
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
-    """The file itself; of a folder that is one input (pictures that are a clip) the files in it that are not hidden,
-    by name.
+    """The file itself, or, for a folder that is a single input (a clip as pictures), its non-hidden files by name.
 
     Raises:
-        OSError: it cannot be looked into.
+        OSError: the folder cannot be read.
     """
     place = Path(path)
     if not place.is_dir():
@@ -133,29 +132,29 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def size_of(path: str | os.PathLike[str]) -> int:
-    """Bytes of an input, of all `files_of` it.
+    """Size of an input in bytes: the sum over `files_of`.
 
     Raises:
-        OSError: it is not there.
+        OSError: it does not exist.
     """
     return sum(each.stat().st_size for each in files_of(path))
 
 
 def changed_of(path: str | os.PathLike[str]) -> int:
-    """When an input, or the last of the `files_of` it, was changed, nanoseconds.
+    """Modification time of an input in nanoseconds: the latest of `files_of`.
 
     Raises:
-        OSError: it is not there.
+        OSError: it does not exist.
     """
     return max((each.stat().st_mtime_ns for each in files_of(path)), default=0)
 
 
 def sweep_stale(folder: Path) -> int:
-    """Remove temporary files that dead processes left in `folder`; returns how many.
+    """Remove temporary files that dead processes left in `folder`; returns their number.
 
-    Only names of our own pattern and regular files are looked at. One is stale when its process on this
-    host is gone; where that cannot be judged (another host on a shared disk), when it is over a day old.
-    Never raises: a folder that cannot be read has nothing to sweep.
+    Only regular files that match our name pattern are considered. A file is stale if its process on this host
+    is gone or, where that is unknown (another host on a shared disk), if it is over a day old. Never raises:
+    an unreadable folder is treated as clean.
     """
     removed = 0
     try:
@@ -176,7 +175,7 @@ def _host() -> str:
 
 
 def _resolve_target(path: Path, overwrite: bool) -> Path:
-    """The file that is to be replaced, symbolic links followed; refuses what is no plain file."""
+    """The file to replace, following symbolic links; refuses anything but a regular file."""
     try:
         status: os.stat_result | None = path.stat()
     except FileNotFoundError:
@@ -186,14 +185,14 @@ def _resolve_target(path: Path, overwrite: bool) -> Path:
     if status is not None and not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise DestinationError(f"the destination is {kind}", path=path)
-    # lexists: a dangling link is something that exists, though it has no content to lose.
+    # lexists: a dangling link counts as existing, although it has no content to lose.
     if not overwrite and os.path.lexists(path):
-        raise DestinationError("the destination exists", path=path, remedy=Remedy.REPLACE)
+        raise DestinationError("the destination already exists", path=path, remedy=Remedy.REPLACE)
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _create_temporary(target: Path, path: Path) -> tuple[Path, int]:
-    """A new empty file beside `target` and its mode, which the kernel made from the umask."""
+    """A new empty file next to `target`, and its mode, which the kernel derived from the umask."""
     while True:
         temporary = target.parent / f".derain-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
         try:
@@ -202,7 +201,7 @@ def _create_temporary(target: Path, path: Path) -> tuple[Path, int]:
             continue
         except FileNotFoundError as error:
             raise DestinationError(
-                "the folder does not exist", path=path, hint=f"make {target.parent} first"
+                "the folder does not exist", path=path, hint=f"create {target.parent} first"
             ) from error
         except OSError as error:
             mapped = _resource_error(error, path)
@@ -214,12 +213,12 @@ def _create_temporary(target: Path, path: Path) -> tuple[Path, int]:
 
 
 def _settle(temporary: Path, mode: int, path: Path) -> None:
-    """Mode as the umask wants it, content on the disk."""
+    """Restore the mode given by the umask and flush the content to disk."""
     try:
         status = temporary.lstat()
         if not stat.S_ISREG(status.st_mode):
             raise DestinationError("the temporary file was replaced by something else", path=path)
-        if stat.S_IMODE(status.st_mode) != mode:  # a library made its own file (safetensors: 0600)
+        if stat.S_IMODE(status.st_mode) != mode:  # a library created its own file (safetensors: 0600)
             temporary.chmod(mode)
         handle = os.open(temporary, (os.O_RDWR if sys.platform == "win32" else os.O_RDONLY) | _BINARY)
         try:
@@ -232,37 +231,37 @@ def _settle(temporary: Path, mode: int, path: Path) -> None:
 
 
 def _publish(temporary: Path, target: Path, path: Path, overwrite: bool) -> None:
-    """Give the finished file its name. Without `overwrite` a file that came meanwhile wins."""
+    """Give the finished file its name. Without `overwrite`, a file created in the meantime is kept."""
     try:
         if not overwrite:
             try:
-                os.link(temporary, target)  # fails if the name is taken: no gap between looking and acting
+                os.link(temporary, target)  # fails if the name is taken: no race between check and use
                 return
             except FileExistsError:
                 raise
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-            # No hard links here (FAT, some network disks). An O_EXCL placeholder would close the gap that is
-            # left but a kill at that moment would leave an empty file at a final name, which is worse.
+            # No hard links here (FAT, some network disks). An O_EXCL placeholder would close the remaining race,
+            # but a kill at that moment would leave an empty file at the final name, which is worse.
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.replace(temporary, target)  # noqa: PTH105  (both spellings are the same; this one names the call)
     except FileExistsError as error:
-        raise DestinationError("the destination came into being meanwhile", path=path, remedy=Remedy.REPLACE) from error
+        raise DestinationError("the destination was created meanwhile", path=path, remedy=Remedy.REPLACE) from error
     except OSError as error:
         mapped = _resource_error(error, path)
         raise mapped or DestinationError(f"cannot write here: {_words(error)}", path=path) from error
 
 
 def _sync_folder(folder: Path, path: Path) -> None:
-    """Flush the folder, so that the new name survives a power cut. Not every system can."""
+    """Flush the folder, so that the new name survives a power failure, on systems that support it."""
     if sys.platform == "win32":
         return
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
-        return  # a folder one may write but not read
+        return  # a folder that is writable but not readable
     try:
         os.fsync(handle)
     except OSError as error:
@@ -285,8 +284,8 @@ def _is_stale(candidate: Path) -> bool:
 
 
 def _alive(pid: int) -> bool | None:
-    """Whether a process of this host runs; None when that cannot be told."""
-    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
+    """Whether a process is running on this host; None if unknown."""
+    if sys.platform == "win32":  # os.kill(pid, 0) would terminate the process there
         return True if pid == os.getpid() else None
     if pid <= 0:
         return None

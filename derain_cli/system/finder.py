@@ -1,7 +1,7 @@
-"""Which inputs there are in files, folders and patterns: the one place that looks for them."""
+"""Expands files, folders and patterns into inputs; the only place that searches for them."""
 
-# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
-# `./` at the front, which `Path` drops, have a meaning.
+# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a trailing slash or a
+# leading `./`, which `Path` drops, is significant.
 # ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH122, PTH206
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class Selection:
-    """What is taken.
+    """Which files are selected.
 
     Attributes:
-        readable: suffixes (lower case, with dot) taken in folders and by patterns; files named outright are always
-            taken.
-        depth: levels of sub-folders that are looked into; None looks into all.
-        file_links: take symbolic links to files found in folders (those named outright, or matched by a pattern, are
-            always taken).
-        folder_links: enter symbolic links to folders found in folders.
-        include: patterns of names, or of paths below the folder, one of which must match; empty takes all.
-        exclude: patterns, none of which may match; a sub-folder that matches is not entered.
-        whole: folders named outright that are one input each.
+        readable: suffixes (lower case, with dot) selected in folders and by patterns; explicitly named files are always
+            selected.
+        depth: levels of subfolders to search; None for all.
+        file_links: select symbolic links to files in folders (always selected if named explicitly or matched by a
+            pattern).
+        folder_links: enter symbolic links to folders in folders.
+        include: patterns of names, or of paths below the folder, one of which must match; empty selects all.
+        exclude: patterns, none of which may match; a matching subfolder is not entered.
+        whole: explicitly named folders that are one input each.
     """
 
     readable: frozenset[str]
@@ -46,7 +46,7 @@ class Selection:
     whole: frozenset[str] = frozenset()
 
     def is_readable(self, name: str) -> bool:
-        """Whether a file of that name is taken where it is found."""
+        """Whether a file of that name is selected when found in a folder."""
         return os.path.splitext(name)[1].lower() in self.readable
 
 
@@ -56,8 +56,8 @@ class Found:
 
     Attributes:
         source: its path.
-        below: where it lies below the folder, or the fixed part of the pattern, that it was found by.
-        folder: the named folder it was found in; None for a file named outright or found by a pattern.
+        below: its folder relative to the searched folder, or to the fixed part of the pattern.
+        folder: the named folder it was found in; None for a file named explicitly or found by a pattern.
     """
 
     source: str
@@ -66,13 +66,13 @@ class Found:
 
     @functools.cached_property
     def identity(self) -> Identity | None:
-        """Who it is on the disk; None where nothing is. Asked for only where it is needed: it takes a look there."""
+        """Device and inode; None if it does not exist. Computed on demand, since it needs a system call."""
         return identity_of(self.source)
 
 
 @dataclass
 class PassedOver:
-    """How many things in folders were left out, by reason; `unread` counts other files by suffix, lower case."""
+    """Number of skipped entries in folders, by reason; `unread` counts other files by suffix, lower case."""
 
     folders: int = 0
     links: int = 0
@@ -81,7 +81,7 @@ class PassedOver:
     unread: dict[str, int] = field(default_factory=dict)
 
     def remedy(self) -> Remedy | None:
-        """How more could be found."""
+        """What would include more inputs."""
         if self.folders:
             return Remedy.SUB_FOLDERS
         if self.links:
@@ -93,16 +93,16 @@ class PassedOver:
 
 @dataclass
 class Finder:
-    """Finds the inputs that files, folders and patterns stand for.
+    """Expands files, folders and patterns into inputs.
 
     Attributes:
-        paths: as they were given on the command line.
-        selection: what is taken.
-        own_tails: what ends the names of earlier outputs, which are no inputs where their own input lies beside them.
+        paths: as given on the command line.
+        selection: which files are selected.
+        own_tails: name endings of earlier outputs, which are skipped if their input is next to them.
         output: the output folder, which is not entered.
-        failed: what cannot be used, each with its path; complete once the search has ended, as are the next two.
-        notes: path and remark on what was passed over.
-        passed_over: how much that was, by reason.
+        failed: unusable inputs, each with its path; complete once the search is finished, like the next two.
+        notes: path and remark for skipped entries.
+        passed_over: number of skipped entries, by reason.
     """
 
     paths: Sequence[str]
@@ -127,7 +127,7 @@ class Finder:
                 if self._is_wanted(path, name):
                     yield Found(path)
             elif _is_address(path):
-                self.failed.append(InputError(f"{path} is an address: download it first"))
+                self.failed.append(InputError(f"{path} is a URL: download it first"))
             else:
                 self.failed.append(InputError("no such file or folder", path=path or "''"))
 
@@ -154,12 +154,12 @@ class Finder:
                 source = os.path.join(base, below, file)
                 yield Found(source, below)
         if not matched:
-            self.failed.append(InputError("nothing matches", path=pattern))
+            self.failed.append(InputError("no files match", path=pattern))
 
     def _walk(
         self, root: str, depth: int | None, *, file_links: bool, note_folders: bool = True
     ) -> Iterator[tuple[str, str]]:
-        """Readable files below `root` as (folder below it, name), sorted, at most `depth` folders down."""
+        """Readable files below `root` as (relative folder, name), sorted, at most `depth` levels deep."""
         entered = {identity_of(root)}
         stack = [("", 0)]
         while stack:
@@ -169,7 +169,7 @@ class Finder:
                 with os.scandir(place) as listing:
                     entries = sorted((e for e in listing if not e.name.startswith(".")), key=_bytewise)
             except OSError as error:
-                self.failed.append(InputError(f"cannot be read: {error.strerror}", path=place))
+                self.failed.append(InputError(f"cannot read the folder: {error.strerror}", path=place))
                 continue
             stems = {os.path.splitext(e.name)[0] for e in entries} | {e.name for e in entries}
             deeper = []
@@ -207,7 +207,7 @@ class Finder:
         if self._is_own_output(entry.name, stems) or (identity and identity == self.output):
             self.passed_over.outputs += 1
             return False
-        if self.selection.folder_links:  # links may lead round in a circle, or to one folder twice
+        if self.selection.folder_links:  # links may form a loop, or lead to the same folder twice
             if identity in entered:
                 return False
             entered.add(identity)
@@ -216,10 +216,10 @@ class Finder:
     def _pass_over_folder(self, entry: os.DirEntry[str], *, note: bool) -> None:
         self.passed_over.folders += 1
         if note and self.selection.is_readable(entry.name):
-            self.notes.append((entry.path, "is a folder: passed over"))
+            self.notes.append((entry.path, "is a folder: skipped"))
 
     def _is_own_output(self, stem: str, stems: set[str]) -> bool:
-        """`a_derained`, or a companion of it, with an `a` beside it."""
+        """Whether it is `a_derained` or one of its companion files, with `a` next to it."""
         return any(stem.endswith(tail) and stem[: -len(tail)] in stems for tail in self.own_tails)
 
     def _is_wanted(self, path: str, name: str) -> bool:
@@ -231,7 +231,7 @@ class Finder:
 
 
 def identity_of(path: str) -> Identity | None:
-    """Who a file is on the disk, links followed; None where nothing is."""
+    """Device and inode of a file, following links; None if it does not exist."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -247,7 +247,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _bytewise(entry: os.DirEntry[str]) -> bytes:
-    # Names may hold bytes that are no text; the order must not hang on the locale either.
+    # Names may contain undecodable bytes, and the order must not depend on the locale.
     return os.fsencode(entry.name)
 
 
@@ -256,7 +256,7 @@ def _has_magic(part: str) -> bool:
 
 
 def _is_there(parts: Sequence[str]) -> bool:
-    """Whether a folder goes by that very name: brackets in it are no pattern then."""
+    """Whether a folder has exactly that name: its brackets are then not a pattern."""
     return os.path.isdir(os.sep.join(parts))
 
 
@@ -265,12 +265,12 @@ def _is_address(path: str) -> bool:
 
 
 def separators() -> str:
-    """All characters that part folders in a path."""
+    """All characters that separate folders in a path."""
     return os.sep + (os.altsep or "")
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a shell would have taken this for a pattern; a file of that very name comes first."""
+    """Whether a shell would treat this as a pattern; a file with exactly that name takes precedence."""
     return _has_magic(path) and not os.path.lexists(path)
 
 
@@ -283,6 +283,6 @@ def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
 
 
 def _any_matches(path: str, name: str, patterns: Sequence[str]) -> bool:
-    """A pattern with a slash is for the path below the folder, one without for the name."""
+    """A pattern with a slash is matched against the relative path, one without against the name."""
     slashed = path.replace(os.sep, "/")
     return any(fnmatch.fnmatch(slashed if "/" in pattern else name, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Folders that one process at a time works in."""
+"""Locks that allow one process at a time to work in a folder."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from derain_cli.errors import DestinationError
 __all__ = ["LOCK", "locked"]
 
 LOCK = "lock"
-"""Name of the file in the folder that is locked; it stays."""
+"""Name of the lock file in the folder; it is not removed."""
 
 
 @contextmanager
 def locked(folder: Path, target: Path) -> Iterator[None]:
-    """Hold `folder` for this process; a process that dies lets go.
+    """Lock `folder` for this process; the lock is released if the process dies.
 
-    Where the disk knows no locks (some network disks), filelock's own stand in for them if the disk says so; if it
-    fails in another way, work goes on without.
+    On disks that report no support for locks (some network disks), filelock falls back to lock files; if locking
+    fails in another way, work continues without a lock.
 
     Args:
-        folder: made if it is missing.
-        target: what is made in it, for the error.
+        folder: created if missing.
+        target: what is produced in it, for the error message.
 
     Raises:
-        DestinationError: another process works in it.
+        DestinationError: another process holds the lock.
     """
     lock = FileLock(folder / LOCK)
     try:
         held = lock.acquire(timeout=0)
     except Timeout as error:
-        raise DestinationError("another process is at work on it", path=target) from error
+        raise DestinationError("another process is working on it", path=target) from error
     except OSError:
         held = None
     with held or nullcontext():

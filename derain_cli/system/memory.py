@@ -1,4 +1,4 @@
-"""How much memory this process can still have, and what becomes of what is freed."""
+"""How much memory is available to this process, and whether freed memory is kept."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 __all__ = ["free_memory", "keep_freed_memory"]
 
 _NO_LIMIT = 2**60
-"""Control groups of version 1 write a number of this size where there is no limit."""
+"""cgroup v1 reports a number of this size if there is no limit."""
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that can still be had: the least of what machine, control groups and `ulimit -v` leave; None if unknown.
+    """Available bytes: the minimum left by the machine, cgroups and `ulimit -v`; None if unknown.
 
     Args:
-        root: of the file system that `proc` and `sys` are read from (Linux; elsewhere only `ulimit -v` is known).
+        root: root folder for `proc` and `sys` (Linux; elsewhere only `ulimit -v` is known).
     """
     left = [*_machine(root), *_groups(root), *_address_space(root)]
     return max(0, min(left)) if left else None
@@ -28,17 +28,17 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, for what it asks for next; False where the C library can't be told.
+    """Make the C library keep freed memory for later allocations; False if it does not support that.
 
-    glibc gives large pieces back to the system and gets them again page by page. A training step makes and frees some
-    hundred megabytes of feature maps: at 2 MB a map, a fifth of its time went into that.
+    glibc returns large blocks to the system and gets them back page by page. A training step allocates and frees some
+    hundred megabytes of feature maps: at 2 MB per map, this took a fifth of its time.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # another C library, or another system
         return False
     settings = ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 << 20))
-    accepted = [bool(mallopt(key, value)) for key, value in settings]  # each is asked, whatever became of the others
+    accepted = [bool(mallopt(key, value)) for key, value in settings]  # set all of them, even if one fails
     return all(accepted)
 
 
@@ -51,7 +51,7 @@ def _machine(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path) -> Iterator[int]:
-    """What each control group that this process is in leaves, version 1 and 2; groups above limit it too."""
+    """What each cgroup (v1 and v2) of this process leaves, including parent groups."""
     lines: list[str] = []
     with contextlib.suppress(OSError):
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -63,9 +63,9 @@ def _groups(root: Path) -> Iterator[int]:
         if controllers:
             top, limit, used = top / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
         group = top / path.strip("/")
-        # In a container the group's path may be that of the host; what the container sees lies at the top.
+        # In a container the path may be the host's; the container's own limits are at the top.
         for place in (group, *group.parents):
-            with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+            with contextlib.suppress(OSError, ValueError):  # "max" is not a number and means no limit
                 most = int((place / limit).read_text(encoding="ascii"))
                 if most < _NO_LIMIT:
                     yield most - int((place / used).read_text(encoding="ascii")) + _droppable(place)
@@ -74,7 +74,7 @@ def _groups(root: Path) -> Iterator[int]:
 
 
 def _droppable(group: Path) -> int:
-    """Bytes of cached files, which the kernel gives back before a group runs out of memory."""
+    """Bytes of cached files, which the kernel reclaims before a group runs out of memory."""
     with contextlib.suppress(OSError, ValueError):
         for line in (group / "memory.stat").read_text(encoding="ascii").splitlines():
             name, _, value = line.partition(" ")

@@ -1,4 +1,4 @@
-"""Where a number came from: the program, its commit, the libraries and the machine. Standard library only."""
+"""Provenance of results: program, commit, libraries and machine. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless")
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the checkout the program runs from, `+changes` behind it where files differ; None if installed."""
+    """The commit of the checkout the program runs from, with `+changes` if files differ; None if installed."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -38,7 +38,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
-    """Versions of the program, of Python, and of libraries (those that make the numbers); None for what is missing."""
+    """Versions of the program, Python and libraries (by default those that affect results); None if not installed."""
     found: dict[str, str | None] = {"derain": __version__, "python": platform.python_version()}
     for package in packages:
         try:
@@ -49,7 +49,7 @@ def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
 
 
 def machine() -> dict[str, str]:
-    """System and processor in words."""
+    """Names of the operating system and the processor."""
     return {"system": platform.platform(), "processor": _processor()}
 
 
@@ -63,11 +63,11 @@ def _processor() -> str:
 
 
 def program_version() -> str:
-    """The program's version, with the commit when it runs from a checkout."""
+    """The program's version, with the commit if it runs from a checkout."""
     head = commit()
     return __version__ if head is None else f"{__version__}+{head[:12]}"
 
 
 def today() -> str:
-    """The date, UTC, ISO."""
+    """Today's date in UTC, ISO format."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()

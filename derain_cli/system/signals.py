@@ -1,4 +1,4 @@
-"""Signals that end the program: as an exception, or as a request to stop at the next good place."""
+"""Termination signals, as an exception or as a request to stop at the next safe point."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Interrupted", "signals", "stop_requests"]
 
 
 class Interrupted(BaseException):
-    """The program was told to stop by signal `number`; `exit_code` is what a shell reports for it."""
+    """The program was interrupted by signal `number`; `exit_code` is what a shell reports for it."""
 
     def __init__(self, number: int):
         super().__init__(number)
@@ -26,9 +26,9 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Inside, the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; the second ends at once.
+    """Within the context, the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; a second kills.
 
-    A signal that is ignored when this begins (`nohup`, a job in the background) stays ignored.
+    Signals that are already ignored (`nohup`, background jobs) stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,19 +48,19 @@ def signals() -> Iterator[None]:
         yield
     finally:
         for number in ours:
-            # None: the handler was not installed from Python and cannot be put back.
+            # None: the handler was not installed from Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
 
 
 @contextmanager
 def stop_requests() -> Iterator[list[signal.Signals]]:
-    """Collects SIGINT, SIGTERM and SIGHUP so that the run can stop between steps; a second one ends at once."""
+    """Collects SIGINT, SIGTERM and SIGHUP, so that a run can stop between steps; a second one exits immediately."""
     caught: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
     watched = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    # What is ignored from the start (`nohup`, a job in the background) stays ignored.
+    # Signals that are already ignored (`nohup`, background jobs) stay ignored.
     watched = [number for number in watched if signal.getsignal(number) is not signal.SIG_IGN]
     old = {number: signal.getsignal(number) for number in watched}
 

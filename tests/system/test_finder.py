@@ -95,7 +95,7 @@ def test_a_pattern_that_matches_nothing_is_told() -> None:
     touch("a.jpg")
     sources, search = finder(["a.jpg", "*.webp"])
     assert sources == ["a.jpg"]
-    assert [str(error) for error in search.failed] == ["*.webp: nothing matches"]
+    assert [str(error) for error in search.failed] == ["*.webp: no files match"]
 
 
 def test_include_and_exclude() -> None:
@@ -144,7 +144,7 @@ def test_a_folder_named_like_a_picture_is_passed_over_with_a_note() -> None:
     touch("in/x.png/a.jpg", "in/b.jpg")
     sources, search = finder(["in"])
     assert sources == ["in/b.jpg"]
-    assert search.notes == [("in/x.png", "is a folder: passed over")]
+    assert search.notes == [("in/x.png", "is a folder: skipped")]
     assert search.passed_over.folders == 1
 
 
