@@ -1,1 +1,1 @@
-"""Weights in and out: written whole or not at all, checked before use, never executed."""
+"""Saves and loads weights: written atomically, verified before use, never executed."""

@@ -1,4 +1,4 @@
-"""Weights between trained ones."""
+"""Averages of trained weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["average_weights"]
 
 
 def average_weights(weights: Sequence[Weights], shares: Sequence[float]) -> tuple[SemiDRDNet, Card]:
-    """The network between trained ones (see `model.average`) and its card.
+    """The weighted average of trained networks (see `model.average`) and its card.
 
-    The card names the data and terms of all. Steps and patches are those of the one that has most: weights worth
-    averaging have a start in common. It has no scores: they are to be measured.
+    The card combines the data and terms of all. Steps and patches are the maximum over the networks, since weights
+    worth averaging share a start. It has no scores: those have to be measured.
 
     Raises:
-        UsageError: networks of different shapes, or shares that do not add up to 1.
+        UsageError: networks with different configurations, or shares that do not sum to 1.
     """
     made = average([network(each) for each in weights], shares)
     cards = [each.card for each in weights]

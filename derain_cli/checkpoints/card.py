@@ -1,4 +1,4 @@
-"""What a weight file says of itself."""
+"""The model card stored in a weight file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["Card"]
 
 @dataclass(frozen=True)
 class Card:
-    """What a weight file says of itself.
+    """The model card stored in a weight file.
 
     Attributes:
         name: of the weights, such as `fast`.
         summary: one line on what they are for.
-        trained_on: data sets with their role and licence, those of earlier runs included.
+        trained_on: data sets with their role and licence, including those of earlier runs.
         recipe: every setting of the run (`TrainConfig` as a mapping).
-        steps: optimiser steps behind the weights, earlier runs included.
-        patches: training patches seen, earlier runs included.
+        steps: optimiser steps, including earlier runs.
+        patches: training patches seen, including earlier runs.
         commit: of the program that trained them.
-        scores: by data set and protocol, with the input's scores beside.
+        scores: by data set and protocol, together with the input's scores.
         licence: terms of use.
         date: of the training, ISO.
         limits: what they cannot do.
-        hashes: perceptual hashes of the clean pictures they were trained on (`data.fingerprint`), so that a test
-            picture that was trained on is noticed; empty in files from before they were kept.
-        change: what they do to the real photos they were fine-tuned on (names in `metrics.no_reference.FIGURES`).
+        hashes: perceptual hashes of the clean training pictures (`datasets.fingerprint`), to detect test pictures that
+            were trained on; empty in older files.
+        change: figures on the real photos they were fine-tuned on (names in `metrics.no_reference.FIGURES`).
     """
 
     name: str = "unnamed"
@@ -47,15 +47,15 @@ class Card:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """A card from JSON; keys that later versions may add are passed over.
+        """A card from parsed JSON; unknown keys, as from later versions, are ignored.
 
         Raises:
-            ValueError, TypeError: it is no card.
+            ValueError, TypeError: not a valid card.
         """
         known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
         for name in ("trained_on", "hashes"):
             if name in known:
                 known[name] = tuple(known[name])
         if not all(re.fullmatch("[0-9a-f]{16}", each) for each in known.get("hashes", ())):
-            raise ValueError("hashes that are none")
+            raise ValueError("invalid hashes")
         return cls(**known)

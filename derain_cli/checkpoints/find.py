@@ -1,4 +1,4 @@
-"""Which weights there are: those that came with the program, files, and the Hub's. No torch."""
+"""Locates weights: those shipped with the program, files, and the Hub's. No torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DEFAULT_MODEL = "fast"
 
 
 def _weight_folders() -> list[Path]:
-    # In the wheel the weights lie inside the package, in a checkout beside it.
+    # A wheel has the weights inside the package, a checkout beside it.
     package = Path(__file__).parents[1]
     return [folder for folder in (package / "weights", package.parent / "weights") if folder.is_dir()]
 
 
 def installed_models() -> dict[str, Path]:
-    """Weight files that came with the program, by name."""
+    """Weight files shipped with the program, by name."""
     found: dict[str, Path] = {}
     for folder in _weight_folders():
         for path in sorted(folder.glob("*.safetensors")):
@@ -28,10 +28,10 @@ def installed_models() -> dict[str, Path]:
 
 
 def find_weights(name_or_path: str) -> Path:
-    """The weight file of an installed model's name, or the path itself.
+    """The weight file for the name of an installed model, a Hub model (`hf:ORG/REPO`), or the path itself.
 
     Raises:
-        WeightsError: neither.
+        WeightsError: no such model, or the Hub's cannot be fetched.
     """
     if name_or_path.startswith("hf:"):
         return from_hub(name_or_path.removeprefix("hf:"))

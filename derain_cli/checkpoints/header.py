@@ -1,4 +1,4 @@
-"""What the head of a weight file says, without its tensors and without torch."""
+"""Reads the header of a weight file, without its tensors and without torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_HEADER = 4 << 20
 
 @dataclass(frozen=True)
 class Head:
-    """What a weight file says of itself. Its check sum is not looked at: `weight_file.load_weights` does."""
+    """The header of a weight file. Its checksum is not verified here but in `weight_file.load_weights`."""
 
     path: Path
     config: ModelConfig
@@ -33,10 +33,10 @@ class Head:
 
 
 def refuse_irregular(path: Path) -> None:
-    """See that a weight file is there.
+    """Check that a weight file exists.
 
     Raises:
-        WeightsError: it is not, or is no regular file.
+        WeightsError: it does not, or is not a regular file.
     """
     try:
         mode = path.stat().st_mode
@@ -48,10 +48,10 @@ def refuse_irregular(path: Path) -> None:
 
 
 def read_head(path: Path) -> Head:
-    """Read the head of a weight file.
+    """Read the header of a weight file.
 
     Raises:
-        WeightsError: missing, no weight file, or of another format.
+        WeightsError: missing, not a weight file, or an unsupported format.
     """
     refuse_irregular(path)
     try:
@@ -74,7 +74,7 @@ def _header(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > MAX_HEADER:
-            raise ValueError("longer than any header")
+            raise ValueError("header too long")
         header = json.loads(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("no tensor table")

@@ -1,4 +1,4 @@
-"""Weights of the Hugging Face Hub, by its own client and cache."""
+"""Weights from the Hugging Face Hub, through its client and cache."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from derain_cli.errors import WeightsError, resource_error_from
 __all__ = ["from_hub"]
 
 _FILE = "derain.safetensors"
-_BY_HAND = f"download {_FILE} yourself and give its path"
-_PATIENCE = 5.0
+_BY_HAND = f"download {_FILE} manually and pass its path"
+_TIMEOUT = 5.0
 
 
 def from_hub(repo: str) -> Path:
-    """Weights of a Hugging Face Hub repository, by its own client and cache; offline when HF_HUB_OFFLINE says so."""
+    """Weights of a Hugging Face Hub repository, through its client and cache; offline if HF_HUB_OFFLINE is set.
+
+    Raises:
+        WeightsError: not in the cache and not downloadable.
+        ResourceError: the disk is full.
+    """
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what a user must know we say
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we report what users need to know
     offline = constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
     try:
         return Path(hf_hub_download(repo, _FILE, local_files_only=offline))
     except LocalEntryNotFoundError as error:
-        reason = "it is not in the cache, and the Hub does not answer"
+        reason = "it is not in the cache, and the Hub cannot be reached"
         if constants.HF_HUB_OFFLINE:
             reason = "it is not in the cache, and HF_HUB_OFFLINE is set"
         raise WeightsError(f"cannot get hf:{repo}: {reason}", hint=_BY_HAND) from error
@@ -37,11 +42,11 @@ def from_hub(repo: str) -> Path:
 
 
 def _answers(endpoint: str) -> bool:
-    """Whether the Hub can be reached at all: its client would try for half a minute."""
+    """Whether the Hub can be reached at all; its client would keep trying for half a minute."""
     from huggingface_hub import get_session
 
     try:
-        get_session().head(endpoint, timeout=_PATIENCE)
-    except Exception:  # of whatever library it uses, by its version
+        get_session().head(endpoint, timeout=_TIMEOUT)
+    except Exception:  # depends on the HTTP library of the client's version
         return False
     return True

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: a folder with a safetensors file, a JSON file and a manifest with their SHA-256.
 
-The manifest is written last: a folder without a valid one does not count.
+The manifest is written last: a folder without a valid one is ignored.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _TENSORS, _STATE, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
 def save_checkpoint(
     folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, keep: int = 2
 ) -> Path:
-    """Write `folder/step-NNNNNNNNN`, its manifest last, then drop all but the `keep` newest checkpoints.
+    """Write `folder/step-NNNNNNNNN`, its manifest last, then delete all but the `keep` newest checkpoints.
 
     Args:
-        folder: of the run's checkpoints; made when missing.
+        folder: of the run's checkpoints; created if missing.
         step: optimiser steps done.
         tensors: any tensors, by name.
-        state: anything JSON holds.
-        keep: how many stay.
+        state: anything that JSON can represent.
+        keep: number of checkpoints to keep.
 
     Raises:
-        ResourceError: the disk is full; earlier checkpoints are untouched and no partial one counts.
+        ResourceError: the disk is full; earlier checkpoints are untouched and the partial one is removed.
     """
     place = folder / f"step-{step:09d}"
     try:
@@ -67,7 +67,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of one checkpoint folder, after its checksums.
+    """Tensors and state of one checkpoint folder, after verifying its checksums.
 
     Raises:
         WeightsError: incomplete or damaged.
@@ -84,19 +84,19 @@ def load_checkpoint(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def latest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[WeightsError]] | None:
-    """The newest checkpoint that verifies, and what was wrong with newer ones; None where there is none at all.
+    """Tensors and state of the newest valid checkpoint, and the errors of newer ones; None if there is no checkpoint.
 
     Raises:
-        WeightsError: there are checkpoints, but none verifies.
+        WeightsError: there are checkpoints, but none is valid.
     """
-    passed_over: list[WeightsError] = []
+    skipped: list[WeightsError] = []
     for place in reversed(_checkpoints(folder)):
         try:
             tensors, state = load_checkpoint(place)
         except WeightsError as error:
-            passed_over.append(error)
+            skipped.append(error)
         else:
-            return tensors, state, passed_over
-    if passed_over:
-        raise passed_over[0]
+            return tensors, state, skipped
+    if skipped:
+        raise skipped[0]
     return None

@@ -1,7 +1,7 @@
-"""Weight files: one safetensors file each, written whole or not at all, checked before use, never executed.
+"""Weight files: one safetensors file each, written atomically, verified before use, never executed.
 
-Its metadata hold the network's `ModelConfig`, a `Card`, and a SHA-256 over both, the tensor table and the tensor data;
-safetensors itself would accept a flipped bit.
+The metadata hold the network's `ModelConfig`, a `Card`, and a SHA-256 over both, the tensor table and the tensor data:
+safetensors itself does not detect a flipped bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DTYPES = {"F32", "F16", "BF16", "I64"}
 
 @dataclass(frozen=True)
 class Weights:
-    """A checked weight file: where it lay, its network, its tensors, its card and the SHA-256 in it."""
+    """A verified weight file: its path, network configuration, tensors, card and SHA-256."""
 
     path: Path
     config: ModelConfig
@@ -52,7 +52,7 @@ def _digest(meta: Mapping[str, Any], table: Mapping[str, Any], data: bytes | mem
 
 
 def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
-    """Metadata, tensor table and data section of a safetensors file; ValueError when they make no sense."""
+    """Metadata, tensor table and data section of a safetensors file; ValueError if they are invalid."""
     if len(blob) < 8:
         raise ValueError("too short")
     (length,) = struct.unpack("<Q", blob[:8])
@@ -66,17 +66,17 @@ def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
         raise ValueError("no metadata")
     for name, entry in header.items():
         if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
-            raise ValueError(f"tensor {name} has an unknown kind")
+            raise ValueError(f"tensor {name} has an unsupported dtype")
     return meta, header, memoryview(blob)[8 + length :]
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU: safetensors takes no tensors that share memory, as those of a repeated block do."""
+    """Copies on the CPU: safetensors rejects tensors that share memory, such as those of a repeated block."""
     return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
 def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool = True) -> str:
-    """Write `model` with its card as one weight file, atomically; returns the SHA-256 in it.
+    """Write `model` and its card as one weight file, atomically; returns its SHA-256.
 
     Raises:
         ResourceError: the disk is full.
@@ -95,7 +95,7 @@ def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool =
 def save_state(path: Path, module: nn.Module) -> None:
     """Write the tensors of any module as a plain safetensors file, atomically, for `module.load_state_dict`.
 
-    Nothing in it says which network they are of: files that `load_weights` takes are written by `save_weights`.
+    The file does not describe its network; use `save_weights` for files that `load_weights` can read.
 
     Raises:
         ResourceError: the disk is full.
@@ -114,10 +114,11 @@ def _read(path: Path) -> bytes:
 
 
 def load_weights(path: Path) -> Weights:
-    """Read and check a weight file. Nothing in it is executed.
+    """Read and verify a weight file. Nothing in it is executed.
 
     Raises:
-        WeightsError: missing, not a weight file, damaged (checksum), of another network, or with non-finite values.
+        WeightsError: missing, not a weight file, damaged (checksum), tensors that do not match the configuration, or
+            non-finite values.
     """
 
     def refuse(reason: str, cause: BaseException | None = None) -> WeightsError:
@@ -132,7 +133,7 @@ def load_weights(path: Path) -> Weights:
         stated = ours.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise refuse("not a usable weights file", error) from error
-    # The spelling counts too: 1e-05 and 1E-05 are one bit apart and mean the same.
+    # The exact text counts too: 1e-05 and 1E-05 differ in one bit but parse to the same value.
     if _digest(ours, table, data) != stated or json.dumps({**ours, "sha256": stated}) != meta[META_KEY]:
         raise refuse("checksum mismatch, the weights file is damaged")
     if ours.get("format") != FORMAT:
@@ -153,14 +154,14 @@ def load_weights(path: Path) -> Weights:
 
 
 def _mismatch(config: ModelConfig, tensors: Mapping[str, Tensor]) -> str | None:
-    """What first tells `tensors` apart from the network of `config`; None when they fit."""
+    """The first difference between `tensors` and the network of `config`; None if they match."""
     with torch.device("meta"):
         expected = build(config).state_dict()
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing:
-        return f"weights of another network: {missing[0]} is missing ({len(missing)} in all)"
+        return f"weights of another network: {missing[0]} is missing ({len(missing)} in total)"
     if extra:
-        return f"weights of another network: {extra[0]} is unknown ({len(extra)} in all)"
+        return f"weights of another network: {extra[0]} is unknown ({len(extra)} in total)"
     for name, tensor in expected.items():
         if tensor.shape != tensors[name].shape:
             return f"weights of another network: {name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"

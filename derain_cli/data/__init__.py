@@ -1,1 +1,1 @@
-"""Files meet tensors: which data sets there are, how pairs are found, training patches and their loader."""
+"""Training patches and their loader."""

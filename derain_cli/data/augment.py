@@ -1,4 +1,4 @@
-"""Random crops and flips of training patches, on numpy pictures (H, W, C), all from one generator."""
+"""Random crops, flips and warps of training patches: numpy pictures (H, W, C), one generator."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Picture = NDArray[Any]
 
 
 def crop_box(height: int, width: int, patch: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Where a random `patch` x `patch` crop lies in a picture of at least that size."""
+    """Rows and columns of a random `patch` x `patch` crop of a picture of at least that size."""
     top, left = int(rng.integers(height - patch + 1)), int(rng.integers(width - patch + 1))
     return slice(top, top + patch), slice(left, left + patch)
 
 
 def flip(pictures: list[Picture], rng: np.random.Generator) -> list[Picture]:
-    """All pictures flipped alike, each axis with probability one half; streaks have no up or down."""
+    """All pictures flipped in the same way, each axis with probability 1/2; streaks have no up or down."""
     vertical, horizontal = rng.integers(2, size=2)
     return [p[:: -1 if vertical else 1, :: -1 if horizontal else 1] for p in pictures]
 
 
 def orient(picture: Picture, rng: np.random.Generator) -> Picture:
-    """One of the eight flips and quarter turns of a square background; never for rain, whose direction counts."""
+    """One of the eight flips and quarter turns of a square background; not for rain, whose direction matters."""
     picture = np.rot90(picture, int(rng.integers(4)))
     return picture[:, ::-1] if rng.integers(2) else picture
 
 
 def cut_warped(picture: Picture, patch: int, rng: np.random.Generator) -> Picture:
-    """A random `patch` x `patch` crop of an 8-bit picture (H, W, 3), turned by up to 45 degrees and scaled 0.6 to 1.6.
+    """A random `patch` x `patch` crop of an 8-bit picture (H, W, 3), rotated by up to 45 degrees and scaled 0.6 to 1.6.
 
-    Photographs are mostly level: turned ones have structure in all directions that rain has. Where the picture is too
-    small for the crop it is mirrored.
+    Photographs are mostly level; rotated ones have structure in all directions that rain has. A picture too small
+    for the crop is mirrored.
     """
     height, width = picture.shape[:2]
     theta, scale = math.radians(float(rng.uniform(-45, 45))), 0.6 * (1.6 / 0.6) ** float(rng.random())
@@ -49,7 +49,7 @@ def cut_warped(picture: Picture, patch: int, rng: np.random.Generator) -> Pictur
     cos, sin = math.cos(theta) / scale, math.sin(theta) / scale
     centre = (patch - 1) / 2
     matrix = np.array([[cos, -sin, x - (cos - sin) * centre], [sin, cos, y - (sin + cos) * centre]])
-    if scale < 1:  # what is made smaller is smoothed first, as a camera's resizing does
+    if scale < 1:  # smooth before downscaling, as a camera does
         margin = math.ceil(half) + 4
         top, left = max(0, int(y) - margin), max(0, int(x) - margin)
         picture = cv2.GaussianBlur(picture[top : int(y) + margin, left : int(x) + margin], (0, 0), 0.5 / scale)
@@ -60,8 +60,8 @@ def cut_warped(picture: Picture, patch: int, rng: np.random.Generator) -> Pictur
 
 
 def upright_detail(picture: Picture) -> float:
-    """How much fine detail of an 8-bit picture (H, W, 3) runs upright, as rain does: mean absolute difference between
-    neighbouring columns after smoothing along them, levels."""
+    """Amount of fine vertical detail of an 8-bit picture (H, W, 3): mean absolute difference between neighbouring
+    columns after smoothing along them, in levels."""
     grey = picture.mean(axis=2, dtype=np.float32)
     along = cv2.blur(grey, (1, 11))
     return float(np.abs(np.diff(along, axis=1)).mean())

@@ -1,8 +1,8 @@
-"""Training patches for networks that see several frames: made-up clips of photographs, with moving rain.
+"""Training patches for multi-frame networks: synthetic clips made from photographs, with moving rain.
 
-A clip costs far more to make than a sample of it to train on, so several samples are cut from each: other frames in
-the middle, other places, flipped. Samples of one clip lie far apart in the order of a run. Sample number i is still a
-pure function of (seed, i): a clip is made again where it is needed.
+Generating a clip costs far more than training on one sample of it, so several samples are cut from each, with
+different middle frames, positions and flips. Samples of one clip are far apart in the order of a run. Sample i is still
+a pure function of (seed, i): a clip is regenerated when needed.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene
 
-__all__ = ["DRY", "ClipPatches", "MadeClip", "make_clip"]
+__all__ = ["DRY", "ClipPatches", "SyntheticClip", "make_clip"]
 
 Picture = NDArray[np.uint8]
 
 _MARGIN = 32
-"""Pixels by which the frames of a clip are larger than a patch: patches are cut from other places of them."""
+"""Pixels by which the frames of a clip exceed a patch, so that patches can be cut at different positions."""
 
 _MIDDLES = 3
-"""Frames of a clip that are in the middle of a sample."""
+"""Frames of a clip that can be the middle of a sample."""
 
 _USES = 9
-"""Samples cut from a clip."""
+"""Samples cut from each clip."""
 
 _ROUND = 64
-"""Clips that samples are cut from in turn: this many samples lie between two of one clip."""
+"""Clips that samples are cut from in turn: the distance between two samples of one clip."""
 
 DRY = 0.1
-"""Share of clips without rain."""
+"""Probability of a clip without rain."""
 
 
-class MadeClip:
+class SyntheticClip:
     """Samples of one clip.
 
     Attributes:
-        seen: for each middle frame, it and its neighbours as they look from it, (H, W, 3*F) uint8, rainy.
+        seen: for each middle frame, the rainy window around it, aligned to it, (H, W, 3*F) uint8.
         clean: the same frames without streaks, (H, W, 3) uint8.
     """
 
@@ -65,22 +65,22 @@ def make_clip(
     middles: int,
     rng: np.random.Generator,
     dry: float = DRY,
-) -> MadeClip:
-    """A clip of a photograph with rain on it, and the windows of its middle frames.
+) -> SyntheticClip:
+    """A rainy clip made from a photograph, as windows around its middle frames.
 
     Args:
-        photo, other: (h, w, 3) uint8; a part of the other one may move across the scene.
+        photo, other: (h, w, 3) uint8; part of the other one may move across the scene.
         side: of the square frames, pixels.
-        frames: F, that a network sees at once.
-        middles: frames in the middle of a window.
+        frames: F, the frames a network sees at once.
+        middles: number of windows.
         rng: the only source of randomness; it is advanced.
-        dry: probability that there is no rain.
+        dry: probability of no rain.
     """
     count = frames - 1 + middles
     scene = MovingScene(photo, other, side, side, count, rng)
     rain = MovingRain(side, side, int(rng.integers(2**31)))
     rainless = rng.random() < dry
-    # As video coding leaves them; rain and its absence alike, so that networks leave its marks alone.
+    # Compression artefacts as in video, with and without rain, so that networks leave them alone.
     quality = int(rng.integers(45, 96)) if rng.random() < 0.8 else None
     rainy, clean = [], []
     for index in range(count):
@@ -89,11 +89,11 @@ def make_clip(
         clean.append(_coded(sample.clean, quality))
     first = frames // 2
     seen = [window.astype(np.uint8, copy=False) for _, window in windows(enumerate(rainy), frames)]
-    return MadeClip(seen[first : first + middles], clean[first : first + middles])
+    return SyntheticClip(seen[first : first + middles], clean[first : first + middles])
 
 
 def _coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
-    """8 bits, through JPEG if `quality` says so."""
+    """The frame as 8 bits, JPEG-compressed unless `quality` is None."""
     levels: Picture = np.rint(frame * 255).astype(np.uint8)
     if quality is None:
         return levels
@@ -108,21 +108,21 @@ class ClipPatches(Dataset[Item]):
         photos: without rain, at least two.
         model: of the network; its `frames` is F.
         patch: P.
-        seed: with the index, decides everything.
-        length: number of items of the run.
+        seed: determines each item together with its index.
+        length: number of items in the run.
 
     Raises:
-        UsageError: too few photos, or a network that sees one frame.
+        UsageError: too few photos, or a single-frame network.
     """
 
     def __init__(self, photos: Sequence[Path], model: ModelConfig, patch: int, seed: int, length: int):
         if model.frames < 2:
-            raise UsageError("clips are for networks that see several frames (model.frames)")
+            raise UsageError("clips are for multi-frame networks (model.frames)")
         if len(photos) < 2:
-            raise UsageError("made-up clips need at least two clean photos")
+            raise UsageError("synthetic clips need at least two clean photos")
         self.photos, self.model, self.patch, self.seed, self.length = photos, model, patch, seed, length
         self.read = PictureCache()
-        self._kept: OrderedDict[int, tuple[MadeClip, int]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[SyntheticClip, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return self.length
@@ -140,22 +140,22 @@ class ClipPatches(Dataset[Item]):
         both = np.concatenate([clip.seen[middle], clip.clean[middle]], axis=2)
         rows, columns = crop_box(both.shape[0], both.shape[1], self.patch, rng)
         (cut,) = flip([both[rows, columns]], rng)
-        if rng.random() < 0.5:  # a clip backwards is a clip; rain falls upwards in it, and leans the same way
+        if rng.random() < 0.5:  # time reversal: rain rises but keeps its tilt
             frames = cut.reshape(self.patch, self.patch, -1, 3)
             cut = np.concatenate([frames[:, :, -2::-1], frames[:, :, -1:]], axis=2).reshape(cut.shape)
         pair = torch.from_numpy(np.ascontiguousarray(cut.transpose(2, 0, 1))).view(-1, 3, self.patch, self.patch)
-        # Files that are passed over are counted once, not for every sample of their clip.
+        # Skipped files are counted once, not for every sample of their clip.
         return Item(pair, torch.empty((0, 3, self.patch, self.patch), dtype=torch.uint8), bad if place < _ROUND else 0)
 
-    def _clip(self, number: int) -> tuple[MadeClip, int]:
-        """Clip `number`, and how many unreadable photos were passed over for it."""
+    def _clip(self, number: int) -> tuple[SyntheticClip, int]:
+        """Clip `number`, and how many unreadable photos were skipped for it."""
         if number not in self._kept:
             while len(self._kept) >= _ROUND:
                 self._kept.popitem(last=False)
             self._kept[number] = self._made(number)
         return self._kept[number]
 
-    def _made(self, number: int) -> tuple[MadeClip, int]:
+    def _made(self, number: int) -> tuple[SyntheticClip, int]:
         bad = 0
         while True:
             rng = np.random.default_rng((self.seed, number, 0, bad))

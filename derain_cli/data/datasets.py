@@ -1,7 +1,7 @@
 """Training patches from pairs, true rain layers and generated rain, in any mixture.
 
-Sample number i of a run is a pure function of (seed, i): nothing depends on the order of access or on
-the number of loading processes, so a run can be resumed at any sample with the same bits.
+Sample i of a run is a pure function of (seed, i): nothing depends on the order of access or the number of
+loading processes, so a run can be resumed at any sample with bit-identical data.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 MAX_BAD_SHARE = 0.05
-"""Training stops when more than this share of its files cannot be used."""
+"""Training stops if more than this share of its files is unusable."""
 
 Picture = NDArray[np.uint8]
 
 
 class PictureCache:
-    """Decoded pictures by path, up to `budget` bytes; past that, pictures are decoded each time.
+    """Decoded pictures by path, up to `budget` bytes; beyond that, pictures are decoded every time.
 
-    It does not travel to other processes: a loading process that does not inherit it starts with an empty one.
+    Pickling drops the contents: a loading process starts with an empty cache.
     """
 
     def __init__(self, budget: int = 2 << 30):
@@ -71,15 +71,15 @@ class PictureCache:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run trains on.
+    """Training data of a run.
 
     Attributes:
-        pairs: groups of pairs that are used as they are.
-        layers: groups of pairs whose rain layer (rainy minus clean) is put on other backgrounds.
-        photos: photos without rain: backgrounds for true layers and for generated rain.
-        real: photos in real rain, without clean partners, from `find_real`.
-        real_held: such photos that are kept out of the training, to choose the best weights by.
-        rejected: what cannot be used, and why.
+        pairs: groups of pairs used as they are.
+        layers: groups of pairs whose rain layer (rainy minus clean) is added to other backgrounds.
+        photos: photos without rain: backgrounds for true layers and generated rain.
+        real: photos of real rain, without clean partners, from `find_real`.
+        real_held: such photos held out of training, for choosing the best weights.
+        rejected: unusable files, with the reason.
     """
 
     pairs: tuple[PairGroup, ...] = ()
@@ -95,9 +95,9 @@ class Item(NamedTuple):
 
     Attributes:
         pair: (2, 3, P, P), rainy and clean.
-        real: (1, 3, P, P), a patch of a photo in real rain, or (0, 3, P, P) in runs without such photos.
-        bad: unreadable files passed over for the pair.
-        bad_real: unreadable photos passed over for the real patch.
+        real: (1, 3, P, P), a patch of a photo of real rain, or (0, 3, P, P) in runs without such photos.
+        bad: unreadable files skipped for the pair.
+        bad_real: unreadable photos skipped for the real patch.
     """
 
     pair: Tensor
@@ -107,7 +107,7 @@ class Item(NamedTuple):
 
 
 def _usable(item: Pair | Path, patch: int) -> InputError | None:
-    """Why a pair or a photo cannot be trained on, by the headers of its files; None when it can."""
+    """Why a pair or photo cannot be used for training, judged by file headers; None if it can."""
     halves = isinstance(item, Pair) and bool(item.halves)
     paths = [item] if isinstance(item, Path) else [item.rainy] if halves else [item.rainy, item.clean]
     try:
@@ -119,7 +119,7 @@ def _usable(item: Pair | Path, patch: int) -> InputError | None:
         return InputError(f"a pair of different sizes: {texts}", path=paths[0])
     width, height = sizes[0]
     if halves and width % 2:
-        return InputError(f"a side-by-side picture of odd width ({width}) has no two halves", path=paths[0])
+        return InputError(f"a side-by-side picture must have an even width, not {width}", path=paths[0])
     width = width // 2 if halves else width
     if min(width, height) < patch:
         return InputError(
@@ -129,11 +129,11 @@ def _usable(item: Pair | Path, patch: int) -> InputError | None:
 
 
 def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: Sequence[Path], patch: int) -> Sources:
-    """The usable part of what was found, by the files' headers.
+    """The usable files, judged by their headers.
 
     Raises:
         TrainingError: more than `MAX_BAD_SHARE` of the files are unusable.
-        UsageError: nothing is left to train on.
+        UsageError: there is nothing to train on.
     """
     rejected: list[InputError] = [error for found in (*pairs, *layers) for error in found.rejected]
 
@@ -170,16 +170,16 @@ def check_sources(pairs: Sequence[PairSet], layers: Sequence[PairSet], photos: S
 
 
 def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tuple[InputError, ...]]:
-    """Photos in real rain that patches can be cut from, and what is wrong with the others.
+    """Usable photos of real rain, and the errors of the others.
 
-    Unlike training pairs, any number of them may be unusable: they come from people's cameras as they are.
+    Unlike training pairs, any number of them may be unusable, since they come straight from people's cameras.
 
     Args:
-        places: photos, folders of them, or folders with a `train` folder inside, which is taken alone.
+        places: photos, folders of them, or folders with a `train` subfolder, which is then used alone.
         patch: side of the patches.
 
     Raises:
-        NothingToDoError: there is no photo, or not one that can be used.
+        NothingToDoError: there is no photo, or no usable one.
     """
     listed: list[Path] = []
     for place in places:
@@ -193,7 +193,7 @@ def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tup
     for photo in dict.fromkeys(listed):
         problem = _usable(photo, patch)
         if problem is None and not readable:
-            # A sound header says little: before the first step one photo at least must be there whole.
+            # A valid header is not enough: make sure that at least one photo decodes before training starts.
             try:
                 read_rgb(photo)
                 readable = True
@@ -211,22 +211,22 @@ def find_real(places: Sequence[Path], patch: int) -> tuple[tuple[Path, ...], tup
 
 
 _REAL_STREAM = 1
-"""Sets the draws of real patches apart from those of pairs, which are the same with and without them."""
+"""Separates the random stream of real patches from that of pairs, which must not depend on real photos."""
 
 
 class TrainingPatches(Dataset[Item]):
-    """Item i: rainy and clean patch, and a patch of a real photo where there are some (see `Item`).
+    """Item i: rainy and clean patch, and a patch of a real photo if there are any (see `Item`).
 
-    Pictures are rounded to 8 bits, as the pictures that the network will meet are.
+    Pictures are rounded to 8 bits, like those the network will be used on.
 
     Args:
         sources: from `check_sources`.
         config: shares and patch size.
-        seed: with the index, decides everything.
-        length: number of items of the run.
+        seed: determines each item together with its index.
+        length: number of items in the run.
 
     Raises:
-        UsageError: a positive share has no source, or no share has one.
+        UsageError: every share that has a source is zero.
     """
 
     def __init__(self, sources: Sources, config: DataConfig, seed: int, length: int):
@@ -260,7 +260,7 @@ class TrainingPatches(Dataset[Item]):
         return Item(pair, real, bad, bad_real)
 
     def _real_patch(self, index: int) -> tuple[Tensor, int]:
-        """A flipped crop of a random real photo, and how many photos turned out unreadable before it."""
+        """A flipped crop of a random real photo, and the number of unreadable photos tried before it."""
         photos, patch = self.sources.real, self.config.patch
         if not photos:
             return torch.empty((0, 3, patch, patch), dtype=torch.uint8), 0
@@ -273,12 +273,12 @@ class TrainingPatches(Dataset[Item]):
                 last = error
                 continue
             return torch.from_numpy(np.ascontiguousarray(cut.transpose(2, 0, 1)))[None], bad
-        raise NothingToDoError("no real photo can be read any more", hint=str(last))
+        raise NothingToDoError("none of the real photos can be read any more", hint=str(last))
 
     def _readable_pair(self, index: int) -> tuple[Tensor, int]:
         bad = 0
         while True:
-            # A file that turns out damaged is replaced by another draw of the same sample.
+            # If a file turns out to be damaged, the sample is drawn again.
             rng = np.random.default_rng((self.seed, index, bad))
             try:
                 rainy, clean = self._draw(rng)
@@ -311,14 +311,14 @@ class TrainingPatches(Dataset[Item]):
         cut: Callable[[Picture, np.random.Generator], Picture],
         among: Sequence[Pair | Path] = (),
     ) -> Picture:
-        """A patch of a photo without rain: one of `among`, or of all there are."""
+        """A patch of a photo without rain, from `among` or else from all of them."""
         sources = among or self.backgrounds or [pair for group in self.sources.pairs for pair in group.pairs]
         source = sources[int(rng.integers(len(sources)))]
         picture = read_clean(source, self.read) if isinstance(source, Pair) else self.read(source)
         return orient(cut(picture, rng), rng)
 
     def _background(self, rng: np.random.Generator, among: Sequence[Pair | Path] = ()) -> Picture:
-        """What rain is put on: a patch of one of the photos `among`, or of all there are."""
+        """A background for rain: a patch of one of the photos `among`, or else of all of them."""
         patch = self._photo(rng, self._turned, among)
         if self.config.lookalikes and rng.random() < self.config.lookalikes:
             return _to_uint8(lookalike(self._behind(patch, rng), rng))
@@ -330,7 +330,7 @@ class TrainingPatches(Dataset[Item]):
         return self._cut(picture, rng)
 
     def _dry(self, rng: np.random.Generator) -> Picture:
-        """A patch that stays as it is."""
+        """A patch that must stay unchanged."""
         chance = rng.random()
         if chance < 0.4:
             return self._photo(rng, self._upright)
@@ -341,14 +341,14 @@ class TrainingPatches(Dataset[Item]):
         return _to_uint8(framed(_to_float(self._photo(rng, self._turned)), rng))
 
     def _upright(self, picture: Picture, rng: np.random.Generator) -> Picture:
-        """Of some crops, the one with the most upright detail, in half of the cases."""
+        """A random crop, or (half of the time) the one of three with the most vertical detail."""
         if rng.random() < 0.5:
             return self._turned(picture, rng)
         crops = [self._turned(picture, rng) for _ in range(3)]
         return max(crops, key=upright_detail)
 
     def _behind(self, patch: Picture, rng: np.random.Generator) -> NDArray[np.float32]:
-        """What lies behind a lookalike: the photo, the photo far out of focus, or a plain colour."""
+        """Background of a lookalike: the photo, the photo strongly blurred, or a plain colour."""
         chance = rng.random()
         if chance < 0.6:
             return _to_float(patch)
@@ -357,7 +357,7 @@ class TrainingPatches(Dataset[Item]):
         return plain(self.config.patch, self.config.patch, rng)
 
     def _pair(self, groups: Sequence[PairGroup], rng: np.random.Generator) -> tuple[Picture, Picture]:
-        # Groups are drawn alike, whatever their size: a set of light and one of heavy rain count the same.
+        # Groups are equally likely, whatever their size, so that light and heavy sets count the same.
         group = groups[int(rng.integers(len(groups)))]
         rainy, clean = read_pair(group.pairs[int(rng.integers(len(group.pairs)))], self.read)
         rows, columns = crop_box(rainy.shape[0], rainy.shape[1], self.config.patch, rng)

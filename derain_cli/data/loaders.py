@@ -1,4 +1,4 @@
-"""Batches in order, prepared ahead of the network by worker processes."""
+"""Batches in order, prefetched by worker processes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["Batch", "BatchStream", "auto_workers"]
 
 
 class Batch(NamedTuple):
-    """What one step trains on.
+    """Training data of one step.
 
     Attributes:
-        pairs: (B, F + 1, 3, P, P), rainy and clean patches; for networks that see F frames, those, then the clean one
-            of the frame in the middle.
-        real: (R, 3, P, P), patches of photos in real rain; R is B, or 0 in runs without such photos.
+        pairs: (B, F + 1, 3, P, P), rainy and clean patches; for multi-frame networks, F rainy frames followed by the
+            clean middle frame.
+        real: (R, 3, P, P), patches of photos of real rain; R is B, or 0 in runs without such photos.
     """
 
     pairs: Tensor
@@ -37,22 +37,22 @@ class Batch(NamedTuple):
 
     @property
     def frames(self) -> Tensor:
-        """What the network sees of the labelled patches, (B, 3*F, P, P)."""
+        """Network input of the labelled patches, (B, 3*F, P, P)."""
         return self.pairs[:, :-1].flatten(1, 2)
 
     @property
     def rainy(self) -> Tensor:
-        """The rainy patch in the middle of each, (B, 3, P, P)."""
+        """The rainy patches (of the middle frames), (B, 3, P, P)."""
         return self.pairs[:, (self.pairs.shape[1] - 1) // 2]
 
     @property
     def clean(self) -> Tensor:
-        """The same without rain, (B, 3, P, P)."""
+        """The clean patches, (B, 3, P, P)."""
         return self.pairs[:, -1]
 
 
 def auto_workers() -> int:
-    """Loading processes for this machine: one beside the network on a laptop, up to 12 on a large machine."""
+    """Number of loading processes for this machine: one on a laptop, up to 12 on a large machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(12, cores - 2))
 
@@ -66,17 +66,17 @@ def _start_worker(_: int) -> None:
 
     _end_with_the_trainer()
 
-    # The trainer stops the workers; Ctrl-C in the terminal reaches them too and must not.
+    # The trainer stops the workers; Ctrl-C in the terminal reaches them too and must be ignored.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
 def _end_with_the_trainer() -> None:
-    """End this process when the trainer does, however that ends.
+    """Exit when the trainer exits, for whatever reason.
 
-    A killed trainer tells its workers nothing: they were started by the fork server, which lives as long as they do,
-    and both would wait for each other with some hundred megabytes for ever.
+    A killed trainer cannot notify its workers: they are children of the fork server, which lives as long as they do,
+    so both would wait for each other forever, holding some hundred megabytes.
     """
     trainer = multiprocessing.parent_process()
     if trainer is None:
@@ -94,8 +94,8 @@ class BatchStream:
 
     Attributes:
         waited: seconds the caller has waited for data so far.
-        bad: unreadable files of pairs passed over so far.
-        bad_real: unreadable real photos passed over so far.
+        bad: unreadable files of pairs skipped so far.
+        bad_real: unreadable real photos skipped so far.
     """
 
     def __init__(self, patches: TrainingPatches | ClipPatches, batch: int, start: int, workers: int, pin: bool = False):
@@ -109,11 +109,11 @@ class BatchStream:
             num_workers=workers,
             worker_init_fn=_start_worker if workers else None,
             prefetch_factor=4 if workers else None,
-            # Never a plain fork: this process has threads by now (torch, OpenCV), and a forked child that touches
-            # OpenCV's pool of them waits for ever.
+            # Never a plain fork: this process already has threads (torch, OpenCV), and a forked child that uses
+            # OpenCV's thread pool hangs.
             multiprocessing_context=_start_method() if workers else None,
             pin_memory=pin,
-            # A generator of its own: drawing the workers' seed must not advance the global one.
+            # A separate generator, so that drawing the worker seeds does not advance the global one.
             generator=torch.Generator(),
         )
 
@@ -126,7 +126,7 @@ class BatchStream:
             except StopIteration:
                 return
             except DerainError as error:
-                # From another process it comes with that process's traceback for a reason; its last line is ours.
+                # An error from a worker has that process's traceback as its reason; the last line is the original.
                 head, _, last = error.reason.rstrip().rpartition("\n")
                 if not head:
                     raise

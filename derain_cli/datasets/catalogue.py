@@ -1,4 +1,4 @@
-"""The data sets of the field, as `catalogue.toml` has them: what is in them, whose they are, how their files lie."""
+"""Public data sets, from `catalogue.toml`: contents, licences and file layouts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["DATASETS", "DatasetRecord", "HubCopy", "Licence", "Split", "find_rec
 
 @dataclass(frozen=True)
 class Licence:
-    """Terms of a data set: `green` free, `amber` for research, `red` none stated or unclear; and in words."""
+    """Terms of a data set: `green` free, `amber` for research, `red` none stated or unclear; and a description."""
 
     colour: Literal["green", "amber", "red"]
     words: str
@@ -29,9 +29,9 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        count: of pairs, or of pictures where there is no ground truth; 0 where that is not settled.
+        count: of pairs, or of pictures without ground truth; 0 if not known for certain.
         places: folders below the data root, in the order in which they are tried.
-        parts: names of the sets that make up this split, where it has no pictures of its own.
+        parts: names of the sets that make up this split, if it has no pictures of its own.
     """
 
     count: int
@@ -44,9 +44,9 @@ class HubCopy:
     """A copy of a data set on the Hugging Face Hub.
 
     Attributes:
-        repo: of type data set.
-        folder: below the data root, where it goes.
-        only: patterns of the files that are wanted; empty for all.
+        repo: a repository of type dataset.
+        folder: destination below the data root.
+        only: patterns of the files to download; empty for all.
     """
 
     repo: str
@@ -59,15 +59,15 @@ class DatasetRecord:
     """A public data set.
 
     Attributes:
-        name: as in the tables of the field.
+        name: as used in the literature.
         about: one line.
-        page: where its authors give it away.
+        page: its authors' page.
         licence: its terms.
-        splits: `train`, `test`, some `val`.
-        layouts: packings found in the wild, in the order in which they are tried; they say what pairs with what.
+        splits: `train`, `test`, sometimes `val`.
+        layouts: file layouts found in the wild, in the order in which they are tried; they define the pairing.
         aliases: other names.
-        truth: whether there are clean pictures.
-        hub: a copy that can be fetched.
+        truth: whether it has ground truth.
+        hub: a copy that can be downloaded.
     """
 
     name: str
@@ -81,10 +81,10 @@ class DatasetRecord:
     hub: HubCopy | None = field(default=None)
 
     def split(self, name: str) -> Split:
-        """The part called `name`.
+        """The split called `name`.
 
         Raises:
-            UsageError: it has no such part.
+            UsageError: there is no such split.
         """
         if name not in self.splits:
             raise UsageError(f"{self.name} has no split {name!r}", hint=f"it has {', '.join(self.splits)}")
@@ -92,7 +92,7 @@ class DatasetRecord:
 
 
 def _record(entry: Mapping[str, Any], licences: Mapping[str, Any], layouts: Mapping[str, Any]) -> DatasetRecord:
-    """A record of the catalogue's file, where licences and packings that several sets have go by a name."""
+    """A record from the catalogue file, where licences and layouts shared by several sets are given by name."""
     values = dict(entry)
     licence, packings = values.pop("licence"), values.pop("layouts", [])
     split, hub = values.pop("split"), values.pop("hub", None)
@@ -112,7 +112,7 @@ def _records() -> list[DatasetRecord]:
 
 
 DATASETS: Mapping[str, DatasetRecord] = {record.name: record for record in _records()}
-"""Sets known by name; any other folder of pairs works too."""
+"""Known sets by name; any other folder of pairs works too."""
 
 
 def _plain(name: str) -> str:
@@ -123,10 +123,10 @@ _KNOWN = {_plain(each): record for record in DATASETS.values() for each in (reco
 
 
 def find_record(name: str) -> DatasetRecord:
-    """The set called `name`, by its name or an alias; case, hyphens and the like do not count.
+    """The set with this name or alias; case, hyphens and the like are ignored.
 
     Raises:
-        UsageError: there is none; the nearest names are in the hint.
+        UsageError: there is none; the hint lists similar names.
     """
     record = _KNOWN.get(_plain(name))
     if record is None:

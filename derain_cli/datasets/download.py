@@ -1,7 +1,7 @@
-"""Data sets from the Hugging Face Hub into the data root, by the Hub's own client.
+"""Downloads data sets from the Hugging Face Hub into the data root, with the Hub's own client.
 
-The client does the progress bars, keeps what is there when it is called again, and heeds HF_HOME, HF_ENDPOINT and
-HF_HUB_OFFLINE. Whatever comes is data: nothing of it is executed, and archives are unpacked picture by picture.
+The client shows progress bars, resumes earlier downloads, and respects HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE.
+Downloads are treated as data only: nothing is executed, and archives are unpacked picture by picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from derain_cli.system.files import atomic_text
 __all__ = ["MAX_RATIO", "download_dataset", "unpack"]
 
 MAX_RATIO = 20
-"""An archive may hold this many times its own size in pictures; pictures are compressed already."""
+"""Maximum ratio of unpacked to packed size: pictures are compressed already, so more is suspicious."""
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _BY_LENGTH = sorted(_ARCHIVES, key=len, reverse=True)
@@ -44,14 +44,14 @@ def download_dataset(
     tell: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Fetch a data set that lies on the Hub and lay it out below the data root; `open_dataset` finds it there.
+    """Download a data set from the Hub to the data root, where `open_dataset` finds it.
 
-    What is there already is not fetched again, and a set that was fetched whole needs no network.
+    Existing files are not downloaded again, and a complete set needs no network.
 
     Args:
         name: of a data set, or an alias.
-        data_root: where data sets lie; None asks `DERAIN_DATA`, then takes `./datasets`.
-        tell: is told what is fetched from where and on what terms, one line each.
+        data_root: folder for data sets; None means `DERAIN_DATA`, or else `./datasets`.
+        tell: called with one line each on what is downloaded from where, and on its terms.
         progress: whether the client shows its progress on stderr.
 
     Returns:
@@ -59,8 +59,8 @@ def download_dataset(
 
     Raises:
         UsageError: no set of that name.
-        NothingToDoError: it is not on the Hub, or the Hub cannot be reached; the hint says how to get it by hand.
-        ResourceError: not enough room on the disk.
+        NothingToDoError: it is not on the Hub, or the Hub cannot be reached; the hint says how to get it manually.
+        ResourceError: not enough disk space.
         DestinationError: the folder cannot be written to.
     """
     record = find_record(name)
@@ -82,7 +82,7 @@ def download_dataset(
     except Exception as error:
         raise _mapped(error, record, copy, place) or error from error
     finally:
-        # Where nothing came, nothing stays.
+        # Leave no empty folders behind.
         for folder in (place, root):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -97,7 +97,7 @@ def _copy_of(record: DatasetRecord) -> HubCopy:
 
 
 def _read_marker(place: Path, repo: str) -> list[str]:
-    """Patterns that were fetched whole before."""
+    """Patterns that were completely downloaded before."""
     try:
         marker = json.loads((place / _MARKER).read_text(encoding="utf-8"))
         return [str(each) for each in marker["only"]] if marker["repo"] == repo else []
@@ -114,7 +114,7 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
         enable_progress_bars,
     )
 
-    # The client reads the variable once, when it is imported; a program that embeds this one may set it later.
+    # The client reads the variable only when imported; a program that embeds this one may set it later.
     endpoint = os.environ.get("HF_ENDPOINT") or None
     api = HfApi(endpoint=endpoint, library_name="derain-cli")
     commit = api.dataset_info(copy.repo).sha
@@ -129,7 +129,7 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
     _check_room(sum(sizes[path] for path in missing), any(map(_is_archive, missing)), place)
     size = sum(sizes[path] for path in wanted)
     tell(f"{record.name}: {len(wanted):,} files, {size / 1e6:,.1f} MB from {copy.repo} to {place}")
-    tell(f"{record.name}: {record.licence.words}; its authors' page is {record.page}")
+    tell(f"{record.name}: {record.licence.words}; authors' page: {record.page}")
     was_off = are_progress_bars_disabled()
     if not progress:
         disable_progress_bars()
@@ -141,7 +141,7 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
             local_dir=place,
             endpoint=endpoint,
             library_name="derain-cli",
-            # Patterns rather than thousands of names where the files are plain pictures.
+            # Patterns instead of thousands of names if the files are plain pictures.
             allow_patterns=_patterns(copy, wanted),
         )
     finally:
@@ -150,9 +150,9 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
     short = [path for path in wanted if not _is_whole(place / path, sizes[path])]
     if short:
         raise NothingToDoError(
-            f"{len(short):,} of {len(wanted):,} files did not arrive whole, first: {short[0]}",
+            f"{len(short):,} of {len(wanted):,} files are incomplete, first: {short[0]}",
             path=place,
-            hint="run it again, it goes on where it stopped",
+            hint="run it again to resume the download",
         )
 
 
@@ -165,10 +165,10 @@ def _is_picture(name: str) -> bool:
 
 
 def _wanted(sizes: dict[str, int], copy: HubCopy) -> list[str]:
-    """Pictures of the set; where they are not there as files, the archives, which may hold other sets too."""
+    """The pictures of the set, or else the archives, which may contain other sets too."""
     pictures = [path for path in sizes if _is_picture(path) and _matches(path, copy.only)]
     if pictures:
-        # Archives beside whole folders of pictures are the same once more.
+        # Archives next to folders of pictures duplicate them.
         return pictures
     archives = [path for path in sizes if _is_archive(path)]
     return [path for path in archives if _matches(path, copy.only)] or archives
@@ -197,33 +197,33 @@ def _check_room(needed: int, archives: bool, place: Path) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise ResourceError(
-            f"{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free",
+            f"{needed / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free",
             path=place,
             remedy=Remedy.MORE_SPACE_FOR_DATA,
         )
 
 
 def _mapped(error: Exception, record: DatasetRecord, copy: HubCopy, place: Path) -> DerainError | None:
-    """The one line that a failure of the client, the network or the disk stands for; None for a bug of ours."""
+    """The expected failure of client, network or disk that `error` stands for; None for a bug in derain."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     full = resource_error_from(error, place)
     if full is not None:
         return full
-    by_hand = f"get it from {record.page} by hand and put it in {place}"
+    by_hand = f"get it from {record.page} manually and put it in {place}"
     if isinstance(error, RepositoryNotFoundError | GatedRepoError):
-        return NothingToDoError(f"{copy.repo} is not on the Hub, or not for everybody", hint=by_hand)
+        return NothingToDoError(f"{copy.repo} is not on the Hub, or access is restricted", hint=by_hand)
     if isinstance(error, HfHubHTTPError):
         code = getattr(error.response, "status_code", "?")
         return NothingToDoError(f"the Hub refused {copy.repo} ({code})", hint=f"try again later, or {by_hand}")
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
         return DestinationError(f"cannot write here: {error.strerror}", path=place, remedy=Remedy.OTHER_DATA_ROOT)
-    # Connection errors are no OSError in every version of the client.
+    # Connection errors are not OSErrors in every version of the client.
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENT:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return NothingToDoError(
             f"cannot get {copy.repo} from the Hub: {first}",
-            hint=f"run it again, it goes on where it stopped; or {by_hand}",
+            hint=f"run it again to resume the download, or {by_hand}",
         )
     return None
 
@@ -249,17 +249,17 @@ class _Member:
 
 
 def unpack(archive: Path) -> Path:
-    """Unpack the pictures of a zip or tar archive beside it, whole or not at all; once.
+    """Unpack the pictures of a zip or tar archive next to it, completely or not at all, and only once.
 
-    An archive with one folder at its top gives that folder, any other one a folder of the archive's own name.
-    Only pictures are written, by names below the folder; links, devices, absolute names and `..` are refused.
+    An archive with a single top-level folder yields that folder, any other a folder named after the archive. Only
+    pictures are written, and only below the folder; links and devices are skipped, absolute names and `..` refused.
 
     Returns:
         The folder.
 
     Raises:
-        NothingToDoError: damaged, not an archive, hostile, or without a picture.
-        DestinationError: there is a folder of that name that does not come from the archive.
+        NothingToDoError: damaged, not an archive, malicious, or without pictures.
+        DestinationError: a folder of that name exists that is not from this archive.
         ResourceError: the disk is full.
     """
     marker = archive.with_name(f".{archive.name}.unpacked")
@@ -279,29 +279,29 @@ def unpack(archive: Path) -> Path:
         source, name = (top[0], top[0].name) if len(top) == 1 and top[0].is_dir() else (partial, stem)
         target = archive.parent / name
         if target.exists():
-            if before is None or before[1] != name:  # somebody else's folder
-                raise DestinationError("there is a folder of that name already", path=target, hint="move it away")
+            if before is None or before[1] != name:  # not ours
+                raise DestinationError("a folder of that name already exists", path=target, hint="move it away")
             shutil.rmtree(target)
         source.rename(target)
         atomic_text(marker, f"{size}\n{name}\n")
         return target
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise NothingToDoError(
-            f"not a usable archive: {error}", path=archive, hint="remove it and run again"
+            f"not a usable archive: {error}", path=archive, hint="delete it and run again"
         ) from error
     except OSError as error:
         full = resource_error_from(error, archive)
         if full is not None:
             raise full from error
         raise NothingToDoError(
-            f"not a usable archive: {error}", path=archive, hint="remove it and run again"
+            f"not a usable archive: {error}", path=archive, hint="delete it and run again"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _read_unpacked(marker: Path) -> tuple[int, str] | None:
-    """Size of the archive that was unpacked, and the name of its folder."""
+    """Size of the unpacked archive, and the name of its folder."""
     try:
         size, name, _ = marker.read_text(encoding="utf-8").split("\n")
         return int(size), name
@@ -336,15 +336,15 @@ def _write(members: Iterator[_Member], folder: Path, limit: int, archive: Path) 
     for member in members:
         path = PurePosixPath(member.name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in member.name or "\0" in member.name:
-            raise NothingToDoError("the archive has names that lead out of it", path=archive, hint="do not trust it")
+            raise NothingToDoError("the archive has paths outside its folder", path=archive, hint="do not trust it")
         if not _is_picture(path.name) or any(part.startswith((".", "__MACOSX")) for part in path.parts):
             continue
-        # Asked before a byte is written: the readers of both formats stop at the size that the archive states.
+        # Checked before writing; the readers of both formats stop at the stated size.
         written += member.size
         if written > limit:
-            raise NothingToDoError("the archive holds far more than its size", path=archive, hint="do not trust it")
+            raise NothingToDoError("the archive unpacks to an implausible size", path=archive, hint="do not trust it")
         if member.size > shutil.disk_usage(folder).free:
-            raise ResourceError("the archive holds more than the disk has room for", path=archive)
+            raise ResourceError("not enough disk space to unpack the archive", path=archive)
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         source = member.open()

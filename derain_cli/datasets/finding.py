@@ -1,4 +1,4 @@
-"""Which picture belongs to which: pairs of rainy and clean pictures in the folder layouts found in the wild."""
+"""Finds pairs of rainy and clean pictures in the folder layouts used in practice."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["NoPartnersError", "find_pairs"]
 
 
 class NoPartnersError(NothingToDoError):
-    """A folder has rainy and clean pictures, but no two of them belong together."""
+    """A folder has rainy and clean pictures, but no matching pair."""
 
 
 def _by_key(files: Sequence[Path], key: Callable[[Path], str], rejected: list[InputError]) -> dict[str, Path]:
     table: dict[str, Path] = {}
     for file in files:
         if key(file) in table:
-            rejected.append(InputError(f"pairs with the same picture as {table[key(file)].name}", path=file))
+            rejected.append(InputError(f"has the same partner as {table[key(file)].name}", path=file))
         else:
             table[key(file)] = file
     return table
@@ -49,9 +49,9 @@ def _same_name_in_two_folders(files: Iterable[Path]) -> bool:
 
 def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
     our_files, their_files = list_photos(rainy), list_photos(clean)
-    deep = _same_name_in_two_folders(our_files) and _same_name_in_two_folders(their_files)
-    ours = _by_key(our_files, _key_below(rainy) if deep else pair_key, rejected)
-    theirs = _by_key(their_files, _key_below(clean) if deep else pair_key, rejected)
+    by_path = _same_name_in_two_folders(our_files) and _same_name_in_two_folders(their_files)
+    ours = _by_key(our_files, _key_below(rainy) if by_path else pair_key, rejected)
+    theirs = _by_key(their_files, _key_below(clean) if by_path else pair_key, rejected)
     found = {key: theirs[key] for key in ours if key in theirs}
     used = set(found)
     left, bare = [key for key in ours if key not in found], {bare_key(key): key for key in theirs if key not in used}
@@ -67,7 +67,7 @@ def _pair_up(rainy: Path, clean: Path, rejected: list[InputError]) -> tuple[Pair
 
 
 def _flat(place: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
-    """Pairs by the first of `FLAT_LAYOUTS` that explains at least half of the pictures."""
+    """Pairs by the first of `FLAT_LAYOUTS` that matches at least half of the pictures."""
     files = list_photos(place, depth=1)
     if not any(f.parent == place for f in files):
         return ()
@@ -81,14 +81,14 @@ def _flat(place: Path, rejected: list[InputError]) -> tuple[Pair, ...]:
 
 
 def _side_by_side(place: Path, notes: list[str]) -> tuple[Pair, ...]:
-    """Pairs of a folder of side-by-side pictures, known by their halves showing the same thing."""
+    """Pairs in a folder of side-by-side pictures, recognised by both halves showing the same scene."""
     files = [p for p in list_photos(place, depth=0) if p.is_file()]
     vote = rainier_vote([Pair(file, file, "rainy|clean") for file in files])
     if vote is None:
         return ()
     halves: Halves = "rainy|clean" if vote > 0 else "clean|rainy"
     left, _, right = halves.partition("|")
-    notes.append(f"{place.name}: side-by-side pictures, by their looks with the {left} one left, the {right} one right")
+    notes.append(f"{place.name}: side-by-side pictures, apparently {left} on the left, {right} on the right")
     return tuple(Pair(file, file, halves) for file in files)
 
 
@@ -97,7 +97,7 @@ def _sub_folders(place: Path) -> dict[str, Path]:
 
 
 def _named(children: dict[str, Path]) -> tuple[Path, Path] | None:
-    """Rainy and clean folder by their names."""
+    """Rainy and clean folder, by name."""
     for rainy, clean in LAYOUTS:
         if rainy in children and clean in children:
             return children[rainy], children[clean]
@@ -105,8 +105,8 @@ def _named(children: dict[str, Path]) -> tuple[Path, Path] | None:
 
 
 def _two_folders(children: dict[str, Path], notes: list[str]) -> tuple[Path, Path] | None:
-    """Rainy and clean folder of two that have no known names but show the same things."""
-    # heavy/{rain,norain} and light/{rain,norain} may show the same things too, and are two sets.
+    """Rainy and clean folder of two with unknown names that show the same scenes."""
+    # heavy/{rain,norain} and light/{rain,norain} may show the same scenes too, but are two sets.
     if len(children) != 2 or set(children) & SPLIT_NAMES or any(_named(_sub_folders(p)) for p in children.values()):
         return None
     one, other = children.values()
@@ -117,20 +117,19 @@ def _two_folders(children: dict[str, Path], notes: list[str]) -> tuple[Path, Pat
     if vote is None:
         return None
     rainy, clean = (one, other) if vote > 0 else (other, one)
-    notes.append(f"{rainy.name} taken for the rainy pictures and {clean.name} for the clean ones, by their looks")
+    notes.append(f"{rainy.name} appears to hold the rainy pictures, {clean.name} the clean ones")
     return rainy, clean
 
 
 def find_pairs(folder: Path, depth: int = 3) -> PairSet:
-    """Pairs below `folder`, in the folder itself or up to `depth` levels deeper.
+    """Pairs in `folder`, up to `depth` levels deep.
 
-    In each folder, the first of these that is there: sub-folders named as in `LAYOUTS`; rainy and clean pictures in
-    one folder told apart by their names; two sub-folders of any name whose pictures show the same things;
-    pictures that have both side by side. In the last two cases the looks decide which is which, and a note says so.
+    In each folder, the first match of: subfolders named as in `LAYOUTS`; rainy and clean pictures in one folder,
+    distinguished by name; two subfolders of any name whose pictures show the same scenes; side-by-side pictures. In the
+    last two cases image content decides which is which, and a note says so.
 
     Raises:
-        NothingToDoError: no pairs at all; `NoPartnersError` where there are rainy and clean pictures, but none of
-            them belong together.
+        NothingToDoError: no pairs at all; `NoPartnersError` if there are rainy and clean pictures but no matching pair.
     """
     groups: list[PairGroup] = []
     rejected: list[InputError] = []
@@ -162,7 +161,7 @@ def find_pairs(folder: Path, depth: int = 3) -> PairSet:
         raise NothingToDoError("no such folder", path=folder)
     visit(folder, depth)
     if not groups:
-        hint = f"two sub-folders such as {', '.join('/'.join(pair) for pair in LAYOUTS[:4])}"
+        hint = f"use two subfolders such as {', '.join('/'.join(pair) for pair in LAYOUTS[:4])}"
         if rejected:
             reason = f"no pairs found: {len(rejected):,} pictures without a partner, first {rejected[0]}"
             raise NoPartnersError(reason, path=folder, hint=f"{hint}, with the same names in both")

@@ -1,8 +1,8 @@
-"""Perceptual hashes of clean pictures: does a test picture lie in the training set of the weights?
+"""Perceptual hashes of clean pictures, to detect test pictures that are in the training set of the weights.
 
-The hash is the classical pHash (Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010):
-luma, 32x32, DCT, the signs of the 8x8 lowest frequencies about their median. It survives JPEG, resizing and small
-changes of tone, not cropping. Mirror images have hashes of their own.
+The hash is the classic pHash (Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010):
+luma, 32x32, DCT, the signs of the 8x8 lowest frequencies relative to their median. It is robust to JPEG, resizing and
+small changes of tone, but not to cropping. Mirror images have different hashes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from derain_cli.media.photo import read_rgb
 __all__ = ["MAX_DISTANCE", "MOST_HASHES", "KnownPictures", "bits_apart", "hash_files", "overlap", "picture_hash"]
 
 MAX_DISTANCE = 6
-"""Bits of 64 in which two hashes of the same picture may differ.
+"""Maximum Hamming distance (of 64 bits) between hashes of the same picture.
 
-Measured on 576 photos: JPEG at quality 10, half and double size, gamma 0.8 and noise of 8 levels move a hash by 0 to 6
-bits, a border of 4 pixels by 0 to 8. Of the 165,600 pairs of different photos the nearest are 14 bits apart, but for
-frames of one clip (2 and more); each 2 bits less are six times rarer.
+Measured on 576 photos: JPEG at quality 10, half and double size, gamma 0.8 and noise of 8 levels change 0 to 6 bits, a
+border of 4 pixels 0 to 8. Of the 165,600 pairs of different photos the closest are 14 bits apart, except frames of the
+same clip (2 and more); every 2 bits less are six times rarer.
 """
 
 MOST_HASHES = 50_000
-"""Hashes of a training set at most, evenly spread over it: 0.8 MB on the card."""
+"""Maximum number of hashes per training set, evenly sampled: 0.8 MB on the card."""
 
 _SIDE, _LOW = 32, 8
 _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
@@ -42,7 +42,7 @@ def picture_hash(picture: NDArray[np.uint8]) -> str:
     luma = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(luma, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:_LOW, :_LOW].reshape(-1)
-    # The first coefficient is the mean brightness and far larger than the others: it says nothing.
+    # The first coefficient is the mean brightness, far larger than the others and uninformative.
     bits = low > np.median(low[1:])
     return np.packbits(bits).tobytes().hex()
 
@@ -52,12 +52,12 @@ def _clean(item: Pair | Path) -> NDArray[np.uint8]:
 
 
 def hash_files(pictures: Iterable[Pair | Path], *, most: int = MOST_HASHES, workers: int = 2) -> tuple[str, ...]:
-    """Hashes of the clean pictures of pairs, and of photos: each file once, sorted, without repetition.
+    """Hashes of photos and of the clean pictures of pairs: each file once, sorted, without duplicates.
 
     Args:
-        pictures: pairs (their clean picture counts) and photos. Unreadable ones are left out: nobody can have
-            trained on them.
-        most: hashes at most; of a larger set an even sample is taken.
+        pictures: pairs (their clean picture is hashed) and photos. Unreadable ones are skipped: they cannot have been
+            trained on.
+        most: maximum number of hashes; larger sets are sampled evenly.
         workers: threads.
     """
     unique = list({(item.clean if isinstance(item, Pair) else item): item for item in pictures}.values())
@@ -78,8 +78,8 @@ class KnownPictures:
     """The pictures of a training set, by their hashes.
 
     Args:
-        hashes: from the card of weights (`Card.hashes`).
-        distance: bits that may differ.
+        hashes: from the model card (`Card.hashes`).
+        distance: maximum number of differing bits.
     """
 
     def __init__(self, hashes: Sequence[str], distance: int = MAX_DISTANCE):
@@ -100,13 +100,13 @@ class KnownPictures:
 def overlap(
     hashes: Sequence[str], pictures: Sequence[Pair | Path], *, distance: int = MAX_DISTANCE
 ) -> tuple[Pair | Path, ...]:
-    """Which of `pictures` have a clean picture that lies in the training set with these `hashes`.
+    """Those of `pictures` whose clean picture is in the training set with these `hashes`.
 
     Args:
-        hashes: of a training set, from the card of weights (`Card.hashes`).
-        pictures: of the evaluation: pairs (their clean picture counts) or photos; unreadable ones are left out. Who
-            has the pictures in memory anyway asks `KnownPictures.holds`.
-        distance: bits that may differ.
+        hashes: of a training set, from the model card (`Card.hashes`).
+        pictures: of the evaluation: pairs (their clean picture is compared) or photos; unreadable ones are skipped.
+            If the pictures are in memory, use `KnownPictures.holds`.
+        distance: maximum number of differing bits.
     """
     known = KnownPictures(hashes, distance)
     found = []
@@ -118,5 +118,5 @@ def overlap(
 
 
 def bits_apart(hashes: NDArray[np.uint8], one: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """In how many bits each of `hashes` (N, B) differs from `one` (B,): (N,)."""
+    """Hamming distance of each of `hashes` (N, B) to `one` (B,), in bits: (N,)."""
     return np.asarray(_BITS[hashes ^ one].sum(axis=1, dtype=np.int64))

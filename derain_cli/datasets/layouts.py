@@ -1,4 +1,4 @@
-"""How the files of pairs lie in folders and what they are called: the packings found in the wild."""
+"""Folder and file name layouts of paired data sets."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ LAYOUTS: tuple[tuple[str, str], ...] = (
     ("real_world", "real_world_gt"),
     ("rainstreak", "gt"),
 )
-"""Names of the sub-folders of rainy and of clean pictures, compared without case; the first pair found is taken."""
+"""Names of the subfolders of rainy and clean pictures, case-insensitive; the first pair found is used."""
 
 _PREFIXES = ("norain", "rain", "clean", "rainy", "im_", "gt")
-"""What data sets put before the number that pairs two files (`rain-001.png`, `norain-001.png`)."""
+"""Prefixes of the number that pairs two files (`rain-001.png`, `norain-001.png`)."""
 
 _SUFFIXES = ("_in", "_input", "_rainy", "_rain", "_gt", "gt", "_clean", "_norain", "_target")
-"""What they put behind it; used where names do not pair up as they are."""
+"""Suffixes of that number; removed only if names do not match otherwise."""
 
 
 def pair_key(path: Path) -> str:
-    """What pairs a file with its partner: its name without case, known prefixes and suffixes."""
+    """The key shared by partner files: the name in lower case, without known prefixes and `x2`."""
     stem = path.stem.lower()
     for prefix in sorted(_PREFIXES, key=len, reverse=True):
         if stem.startswith(prefix) and len(stem) > len(prefix):
             stem = stem[len(prefix) :].lstrip("-_")
             break
-    # 23x2.png is the rainy picture of 23.png in JORDER's own packing.
+    # In JORDER's own layout, 23x2.png is the rainy picture of 23.png.
     return stem.removesuffix("x2")
 
 
 def bare_key(key: str) -> str:
-    """A key without what some sets put behind the number (`001_in`, `001_GT`, `000gt`)."""
+    """A key without the suffixes of some sets (`001_in`, `001_GT`, `000gt`)."""
     for suffix in sorted(_SUFFIXES, key=len, reverse=True):
         if key.endswith(suffix) and len(key) > len(suffix):
             return key.removesuffix(suffix)
@@ -63,12 +63,12 @@ def bare_key(key: str) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """What one layout makes of a folder.
+    """The files of a folder that match a layout.
 
     Attributes:
         pairs: in the order of their rainy files.
-        photos: pictures of a layout without ground truth.
-        alone: files of this layout whose partner is missing.
+        photos: pictures, for a layout without ground truth.
+        alone: files that match but have no partner.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -81,16 +81,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Layout:
-    """One packing of a data set: where its files lie, as templates without the file's ending.
+    """A file layout of a data set, as path templates without file extensions.
 
     `Layout("rain/norain-{n}x2", "norain/norain-{n}")` pairs `rain/norain-1x2.png` with `norain/norain-1.png`. A field
-    stands for anything within one part of the path; several rainy files may fill the fields of one clean file.
-    Case and endings do not count, nor do further folders between the template's last folder and the file (large
-    sets are cut into `part_1`, `part_2`, ... in places).
+    matches anything within one path component; several rainy files may match one clean file. Case, extensions and
+    extra folders between the template's last folder and the file are ignored (large sets are sometimes split into
+    `part_1`, `part_2`, ...).
 
     Attributes:
-        rainy: template of the rainy pictures, or of the only ones.
-        clean: template of the clean pictures; empty where there are none, or where both are in one file.
+        rainy: template of the rainy pictures, or of all pictures if there are no clean ones.
+        clean: template of the clean pictures; empty if there are none, or if both are in one file.
         halves: which half is which in a side-by-side picture.
     """
 
@@ -105,7 +105,7 @@ class Layout:
         return f"{self.rainy}.*" + (f" and {self.clean}.*" if self.clean else "")
 
     def find(self, place: Path, files: Sequence[Path]) -> Found:
-        """What of `files` is of this layout, its templates counting from `place`."""
+        """Those of `files` that match this layout, with templates relative to `place`."""
         names = {file: file.relative_to(place).with_suffix("").as_posix().casefold() for file in files}
         ours = {file: match for file, name in names.items() if (match := _expression(self.rainy).fullmatch(name))}
         if self.halves:
@@ -119,7 +119,7 @@ class Layout:
                 theirs.setdefault(_fill(self.clean, match), []).append((match["deep"], file))
         pairs, alone = [], []
         for file, match in ours.items():
-            # One of that name is the partner wherever it lies; of several, the one in the same place.
+            # A single file of that name is the partner wherever it is; of several, the one in the same folder.
             partners = theirs.get(_fill(self.clean, match), [])
             near = [other for deep, other in partners if len(partners) == 1 or deep == match["deep"]]
             if near and near[0] != file:
@@ -169,4 +169,4 @@ FLAT_LAYOUTS = (
     Layout("{s}-r-{k}", "{s}-c-000"),
     Layout("{n}x2", "{n}"),
 )
-"""Packings with clean and rainy pictures in one folder, or the rainy ones in a folder beside the clean ones."""
+"""Layouts with clean and rainy pictures in one folder, or with the rainy ones in a subfolder."""

@@ -1,4 +1,4 @@
-"""Data sets by name or folder: where they lie, what is in them, what is missing."""
+"""Opens data sets by name or folder and reports what is missing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _NAMED_AT_MOST = 5
 
 @dataclass(frozen=True)
 class DatasetView:
-    """A data set that is there.
+    """A data set found on disk.
 
     Attributes:
         name: of the set, or of the folder.
-        groups: pairs with ground truth; scores are kept apart by group.
-        photos: pictures without ground truth, for reference-free figures; empty where there are pairs.
-        warnings: what the user ought to know, one line each: what is missing, sides that were guessed.
-        record: what is known of the set; None for a folder.
+        groups: pairs with ground truth; each group is scored separately.
+        photos: pictures without ground truth, for no-reference figures; empty if there are pairs.
+        warnings: one line each for the user: missing files, guessed sides.
+        record: the catalogue's record of the set; None for a folder.
         rejected: files that could not be paired.
     """
 
@@ -51,7 +51,7 @@ class DatasetView:
 
 
 def root_of_datasets(given: Path | None = None) -> Path:
-    """Where data sets lie: `given`, else the environment's `DERAIN_DATA`, else `./datasets`."""
+    """The folder for data sets: `given`, else the environment variable `DERAIN_DATA`, else `./datasets`."""
     return given or Path(os.environ.get("DERAIN_DATA") or "datasets")
 
 
@@ -59,14 +59,14 @@ def open_dataset(name_or_folder: str | Path, split: str = "test", data_root: Pat
     """The pictures of a data set, paired.
 
     Args:
-        name_or_folder: a folder as it is, or a name from `DATASETS` (aliases too) that lies below the data root.
-        split: `train`, `test` or `val`. A folder that has sub-folders for splits is narrowed to this one.
-        data_root: where the named sets lie; None asks `DERAIN_DATA`, then takes `./datasets`.
+        name_or_folder: a folder, or the name or alias of a set in `DATASETS`, which is searched below the data root.
+        split: `train`, `test` or `val`. If a folder has subfolders for splits, only this one is used.
+        data_root: folder for named sets; None means `DERAIN_DATA`, or else `./datasets`.
 
     Raises:
         UsageError: neither a folder nor a known name, or no such split.
-        NothingToDoError: the set is not there (the hint says where to get it and how to lay it out), or there are
-            no pictures in it.
+        NothingToDoError: the set is not found (the hint says where to get it and how to lay it out), or it has no
+            pictures.
     """
     if Path(name_or_folder).is_dir():
         return _open_folder(Path(name_or_folder), split)
@@ -83,7 +83,7 @@ def open_dataset(name_or_folder: str | Path, split: str = "test", data_root: Pat
 
 
 def _child(folder: Path, name: str) -> Path | None:
-    """The sub-folder of that name, in whatever case."""
+    """The subfolder of that name, ignoring case."""
     if (folder / name).is_dir():
         return folder / name
     if not folder.is_dir():
@@ -101,7 +101,7 @@ def _descend(folder: Path, parts: tuple[str, ...]) -> Path | None:
 
 
 def _places(split: Split, root: Path) -> Iterator[Path]:
-    """Folders that may hold a split, in the order in which they are tried; archives often add a folder of their own."""
+    """Folders that may hold a split, in the order in which they are tried; archives often add a folder level."""
     for place in split.places:
         first, *rest = place.split("/")
         top = _child(root, first)
@@ -120,15 +120,16 @@ def _has_splits(folder: Path) -> bool:
 def _not_there(record: DatasetRecord, split: str, root: Path) -> NothingToDoError:
     part = record.split(split)
     if part.parts:
-        lay = f"its parts are {', '.join(part.parts)}"
+        layout_hint = f"its parts are {', '.join(part.parts)}"
     else:
-        lay = f"put it in {root / part.places[0]}: {' or '.join(str(layout) for layout in record.layouts[:2])}"
+        layouts = " or ".join(str(layout) for layout in record.layouts[:2])
+        layout_hint = f"put it in {root / part.places[0]}: {layouts}"
     return NothingToDoError(
-        f"{record.name} ({split}) is not there",
+        f"{record.name} ({split}) not found",
         path=root,
         remedy=Remedy.FETCH_DATA_SET if record.hub else Remedy.GET_DATA_SET,
         page=record.page,
-        layout=lay,
+        layout=layout_hint,
     )
 
 
@@ -143,7 +144,7 @@ def _open_folder(folder: Path, split: str) -> DatasetView:
         photos = tuple(list_photos(place))
         if not photos:
             raise
-        return DatasetView(name, photos=photos, warnings=(f"{name}: no pairs found; pictures without ground truth",))
+        return DatasetView(name, photos=photos, warnings=(f"{name}: no pairs found; evaluating without ground truth",))
     return DatasetView(name, found.groups, warnings=found.notes, rejected=found.rejected)
 
 
@@ -156,7 +157,7 @@ def _open_parts(record: DatasetRecord, split: str, part: Split, root: Path) -> D
             missing.append(name)
     if not views:
         raise _not_there(record, split, root)
-    absent = (f"{record.name} ({split}): not there: {', '.join(missing)}",) if missing else ()
+    absent = (f"{record.name} ({split}): not found: {', '.join(missing)}",) if missing else ()
     return DatasetView(
         record.name,
         groups=tuple(group for view in views for group in view.groups),
@@ -167,7 +168,7 @@ def _open_parts(record: DatasetRecord, split: str, part: Split, root: Path) -> D
 
 
 def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView | None:
-    """The pictures of one split in one folder; None where there is not one."""
+    """The pictures of one split in one folder; None if there are none."""
     found = _by_layouts(record, place)
     name = record.name if split == "test" else f"{record.name}/{split}"
     if not len(found):
@@ -191,7 +192,7 @@ def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView |
 
 
 def _by_layouts(record: DatasetRecord, place: Path) -> Found:
-    """What the layouts of a set make of a folder: each in turn takes the rainy pictures it can pair."""
+    """The files in a folder that match a set's layouts; each layout in turn takes the rainy pictures it can pair."""
     files = list_photos(place)
     pairs: dict[Path, Pair] = {}
     photos: dict[Path, None] = {}
@@ -213,23 +214,23 @@ def _count_warning(record: DatasetRecord, split: str, count: int, gaps: str) -> 
     if not expected or count == expected:
         return ()
     kind = "pairs" if record.truth else "pictures"
-    more = "; something else lies between them" if count > expected else gaps
-    return (f"{record.name} ({split}): {count:,} {kind} where its authors have {expected:,}{more}",)
+    more = "; there are other files among them" if count > expected else gaps
+    return (f"{record.name} ({split}): {count:,} {kind} found, {expected:,} expected{more}",)
 
 
 def _gaps(stems: list[str], expected: int) -> str:
-    """What the numbers in the names say about missing files: `; missing by their numbers: 17, 43`.
+    """Missing files judged by the numbers in the names: `; missing by number: 17, 43`.
 
-    Names that go no further than the `expected` number of files are taken to count them.
+    Numbers that do not exceed the `expected` count are assumed to count the files.
     """
     numbers = sorted({int(found[-1]) for stem in stems if (found := re.findall(r"\d+", stem.removesuffix("x2")))})
-    if len(numbers) != len(stems):  # no numbers, or not one of its own for each
+    if len(numbers) != len(stems):  # no numbers, or not unique
         return ""
     first = min(1, numbers[0])
     last = max(numbers[-1], expected - 1 + first)
     missing = sorted(set(range(first, last + 1)) - set(numbers))
-    # More gaps than files below the last one: the numbers do not count the files.
+    # More gaps than files: the numbers do not count the files.
     if not missing or (last == numbers[-1] and len(missing) > len(numbers)):
         return ""
     shown = ", ".join(str(number) for number in missing[:_NAMED_AT_MOST])
-    return f"; missing by their numbers: {shown}{f' and {len(missing) - 5:,} more' if len(missing) > 5 else ''}"
+    return f"; missing by number: {shown}{f' and {len(missing) - 5:,} more' if len(missing) > 5 else ''}"

@@ -1,4 +1,4 @@
-"""A rainy picture and the same picture without rain, and lists of such pairs."""
+"""Pairs of a rainy picture and the same picture without rain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 Picture = NDArray[np.uint8]
 Reader = Callable[[Path], Picture]
 Halves = Literal["", "clean|rainy", "rainy|clean"]
-"""What the left and the right half of one file show; empty where rainy and clean picture are files of their own."""
+"""Content of the left and right half of a file; empty if rainy and clean picture are separate files."""
 
 SPLIT_NAMES = {"train", "training", "train_set", "test", "testing", "test_set", "val", "valid", "validation"}
 
@@ -42,8 +42,8 @@ class Pair:
 
     Attributes:
         rainy: file of the rainy picture.
-        clean: file of the clean picture; the same file where both lie side by side in one picture.
-        halves: which half is which in a side-by-side picture. `read_pair` takes care of it.
+        clean: file of the clean picture; the same file if both are side by side in one picture.
+        halves: which half is which in a side-by-side picture; handled by `read_pair`.
     """
 
     rainy: Path
@@ -57,8 +57,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairGroup:
-    """The pairs of one folder; `name` is the folder's (with its parent's for `train` and the like): scores are kept
-    apart by it."""
+    """The pairs of one folder, scored together; `name` is the folder's (with its parent's for `train` and the like)."""
 
     name: str
     pairs: tuple[Pair, ...]
@@ -66,7 +65,7 @@ class PairGroup:
 
 @dataclass(frozen=True)
 class PairSet:
-    """All pairs found below a folder, what could not be paired (path and reason), and notes on what was guessed."""
+    """All pairs found in a folder, files that could not be paired (path and reason), and notes on guesses."""
 
     groups: tuple[PairGroup, ...]
     rejected: tuple[InputError, ...]
@@ -80,12 +79,12 @@ class PairSet:
 def _half(picture: Picture, right: bool, path: Path) -> Picture:
     width = picture.shape[1]
     if width % 2:
-        raise InputError(f"a side-by-side picture of odd width ({width}) has no two halves", path=path)
+        raise InputError(f"a side-by-side picture must have an even width, not {width}", path=path)
     return picture[:, width // 2 :] if right else picture[:, : width // 2]
 
 
 def read_clean(pair: Pair, read: Reader = read_rgb) -> Picture:
-    """The clean picture alone, uint8 HxWx3; errors as for `read_pair`."""
+    """Only the clean picture, uint8 HxWx3; errors as for `read_pair`."""
     picture = read(pair.clean)
     return _half(picture, pair.halves == "rainy|clean", pair.clean) if pair.halves else picture
 
@@ -109,17 +108,17 @@ def read_pair(pair: Pair, read: Reader = read_rgb) -> tuple[Picture, Picture]:
 
 
 def list_photos(folder: Path, depth: int | None = None) -> list[Path]:
-    """Readable pictures by suffix, in the folder and below, sorted; hidden ones are left out.
+    """Pictures with readable suffixes in a folder and its subfolders, sorted, without hidden ones.
 
     Args:
-        folder: where they are looked for.
-        depth: levels of sub-folders that are looked into; None looks into all.
+        folder: the folder to search.
+        depth: levels of subfolders to search; None for all.
     """
     finder = Finder([str(folder)], Selection(READABLE_SUFFIXES, depth, file_links=True))
     return sorted(Path(found.source) for found in finder.find())
 
 
 def folder_name(place: Path) -> str:
-    """What pictures of a folder go by: its name, after its parent's where it is `train`, `test` or the like."""
+    """Display name of a folder: its name, prefixed by its parent's if it is `train`, `test` or the like."""
     place = place.resolve()
     return f"{place.parent.name}/{place.name}" if place.name.lower() in SPLIT_NAMES else place.name

@@ -1,4 +1,4 @@
-"""Which of two pictures of one scene has the rain: rain adds light (O = B + R with R >= 0), in thin bright streaks."""
+"""Decides which of two pictures of a scene is rainy: rain adds light (O = B + R with R >= 0) in thin bright streaks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from derain_cli.errors import InputError
 __all__ = ["TWINS", "likeness", "looks_rainier", "looks_swapped", "rainier_vote"]
 
 TWINS = 0.12
-"""Least `likeness` of three quarters of the pairs in a folder that are taken to show the same scenes. Measured: the
-halves of 292 photos lie between -0.13 and 0.07; rainy and clean pictures at 0.5 and more, and three quarters of those
-with the heaviest rain above 0.4."""
+"""Minimum `likeness`, at the lower quartile of a folder's pairs, for showing the same scenes. Measured: the two halves
+of ordinary photos (292) reach -0.13 to 0.07; rainy and clean pictures 0.5 and more, three quarters of those with the
+heaviest rain above 0.4."""
 
 _SIDE = 768
 
 _SMOOTH = 8.0
-"""Over so many pixels (standard deviation) a veil and the light of a scene are taken to be even."""
+"""Scale (gaussian standard deviation, pixels) over which veil and lighting are assumed constant."""
 
 _GRAIN = 4.0
-"""Variance, in squared levels, that is noise rather than detail."""
+"""Variance, in squared levels, attributed to noise rather than detail."""
 
 
 def _luma(picture: Picture) -> NDArray[np.float32]:
-    """Luma of the middle of the picture, at most `_SIDE` pixels a side: at its own scale, since streaks are thin."""
+    """Luma of the centre of the picture, at most `_SIDE` pixels a side, not downscaled, since streaks are thin."""
     height, width = picture.shape[:2]
     top, left = max(0, (height - _SIDE) // 2), max(0, (width - _SIDE) // 2)
     cut = np.ascontiguousarray(picture[top : top + _SIDE, left : left + _SIDE])
@@ -42,11 +42,11 @@ def _blur(values: NDArray[Any], sigma: float) -> NDArray[np.float32]:
 
 
 def looks_rainier(one: Picture, other: Picture) -> float:
-    """How much `one` looks like `other` with rain on it: -1 (the other way round) to 1; 0 cannot tell.
+    """How much `one` looks like `other` with rain added: from -1 (the other way round) to 1; 0 if undecided.
 
-    Two signs, each the better one where the other fails. Added rain only ever adds light, so that nearly the whole
-    difference has one sign, however dense the streaks. Behind a veil, at dusk, or in another exposure that is lost, but
-    what such changes leave unexplained keeps a long tail on the bright side, since streaks are sparse and bright.
+    Combines two cues, since each fails in other cases. Rain only adds light, so nearly the whole difference has one
+    sign, however dense the streaks. A veil, dusk or a different exposure hides that, but the residual after
+    compensating for such changes still has a long tail on the bright side, since streaks are sparse and bright.
 
     Args:
         one, other: uint8 HxWx3 of the same size.
@@ -56,9 +56,9 @@ def looks_rainier(one: Picture, other: Picture) -> float:
     size = float(np.abs(difference).mean())
     if size < 0.1:
         return 0.0
-    # The ninth power leaves only differences that have one sign nearly everywhere.
+    # The ninth power keeps only differences with the same sign nearly everywhere.
     one_sided = (float(difference.mean()) / size) ** 9
-    # A change of exposure has one sign too, but it follows the brightness: then this sign says nothing.
+    # A change of exposure has one sign too, but it is proportional to brightness; ignore this cue then.
     factor = float((difference * mean).mean() / (mean * mean).mean())
     left = float(((difference - factor * mean) ** 2).mean() / (difference**2).mean())
     skews = np.tanh(_skew_unexplained(first, second)) - np.tanh(_skew_unexplained(second, first))
@@ -66,7 +66,7 @@ def looks_rainier(one: Picture, other: Picture) -> float:
 
 
 def _skew_unexplained(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Skewness of what `one` has that no veil, exposure or contrast, smooth over the picture, makes of `other`."""
+    """Skewness of the part of `one` not explained by `other` with a locally smooth veil, exposure and contrast."""
     mean_one, mean_other = _blur(one, _SMOOTH), _blur(other, _SMOOTH)
     variance = _blur(other * other, _SMOOTH) - mean_other**2
     covariance = _blur(one * other, _SMOOTH) - mean_one * mean_other
@@ -77,10 +77,10 @@ def _skew_unexplained(one: NDArray[np.float32], other: NDArray[np.float32]) -> f
 
 
 def likeness(one: Picture, other: Picture) -> float:
-    """How much the edges of two pictures lie on each other, about -1 to 1; 0 when they differ in size. See `TWINS`.
+    """How well the edges of two pictures coincide, about -1 to 1; 0 if their sizes differ. See `TWINS`.
 
-    The correlation as they are, less that with one of them moved sideways: a horizon or a kerb that runs through
-    both halves of a photo is no sign of the same scene.
+    The correlation, minus the mean correlation with one of them shifted sideways: a horizon or kerb that runs through
+    both halves of a photo does not make them the same scene.
     """
     if one.shape != other.shape or min(one.shape[:2]) < 16:
         return 0.0
@@ -94,14 +94,14 @@ def likeness(one: Picture, other: Picture) -> float:
 
 
 def _sample(pairs: Sequence[Pair], most: int) -> Iterator[tuple[Picture, Picture]]:
-    """Up to `most` pairs, evenly spread; unreadable ones are left out."""
+    """Up to `most` pairs, evenly spread; unreadable ones are skipped."""
     for index in sorted({len(pairs) * i // most for i in range(most)}) if pairs else ():
         with contextlib.suppress(InputError):
             yield read_pair(pairs[index])
 
 
 def rainier_vote(pairs: Sequence[Pair], most: int = 12) -> float | None:
-    """How much the rainy pictures look rainier than the clean ones; None when they do not show the same scenes."""
+    """Median of `looks_rainier` of the rainy over the clean pictures; None if they do not show the same scenes."""
     seen = [(likeness(rainy, clean), looks_rainier(rainy, clean)) for rainy, clean in _sample(pairs, most)]
     if not seen or float(np.quantile([alike for alike, _ in seen], 0.25)) < TWINS:
         return None
@@ -109,14 +109,14 @@ def rainier_vote(pairs: Sequence[Pair], most: int = 12) -> float | None:
 
 
 def looks_swapped(pairs: Sequence[Pair], most: int = 24) -> bool:
-    """Whether the rainy and the clean pictures are probably the wrong way round.
+    """Whether the rainy and clean pictures are probably swapped.
 
     Args:
         pairs: of one group.
-        most: how many pairs are looked at, evenly spread over the group; unreadable ones do not count.
+        most: maximum number of pairs to compare, evenly spread over the group; unreadable ones are skipped.
 
     Returns:
-        True when the median of them and more than six in ten speak for it; False without any readable pair.
+        True if both the median and more than 60 % of the pairs indicate it; False without any readable pair.
     """
     votes = [looks_rainier(rainy, clean) for rainy, clean in _sample(pairs, most)]
     return bool(votes) and float(np.median(votes)) < 0 and sum(vote < 0 for vote in votes) > 0.6 * len(votes)

@@ -468,5 +468,5 @@ def test_a_real_photo_that_turns_out_damaged_is_passed_over_and_counted(sources,
     assert all(item.real.shape[0] == 1 and item.bad == 0 for item in items)
     for path in tmp_path.iterdir():
         path.unlink()
-    with pytest.raises(NothingToDoError, match="no real photo can be read"):
+    with pytest.raises(NothingToDoError, match="none of the real photos can be read"):
         patches(usable)[0]

@@ -52,7 +52,7 @@ def test_every_split_is_found_in_every_place(tmp_path, record, split, place):
     expected = record.split(split).count
     assert len(view.warnings) == (1 if expected else 0)
     for warning in view.warnings:
-        assert f"3 {'pairs' if record.truth else 'pictures'} where its authors have {expected:,}" in warning
+        assert f"3 {'pairs' if record.truth else 'pictures'} found, {expected:,} expected" in warning
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=by_name)
@@ -110,7 +110,7 @@ def test_missing_files_are_named_and_counted(tmp_path):
     for path in made[8]:
         path.unlink()
     view = open_dataset("Rain12", "test", tmp_path)
-    assert view.warnings == ("Rain12 (test): 9 pairs where its authors have 12; missing by their numbers: 4, 7, 9",)
+    assert view.warnings == ("Rain12 (test): 9 pairs found, 12 expected; missing by number: 4, 7, 9",)
     assert sorted(str(error.path) for error in view.rejected) == sorted([str(made[3][1]), str(made[6][0])])
     assert all("no partner" in str(error) for error in view.rejected)
 
@@ -120,7 +120,7 @@ def test_files_missing_at_the_end_are_named_too(tmp_path):
     made[1][0].unlink()
     made[1][1].unlink()
     (warning,) = open_dataset("Rain12", "test", tmp_path).warnings
-    assert warning == "Rain12 (test): 8 pairs where its authors have 12; missing by their numbers: 2, 10, 11, 12"
+    assert warning == "Rain12 (test): 8 pairs found, 12 expected; missing by number: 2, 10, 11, 12"
 
 
 def test_more_than_there_should_be_is_noticed_too(tmp_path):

@@ -164,7 +164,7 @@ def test_what_is_there_is_not_fetched_again(rain13k, tmp_path):
 def test_a_download_that_broke_off_goes_on(rain13k, tmp_path):
     (victim,) = (path for path in rain13k.files if path.endswith("Test100/target/2.png"))
     rain13k.cut.add(victim)
-    with pytest.raises(NothingToDoError, match="goes on where it stopped"):
+    with pytest.raises(NothingToDoError, match="run it again to resume the download"):
         download_dataset("Test100", tmp_path, progress=False)
     assert not (tmp_path / "Rain13K" / victim).exists(), "no half file under a final name"
     rain13k.cut.clear()
@@ -217,7 +217,7 @@ def test_offline_mode_is_heeded(rain13k, tmp_path):
 
 def test_a_full_disk_is_known_beforehand(rain13k, tmp_path, monkeypatch):
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100})())
-    with pytest.raises(ResourceError, match="GB are needed"):
+    with pytest.raises(ResourceError, match="GB needed"):
         download_dataset("Test100", tmp_path, progress=False)
     assert rain13k.fetched == []
 
@@ -316,7 +316,7 @@ def test_names_that_lead_out_are_refused(tmp_path, kind, name):
                 info = tarfile.TarInfo(each)
                 info.size = len(PNG)
                 made.addfile(info, io.BytesIO(PNG))
-    with pytest.raises(NothingToDoError, match="lead out of it"):
+    with pytest.raises(NothingToDoError, match="paths outside its folder"):
         unpack(archive)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", f"set.{kind}"]
 
@@ -347,7 +347,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
         archive.writestr("a/1.png", bytes(5_000_000))
     (tmp_path / "set.zip").write_bytes(data.getvalue())
     assert MAX_RATIO * len(data.getvalue()) < 5_000_000
-    with pytest.raises(NothingToDoError, match="far more than its size"):
+    with pytest.raises(NothingToDoError, match="implausible size"):
         unpack(tmp_path / "set.zip")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set.zip"]
 

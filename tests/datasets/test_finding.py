@@ -96,7 +96,7 @@ def test_duplicates_are_listed_and_the_first_is_used(tmp_path):
     assert names(found) == [("1.jpg", "1.png")]
     reasons = [str(error) for error in found.rejected]
     assert len(reasons) == 3
-    assert all("pairs with the same picture as" in reason for reason in reasons)
+    assert all("has the same partner as" in reason for reason in reasons)
 
 
 def test_groups_of_nested_folders_and_their_order(tmp_path):
@@ -206,7 +206,7 @@ def test_two_folders_of_any_names(tmp_path, names, profile):
     found = find_pairs(tmp_path)
     assert as_made(found) == set(made)
     assert len(found.notes) == 1
-    assert f"{rainy} taken for the rainy pictures" in found.notes[0]
+    assert f"{rainy} appears to hold the rainy pictures" in found.notes[0]
 
 
 def test_two_sets_of_one_scene_are_never_taken_for_the_two_sides(tmp_path):

@@ -77,7 +77,7 @@ def test_an_odd_width_has_no_halves(tmp_path):
     write_rgb(tmp_path / "1.png", clean_picture(20, 41, 0))
     pair = Pair(tmp_path / "1.png", tmp_path / "1.png", "clean|rainy")
     for read in (read_pair, read_clean):
-        with pytest.raises(InputError, match="odd width"):
+        with pytest.raises(InputError, match="must have an even width, not 41"):
             read(pair)
 
 
