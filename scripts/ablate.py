@@ -51,7 +51,7 @@ from derain_cli.engine.device import pick_device
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import DerainError, NothingToDoError, TrainingError, UsageError
 from derain_cli.evaluation.peers import as_peer
-from derain_cli.evaluation.scores import examine
+from derain_cli.evaluation.scores import evaluate_unpaired
 from derain_cli.evaluation.turns import Picture
 from derain_cli.model import attach_drn, build
 from derain_cli.model.attach import DerainedOnly
@@ -286,7 +286,7 @@ def run_row(study: Study, table: str, row: Row, seed: int, plan: RunPlan) -> str
         newest = {record["kind"]: record for record in map(json.loads, file)}
     metrics = {n: value for n, value in newest["validation"].items() if "/" in n or n == "mean_psnr_rgb"}
     if study.photos:
-        found = examine(_restorer(plan, model), study.photos).mean.as_dict()
+        found = evaluate_unpaired(_restorer(plan, model), study.photos).mean.as_dict()
         metrics |= {f"photos/{name}": value for name, value in found.items()}
     spent = cost(row, plan.config.model)
     record = _identity(study, plan) | {

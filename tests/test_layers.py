@@ -82,7 +82,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"baselines", "options", "published", "report", "turns"},
         {"names", "scores"},
         {"peers"},
-        {"contenders"},
+        {"models"},
         {"document"},
         {"benchmark"},
     ],

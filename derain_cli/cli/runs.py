@@ -287,7 +287,7 @@ class _Listener:
             self.reporter.note(f"not scored: {line_of(error)}")
         self.reporter.record(kind="validation", step=step, best=best, scores=means)
 
-    def looked(self, step: int, change: Figures) -> None:
+    def real_photos_checked(self, step: int, change: Figures) -> None:
         self.reporter.say(
             f"step {step:,}, real photos: mean change {change.mean_change:.2f}, colour shift "
             f"{change.colour_shift:.2f} of 255; streak energy removed {change.streak_energy_removed:.0%}, "

@@ -1,1 +1,1 @@
-"""Scores against ground truth and figures without it: for `derain eval` and for the validation in training alike."""
+"""Scores with ground truth and figures without it, for both `derain eval` and validation during training."""

@@ -1,12 +1,12 @@
-"""Baselines: doing nothing, and classical filters, uint8 HxWx3 in and out.
+"""Baselines: the unchanged input and classical filters, uint8 HxWx3 in and out.
 
-`input`    the picture as it is: the score of doing nothing.
-`median`   5x5 median of each channel. A streak narrower than half the window disappears, with all other fine detail.
+`input`    the unchanged picture: the score of doing nothing.
+`median`   5x5 median of each channel. Streaks narrower than half the window disappear, with all other fine detail.
 `guided`   "rain only brightens": the guided filter (He, Sun and Tang, ECCV 2010; self-guided, radius 8, eps 0.04)
-           gives a base without streaks, the darker one of base and picture is kept at each pixel, and a second guided
-           filter (radius 2, eps 0.0025) smooths that along its own edges. After the idea of Xu et al.,
+           gives a base without streaks, each pixel takes the darker of base and picture, and a second guided
+           filter (radius 2, eps 0.0025) smooths the result, preserving its edges. Based on the idea of Xu et al.,
            "Removing rain and snow in a single image using guided filter" (CSAE 2012); the constants are ours and
-           were not tuned.
+           not tuned.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _guided(picture: Picture) -> Picture:
 
 
 def _guided_filter(source: NDArray[np.float32], guide: NDArray[np.float32], radius: int, eps: float) -> Any:
-    """Channel by channel: the local linear model of the guide that is closest to the source."""
+    """Per channel: the local linear model of the guide that is closest to the source."""
     import cv2
 
     def mean(x: Any) -> Any:
@@ -57,8 +57,8 @@ def _to_picture(levels: Any) -> Picture:
 
 
 BASELINES: dict[str, tuple[Callable[[Picture], Picture], str]] = {
-    "input": (_same, "the picture as it is"),
+    "input": (_same, "the unchanged input"),
     "median": (_median, "5x5 median of each channel"),
     "guided": (_guided, "two guided filters, rain only brightens (radius 8 and 2, eps 0.04 and 0.0025)"),
 }
-"""Baselines by name, with a line on each."""
+"""Baselines by name, each with a one-line description."""

@@ -1,6 +1,6 @@
-"""Networks side by side on data sets: what `derain eval` does, without the talking.
+"""Compares networks on data sets: the work of `derain eval`, without terminal output.
 
-Nothing is tuned here: what a run hangs on is settled before the first picture and is part of the result.
+Nothing is tuned here: all settings are fixed before the first picture and are part of the result.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from derain_cli.datasets.opening import DatasetView, open_dataset
 from derain_cli.datasets.pairs import Pair, read_pair
 from derain_cli.datasets.sides import looks_swapped
 from derain_cli.errors import InputError, NothingToDoError
-from derain_cli.evaluation.contenders import Contender, open_contender
 from derain_cli.evaluation.document import Findings, PhotoRow, Row, document_of, pair_result, photo_result
+from derain_cli.evaluation.models import EvaluatedModel, open_model
 from derain_cli.evaluation.options import BenchmarkOptions
-from derain_cli.evaluation.scores import PhotoResult, PictureResult, Scores, evaluate, examine
+from derain_cli.evaluation.scores import PhotoResult, PictureResult, Scores, evaluate, evaluate_unpaired
 from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb
 from derain_cli.remedies import Remedy
 
 __all__ = ["Benchmark", "Exhibit", "Listener", "SilentListener", "run_benchmark"]
 
-_NAMES = 12  # of pictures in one warning; all of them are in the document
-_SWAP_SAMPLE = 6  # pairs looked at for swapped folders; more would be felt in the time a run takes
+_NAMES = 12  # maximum number of picture names in a warning; the document lists all
+_SWAP_SAMPLE = 6  # pairs compared to detect swapped folders; more would noticeably slow down a run
 
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """A picture to show: the `worst`, `median` or `best` of a model on a data set, with the number it was ranked by
-    and, where there is one, the same number of the input."""
+    """A picture for the report: the `worst`, `median` or `best` of a model on a data set, with the value it was ranked
+    by and, if there is one, the same value for the input."""
 
     dataset: str
     group: str
@@ -49,9 +49,9 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that came out. `document` is ready for JSON; rows are per picture.
+    """The result of a benchmark. `document` is ready for JSON; rows are per picture.
 
-    `failed` are pictures that could not be scored by every model, or not paired.
+    `failed` lists pictures that could not be paired, or not be scored by every model.
     """
 
     document: Mapping[str, Any]
@@ -61,26 +61,26 @@ class Benchmark:
 
 
 class Listener(Interface):
-    """Is told what happens, in the calling thread."""
+    """Receives progress events, in the calling thread."""
 
     def started(self, pictures: int) -> None:
-        """So many pictures, each model counted, are to be restored."""
+        """`pictures` restorations will be run in total (pictures x models)."""
 
     def stepped(self, done: int, text: str) -> None:
-        """`done` of them are."""
+        """`done` restorations are finished."""
 
     def warned(self, text: str) -> None:
-        """Something about a data set as a whole."""
+        """A warning about a data set as a whole."""
 
     def failed(self, error: InputError) -> None:
         """A picture could not be used."""
 
     def shown(self, exhibit: Exhibit) -> None:
-        """A picture to show, if asked for; it is not kept."""
+        """A picture for the report, if requested; it is not kept."""
 
 
 class SilentListener:
-    """Says nothing."""
+    """Ignores all events."""
 
     def started(self, pictures: int) -> None: ...
     def stepped(self, done: int, text: str) -> None: ...
@@ -90,18 +90,18 @@ class SilentListener:
 
 
 def run_benchmark(options: BenchmarkOptions, listener: Listener | None = None) -> Benchmark:
-    """Measure every model on every data set.
+    """Evaluate every model on every data set.
 
     Raises:
         UsageError: an unknown data set or model.
-        NothingToDoError: a data set is not there, nothing could be scored, or (strict) the data are suspicious.
+        NothingToDoError: a data set is missing, nothing could be scored, or (strict) the data are suspicious.
         WeightsError: weights missing or damaged.
-        ResourceError: out of memory, or the device is not there.
+        ResourceError: out of memory, or the device is not available.
     """
-    return _Run(options, listener or SilentListener()).run()
+    return _BenchmarkRun(options, listener or SilentListener()).run()
 
 
-class _Run:
+class _BenchmarkRun:
     def __init__(self, options: BenchmarkOptions, listener: Listener):
         self.options, self.listener = options, listener
         self.rows: list[Row] = []
@@ -113,55 +113,55 @@ class _Run:
 
     def run(self) -> Benchmark:
         views = self._open()
-        contenders = [open_contender(name, self.options) for name in dict.fromkeys(self.options.models)]
-        warnings = {view.name: self._inspect(view, contenders) for view in views}
+        models = [open_model(name, self.options) for name in dict.fromkeys(self.options.models)]
+        warnings = {view.name: self._inspect(view, models) for view in views}
         for view in views:
             for error in view.rejected:
                 self._fail(error)
         pictures = sum(len(view.pairs) + len(view.photos) for view in views)
-        self.listener.started(pictures * len(contenders))
+        self.listener.started(pictures * len(models))
         results: list[dict[str, Any]] = []
         reasons: list[NothingToDoError] = []
         for view in views:
             of_view: list[dict[str, Any]] = []
-            for contender in contenders:
+            for model in models:
                 try:
-                    of_view += self._measure(view, contender)
+                    of_view += self._measure(view, model)
                 except NothingToDoError as error:
                     reasons.append(error)
-                    if len(views) * len(contenders) > 1:  # else it is what the run ends with
-                        self.listener.warned(f"{view.name}, {contender.name}: {error}")
-            # Models side by side; groups in their order.
+                    if len(views) * len(models) > 1:  # otherwise it is raised at the end
+                        self.listener.warned(f"{view.name}, {model.name}: {error}")
+            # Sorted by group, so that models are listed next to each other.
             order = [group.name for group in view.groups]
             results += sorted(of_view, key=lambda r: order.index(r["group"]) if r["group"] in order else len(order))
         if not results:
-            raise reasons[0] if reasons else NothingToDoError("no pictures to measure")
+            raise reasons[0] if reasons else NothingToDoError("no pictures to evaluate")
         rows, photo_rows, failed = tuple(self.rows), tuple(self.photo_rows), tuple(self.failed.values())
-        found = Findings(self.options, views, contenders, results, warnings, (*rows, *photo_rows), self.seen, failed)
+        found = Findings(self.options, views, models, results, warnings, (*rows, *photo_rows), self.seen, failed)
         return Benchmark(document_of(found), rows, photo_rows, failed)
 
     def _open(self) -> list[DatasetView]:
         views: list[DatasetView] = []
         for name in dict.fromkeys(self.options.datasets):
             view = open_dataset(name, self.options.split, self.options.data_root)
-            # Two folders may have one name: results must tell them apart.
+            # Two folders may have the same name; results must distinguish them.
             views.append(replace(view, name=name) if any(view.name == other.name for other in views) else view)
         return views
 
     # --- before --------------------------------------------------------------------------------------------------
 
-    def _inspect(self, view: DatasetView, contenders: Sequence[Contender]) -> list[str]:
-        """What is suspicious about a data set; told, and with `strict` an error."""
+    def _inspect(self, view: DatasetView, models: Sequence[EvaluatedModel]) -> list[str]:
+        """Warnings about a data set; an error if `strict`."""
         found = list(view.warnings)
         for group in view.groups:
             if looks_swapped(group.pairs, _SWAP_SAMPLE):
-                found.append(f"{group.name}: input looks cleaner than ground truth: are the folders swapped?")
-        for contender in contenders if self.options.strict else ():
-            # Otherwise it is found out on the way, and costs no second reading.
-            seen = overlap(contender.hashes, view.pairs)
+                found.append(f"{group.name}: the input looks cleaner than the ground truth; are the folders swapped?")
+        for model in models if self.options.strict else ():
+            # Otherwise it is detected during evaluation, without reading the pictures twice.
+            seen = overlap(model.hashes, view.pairs)
             if seen:
                 names = [item.name for item in seen]
-                found.append(_overlap_in_words(view.name, contender.name, names, len(view.pairs)))
+                found.append(_overlap_in_words(view.name, model.name, names, len(view.pairs)))
         for text in found:
             self.listener.warned(text)
         if found and self.options.strict:
@@ -170,74 +170,74 @@ class _Run:
 
     # --- the work ------------------------------------------------------------------------------------------------
 
-    def _measure(self, view: DatasetView, contender: Contender) -> list[dict[str, Any]]:
+    def _measure(self, view: DatasetView, model: EvaluatedModel) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         if view.groups:
-            found += self._measure_pairs(view, contender)
+            found += self._measure_pairs(view, model)
         if view.photos:
-            found.append(self._measure_photos(view, contender))
+            found.append(self._measure_photos(view, model))
         return found
 
-    def _step(self, view: DatasetView, contender: Contender) -> None:
+    def _step(self, view: DatasetView, model: EvaluatedModel) -> None:
         self.done += 1
-        self.listener.stepped(self.done, f"{view.name}, {contender.name}")
+        self.listener.stepped(self.done, f"{view.name}, {model.name}")
 
-    def _measure_pairs(self, view: DatasetView, contender: Contender) -> list[dict[str, Any]]:
+    def _measure_pairs(self, view: DatasetView, model: EvaluatedModel) -> list[dict[str, Any]]:
         rows: dict[str, list[Row]] = {}
-        known = KnownPictures(contender.hashes)
-        seen = self.seen.setdefault((view.name, contender.name), [])
+        known = KnownPictures(model.hashes)
+        seen = self.seen.setdefault((view.name, model.name), [])
 
         def each(result: PictureResult) -> None:
             if known.holds(result.clean):
                 seen.append(result.name)
             height, width = result.rainy.shape[:2]
             row = Row(
-                view.name, result.group, result.name, contender.name, width, height, result.seconds,
+                view.name, result.group, result.name, model.name, width, height, result.seconds,
                 result.before, result.after, result.source,
             )  # fmt: skip
             rows.setdefault(result.group, []).append(row)
-            self._step(view, contender)
+            self._step(view, model)
 
-        evaluation = evaluate(contender, view.groups, each, inputs=self.inputs)
+        evaluation = evaluate(model, view.groups, each, inputs=self.inputs)
         self.done += len(evaluation.failed)
         for error in evaluation.failed:
             self._fail(error)
         if seen:
-            self.listener.warned(_overlap_in_words(view.name, contender.name, seen, len(view.pairs)))
+            self.listener.warned(_overlap_in_words(view.name, model.name, seen, len(view.pairs)))
         results = []
         for of_group in rows.values():
             self.rows += of_group
             results.append(pair_result(of_group))
             if self.options.exhibits:
-                self._exhibit_pairs(view, contender, of_group)
+                self._exhibit_pairs(view, model, of_group)
         return results
 
-    def _exhibit_pairs(self, view: DatasetView, contender: Contender, rows: Sequence[Row]) -> None:
-        """Show three pictures. They are made once more: keeping them all until the ranks are known is no choice."""
+    def _exhibit_pairs(self, view: DatasetView, model: EvaluatedModel, rows: Sequence[Row]) -> None:
+        """Show three pictures, restored again: keeping all of them until they are ranked would not fit in memory."""
         pairs = {pair.rainy: pair for pair in view.pairs}
         for rank, row in _ranked(rows, [row.after["rgb"].psnr for row in rows]):
             rainy, clean = read_pair(pairs[row.source])
             exhibit = Exhibit(
                 row.dataset, row.group, row.model, rank, row.picture, "dB (PSNR rgb)", row.after["rgb"].psnr,
-                row.before["rgb"].psnr, rainy, contender(rainy), clean,
+                row.before["rgb"].psnr, rainy, model(rainy), clean,
             )  # fmt: skip
             self.listener.shown(exhibit)
 
-    def _measure_photos(self, view: DatasetView, contender: Contender) -> dict[str, Any]:
+    def _measure_photos(self, view: DatasetView, model: EvaluatedModel) -> dict[str, Any]:
         rows: list[PhotoRow] = []
 
         def each(result: PhotoResult) -> None:
             height, width = result.rainy.shape[:2]
             row = PhotoRow(
-                view.name, result.name, contender.name, width, height, result.seconds,
+                view.name, result.name, model.name, width, height, result.seconds,
                 result.figures.as_dict(), result.source,
             )  # fmt: skip
             rows.append(row)
-            self._step(view, contender)
+            self._step(view, model)
 
-        examination = examine(contender, view.photos, each)
-        self.done += len(examination.failed)
-        for error in examination.failed:
+        evaluation = evaluate_unpaired(model, view.photos, each)
+        self.done += len(evaluation.failed)
+        for error in evaluation.failed:
             self._fail(error)
         self.photo_rows += rows
         if self.options.exhibits:
@@ -245,7 +245,7 @@ class _Run:
                 rainy = read_rgb(row.source)
                 exhibit = Exhibit(
                     row.dataset, "", row.model, rank, row.picture, "of the streak energy removed",
-                    row.figures["streak_energy_removed"], None, rainy, contender(rainy), None,
+                    row.figures["streak_energy_removed"], None, rainy, model(rainy), None,
                 )  # fmt: skip
                 self.listener.shown(exhibit)
         return photo_result(rows)
@@ -259,11 +259,11 @@ class _Run:
 
 def _overlap_in_words(dataset: str, model: str, names: Sequence[str], count: int) -> str:
     some = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
-    return f"{dataset}: {len(names)} of {count} pictures lie in the training set of {model}: {some}"
+    return f"{dataset}: {len(names)} of {count} pictures are in the training set of {model}: {some}"
 
 
 def _ranked(rows: Sequence[Any], values: Sequence[float]) -> list[tuple[str, Any]]:
-    """Lowest, middle and highest; fewer where there are fewer rows."""
+    """The rows with the lowest, middle and highest value, without duplicates."""
     order = sorted(range(len(rows)), key=lambda i: (values[i], i))
     places = dict.fromkeys((order[0], order[(len(order) - 1) // 2], order[-1]))
     names = {order[-1]: "best", order[(len(order) - 1) // 2]: "median", order[0]: "worst"}

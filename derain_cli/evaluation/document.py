@@ -1,4 +1,4 @@
-"""What comes out of a benchmark: rows by picture, results by model and data set, and the document of all of it."""
+"""The result of a benchmark: rows per picture, results per model and data set, and the JSON document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from derain_cli.datasets.opening import DatasetView
 from derain_cli.errors import InputError
-from derain_cli.evaluation.contenders import Contender
+from derain_cli.evaluation.models import EvaluatedModel
 from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.published import published_for
 from derain_cli.metrics import DEFINITIONS, IDENTICAL_PSNR, PROTOCOLS, Protocol, Score
@@ -69,22 +69,22 @@ class PhotoRow:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """All that a benchmark found.
+    """Everything a benchmark found.
 
     Attributes:
-        options: what was asked for.
+        options: of the benchmark.
         views: the data sets.
-        contenders: who took part.
+        models: the evaluated models.
         results: of each model on each group of each data set (`pair_result`, `photo_result`).
         warnings: by data set.
         rows: of all pictures.
-        seen: by data set and model, pictures that lie in the training set of the model.
+        seen: by data set and model, pictures in the training set of the model.
         failed: pictures that could not be used.
     """
 
     options: BenchmarkOptions
     views: Sequence[DatasetView]
-    contenders: Sequence[Contender]
+    models: Sequence[EvaluatedModel]
     results: Sequence[Mapping[str, Any]]
     warnings: Mapping[str, list[str]]
     rows: Sequence[Row | PhotoRow]
@@ -98,13 +98,13 @@ def document_of(found: Findings) -> dict[str, Any]:
         "kind": "evaluation",
         "settings": _settings(found),
         "datasets": [_facts_of(view, found.warnings[view.name]) for view in found.views],
-        "models": [contender.facts() | _speed(found, contender) for contender in found.contenders],
+        "models": [model.facts() | _speed(found, model) for model in found.models],
         "results": list(found.results),
         "seen_in_training": [
-            {"dataset": view.name, "model": contender.name, "pictures": found.seen.get((view.name, contender.name))}
+            {"dataset": view.name, "model": model.name, "pictures": found.seen.get((view.name, model.name))}
             for view in found.views
-            for contender in found.contenders
-            if contender.hashes
+            for model in found.models
+            if model.hashes
         ],
         "published": [
             asdict(entry)
@@ -117,26 +117,26 @@ def document_of(found: Findings) -> dict[str, Any]:
     }
 
 
-def _speed(found: Findings, contender: Contender) -> dict[str, float | None]:
-    rows = [row for row in found.rows if row.model == contender.name]
+def _speed(found: Findings, model: EvaluatedModel) -> dict[str, float | None]:
+    rows = [row for row in found.rows if row.model == model.name]
     return {"seconds_per_megapixel": _seconds_per_megapixel(rows) if rows else None}
 
 
 def _settings(found: Findings) -> dict[str, Any]:
     options = found.options
-    cuda = [c.device for c in found.contenders if c.device.startswith("cuda")]
+    cuda = [c.device for c in found.models if c.device.startswith("cuda")]
     return {
         "protocols": dict(DEFINITIONS),
         "figures_without_truth": FIGURES,
         "identical_pictures": f"count as {IDENTICAL_PSNR:.0f} dB",
-        "outputs": "rounded to 8 bits; nothing resized, no border cut; means of per-picture values",
-        "timing": "median over the pictures; others are read and scored meanwhile only where cores are free",
+        "outputs": "rounded to 8 bits; nothing resized, no border cropped; means of per-picture values",
+        "timing": "median over the pictures; reading and scoring run in parallel only on idle cores",
         "split": options.split,
         "device": options.restore.device,
         "precision": options.restore.precision,
         "tile": options.restore.tile,
         "strength": options.restore.strength,
-        "pad_multiple": options.pad_multiple or "the network's own, else 1",
+        "pad_multiple": options.pad_multiple or "the network's own, or 1",
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(cuda[0]) if cuda else None,
         "machine": machine(),
@@ -155,7 +155,7 @@ def _timing(rows: Sequence[Any]) -> dict[str, float]:
 
 
 def _seconds_per_megapixel(rows: Sequence[Row | PhotoRow]) -> float:
-    """The median: the first picture pays for what networks do only once."""
+    """The median, since the first picture includes one-time initialisation."""
     return median(row.seconds / (row.width * row.height / 1e6) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: our networks, baselines, and other people's networks."""
+"""The models to evaluate: our networks, baselines, and third-party networks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from derain_cli.evaluation.peers import find_peer
 from derain_cli.evaluation.turns import Picture
 from derain_cli.model.semi_drdnet import build, macs_per_pixel
 
-__all__ = ["Contender", "open_contender"]
+__all__ = ["EvaluatedModel", "open_model"]
 
 _SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
-    """A network or a baseline that takes part: called with a picture, and what there is to know of it."""
+class EvaluatedModel:
+    """A network or baseline under evaluation: callable on a picture, with its metadata."""
 
     name: str
     kind: str
@@ -43,23 +43,23 @@ class Contender:
         return self.run(picture)
 
     def facts(self) -> dict[str, Any]:
-        """All but the network, ready for JSON."""
+        """The metadata, ready for JSON."""
         names = ("name", "kind", "about", "device", "precision", "parameters", "macs_per_pixel", "sha256")
         return {name: getattr(self, name) for name in names} | {"settings": dict(self.settings)}
 
 
-def open_contender(name: str, options: BenchmarkOptions) -> Contender:
+def open_model(name: str, options: BenchmarkOptions) -> EvaluatedModel:
     """The network or baseline of this name.
 
     Raises:
         WeightsError: weights missing or damaged.
-        UsageError: a foreign network that cannot be found.
-        ResourceError: the device is not there.
+        UsageError: a third-party network cannot be found.
+        ResourceError: the device is not available.
     """
     device = pick_device(options.restore.device)
     if is_peer(name):
         peer = find_peer(name, device, options.pad_multiple)
-        return Contender(
+        return EvaluatedModel(
             name=peer.name,
             kind=peer.kind,
             about=peer.about,
@@ -75,7 +75,7 @@ def open_contender(name: str, options: BenchmarkOptions) -> Contender:
     restorer = Restorer(network(weights), options.restore, weights.card)
     with torch.device("meta"):
         parameters = sum(p.numel() for p in build(weights.config).parameters())
-    return Contender(
+    return EvaluatedModel(
         name=name,
         kind="derain",
         about=weights.card.summary or weights.card.name,

@@ -1,4 +1,4 @@
-"""What the names of networks stand for. No torch."""
+"""Classifies the names of networks. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def is_peer(name: str) -> bool:
-    """Whether `peers.find_peer` is responsible for this name; all others are weights of our own."""
+    """Whether `peers.find_peer` handles this name; all other names are derain weights."""
     if name.startswith("hf:"):
         return False
     suffix = Path(name).suffix.lower()

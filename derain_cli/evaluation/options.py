@@ -1,4 +1,4 @@
-"""What is measured, and how."""
+"""Options of a benchmark."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["BenchmarkOptions"]
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What is measured, and how.
+    """Options of a benchmark.
 
     Attributes:
-        datasets: names of `DATASETS`, or folders.
-        models: installed models, weight files, `hf:ORG/REPO`, or what `derain_cli.evaluation.peers` knows.
-        restore: device, precision, tile and strength; the last three concern our own networks alone.
-        split: part of the data sets.
-        data_root: where named data sets lie.
-        pad_multiple: for foreign networks; 0 asks them.
-        strict: what is wrong with the data as a whole is an error.
-        exhibits: pictures are to be shown.
+        datasets: names from `DATASETS`, or folders.
+        models: installed models, weight files, `hf:ORG/REPO`, or anything `derain_cli.evaluation.peers` supports.
+        restore: device, precision, tile and strength; the last three apply only to derain networks.
+        split: of the data sets.
+        data_root: folder for named data sets.
+        pad_multiple: for third-party networks; 0 uses the network's own value.
+        strict: treat warnings about a data set as errors.
+        exhibits: whether to show pictures.
     """
 
     datasets: tuple[str, ...]

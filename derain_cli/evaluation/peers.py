@@ -1,19 +1,19 @@
-"""What our networks are measured against: baselines, and other people's networks.
+"""Models that ours are compared with: baselines and third-party networks.
 
-All of them are called as `Restorer` is, uint8 HxWx3 in and out, so that one evaluation scores everything. Pictures
-are taken whole, in fp32; neither tiles nor strength apply.
+They have the interface of `Restorer`, uint8 HxWx3 in and out, so that the same evaluation applies to all. Pictures are
+processed whole, in fp32; tiles and strength do not apply.
 
-Baselines, by the names of `baselines.BASELINES`, are peers too.
+Names in `baselines.BASELINES` are baselines. Other names are
 
-`MODULE:NAME`  from the user's own Python path (the current folder and PYTHONPATH). NAME is one of
+`MODULE:NAME`  from the user's Python path (the current folder and PYTHONPATH). NAME is one of
            - a `torch.nn.Module`;
            - a function that takes one (N, 3, H, W) float tensor in [0, 1] and returns the same;
-           - a class or a function without required arguments: it is called once and returns one of the two above.
-           Attributes that are looked at: `pad_multiple` (int), `parameters` where it is a number, `macs_per_pixel`.
-`FILE.pt`, `FILE.ts`  a TorchScript archive. It holds code, which runs: only for files that are named outright.
+           - a class or function without required arguments, which is called once and returns one of the above.
+           Optional attributes: `pad_multiple` (int), `parameters` (if a number), `macs_per_pixel`.
+`FILE.pt`, `FILE.ts`  a TorchScript archive. It contains code, which is executed, so it must be named explicitly.
            Plain pickles (`torch.save`) are refused.
-`FILE.onnx`  through onnxruntime, one float input (N, 3, H, W) and one output. Its parameters and multiply-accumulates
-           are counted where the onnx package is installed too.
+`FILE.onnx`  run by onnxruntime, with one float input (N, 3, H, W) and one output. Parameters and multiply-accumulates
+           are counted if the onnx package is installed too.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ Network = Callable[[Tensor], Any]
 
 @dataclass(frozen=True, eq=False)
 class Peer:
-    """A baseline or a foreign network, called as a `Restorer` is.
+    """A baseline or third-party network with the interface of `Restorer`.
 
     Attributes:
-        name: as it was asked for.
+        name: as given by the user.
         kind: `baseline`, `python`, `torchscript` or `onnx`.
-        about: what it does, or where it came from.
-        run: the work; uint8 HxWx3 -> the same.
-        device: where it computes.
-        parameters: number of weights, None where that cannot be known.
-        macs_per_pixel: multiply-accumulates of convolutions and matrix products, counted on a picture of 64x64.
+        about: description or origin.
+        run: uint8 HxWx3 -> the same.
+        device: the device it runs on.
+        parameters: number of weights, None if unknown.
+        macs_per_pixel: multiply-accumulates of convolutions and matrix products, counted on a 64x64 picture.
         sha256: of the file, if there is one.
-        pad_multiple: sides are padded to multiples of this (reflected at the right and the bottom), and cut again.
+        pad_multiple: sides are padded to multiples of this (by reflection, right and bottom), and cropped again.
     """
 
     name: str
@@ -77,23 +77,23 @@ class Peer:
         """The picture without rain.
 
         Raises:
-            InputError: the network cannot take this picture, or gives something else than a picture of its size.
+            InputError: the network cannot process this picture, or does not return a picture of the same size.
             ResourceError: out of memory.
         """
         return self.run(picture)
 
 
 def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
-    """The peer of this name, ready to work.
+    """The peer of this name, ready to use.
 
     Args:
         name: `input`, `median`, `guided`, `MODULE:NAME`, or a TorchScript or ONNX file.
-        device: where torch networks run.
-        pad_multiple: pad sides to multiples of this; 0 asks the network's own `pad_multiple` attribute, else 1.
+        device: for torch networks.
+        pad_multiple: pad sides to multiples of this; 0 means the network's `pad_multiple` attribute, or 1.
 
     Raises:
-        UsageError: no such module or name, it is nothing that restores pictures, or onnxruntime is not installed.
-        WeightsError: the file is missing, damaged, or of another kind.
+        UsageError: no such module or name, not callable, or onnxruntime is not installed.
+        WeightsError: the file is missing, damaged, or of an unsupported kind.
     """
     if name in BASELINES:
         run, about = BASELINES[name]
@@ -108,14 +108,14 @@ def find_peer(name: str, device: torch.device, pad_multiple: int = 0) -> Peer:
 
 
 def as_peer(network: nn.Module, device: torch.device) -> Peer:
-    """A network at hand, from pictures to pictures: (N, 3, H, W) in [0, 1] -> the same.
+    """A peer from an existing network, (N, 3, H, W) in [0, 1] -> the same.
 
-    It is moved to `device` and put into evaluation mode; a network in training wants a copy made first.
+    The network is moved to `device` and put into evaluation mode; pass a copy of a network in training.
     """
     return _torch_peer(type(network).__name__, "python", network, device, 0, None)
 
 
-# --- networks of torch ------------------------------------------------------------------------------------------------
+# --- torch networks ---------------------------------------------------------------------------------------------------
 
 
 def _torch_peer(
@@ -143,7 +143,7 @@ def _torch_peer(
 def _whole_number(value: Any, what: str, name: str) -> int:
     if isinstance(value, int) and value >= 1:
         return value
-    raise UsageError(f"{what} of {name} must be a positive whole number, not {value!r}")
+    raise UsageError(f"{what} of {name} must be a positive integer, not {value!r}")
 
 
 @torch.inference_mode()
@@ -151,20 +151,20 @@ def _through(network: Network, picture: Picture, device: torch.device, multiple:
     rainy = to_batch([picture], device)
     with failures():
         restored = network(pad_to_multiple(rainy, multiple))
-    # A copy: the network may have returned a tensor of its own.
+    # Copied, since the network may return one of its own tensors.
     derained: Picture = to_arrays(checked(restored, *picture.shape[:2]).clone(), picture.dtype)[0]
     return derained
 
 
 def _count_macs(network: Network, device: torch.device, multiple: int) -> float | None:
-    """Multiply-accumulates per pixel of convolutions and matrix products; None where torch cannot follow them."""
+    """Multiply-accumulates per pixel of convolutions and matrix products; None if torch cannot trace them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     side = math.ceil(COUNT_SIDE / multiple) * multiple
     try:
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 3, side, side, device=device))
-    except Exception:  # it will fail again on the first picture, and be told there
+    except Exception:  # it will fail again on the first picture and be reported there
         return None
     flops = counter.get_total_flops()
     return flops / 2 / side**2 if flops else None
@@ -177,10 +177,10 @@ def _script(path: Path, device: torch.device) -> nn.Module:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise WeightsError("not a TorchScript archive", path=path, hint="torch.jit.save makes one") from error
-    # A pickle of torch.save is an archive too, but one without code.
+        raise WeightsError("not a TorchScript archive", path=path, hint="create one with torch.jit.save") from error
+    # torch.save also writes an archive, but one without code.
     if not any("/code/" in name for name in names):
-        raise WeightsError("not a TorchScript archive: pickles are not loaded", path=path, hint="torch.jit.save")
+        raise WeightsError("not a TorchScript archive: pickles are not loaded", path=path, hint="use torch.jit.save")
     try:
         loaded: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
@@ -190,11 +190,11 @@ def _script(path: Path, device: torch.device) -> nn.Module:
 
 
 def _from_python(name: str) -> Any:
-    """The network that `MODULE:NAME` stands for; a factory is called."""
+    """The network that `MODULE:NAME` refers to; factories are called."""
     module_name, _, attribute = name.partition(":")
     here = str(Path.cwd())
     added = here not in sys.path
-    if added:  # `python -m` has the current folder on its path, an installed command has not
+    if added:  # `python -m` has the current folder on its path, an installed command does not
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
@@ -205,7 +205,7 @@ def _from_python(name: str) -> Any:
             raise UsageError(f"no {attribute!r} in the module {module_name}") from error
         raise UsageError(f"{name} failed: {error}") from error
     except ModuleNotFoundError as error:
-        hint = "it is looked for in the current folder and on PYTHONPATH"
+        hint = "modules are searched in the current folder and on PYTHONPATH"
         raise UsageError(f"cannot import {module_name}: {error}", hint=hint) from error
     except Exception as error:
         raise UsageError(f"{name} failed: {type(error).__name__}: {error}") from error
@@ -213,12 +213,12 @@ def _from_python(name: str) -> Any:
         if added and here in sys.path:
             sys.path.remove(here)
     if not callable(network):
-        raise UsageError(f"{name} is no network: {type(network).__name__} cannot be called")
+        raise UsageError(f"{name} is not a network: {type(network).__name__} is not callable")
     return network
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether it can be called with nothing at all; what wants a picture cannot."""
+    """Whether it is a class, or callable without arguments."""
     if not callable(found):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Numbers that others have printed, to stand beside ours. They were not measured here, nor by our protocols.
+"""Published results, for comparison. They were not measured here, nor with our protocols.
 
-A difference between protocols is worth more than one between two good networks (1.3 to 1.6 dB between `rgb` and `y`
-alone), so every entry says how it was measured, as far as its source does.
+Differences between protocols exceed those between good networks (1.3 to 1.6 dB between `rgb` and `y` alone), so every
+entry says how it was measured, as far as its source does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["PUBLISHED", "Published", "published_for"]
 
 @dataclass(frozen=True)
 class Published:
-    """One row of somebody's table: data set, network, PSNR in dB, SSIM, where it is printed, how it was measured."""
+    """A published result: data set, network, PSNR in dB, SSIM, source, and protocol."""
 
     dataset: str
     network: str
@@ -24,9 +24,9 @@ class Published:
 
 
 _PAPER = "Semi-DRDNet paper, table of synthetic sets"
-_UNSTATED = "protocol unstated; the authors' older code: RGB PSNR, uniform 7x7 SSIM; trained on each set by itself"
+_UNSTATED = "protocol unstated; the authors' older code: RGB PSNR, uniform 7x7 SSIM; trained on each set separately"
 _CLEARVIEW = "clearview (dronefreak), model card"
-_BLIND = "protocol as in its own scripts; one network for all sets"
+_BLIND = "protocol of its own scripts; one network for all sets"
 
 PUBLISHED: tuple[Published, ...] = (
     Published("Rain200L", "Semi-DRDNet", 40.66, 0.9885, _PAPER, _UNSTATED),
@@ -39,9 +39,9 @@ PUBLISHED: tuple[Published, ...] = (
     Published("Rain100H", "Restormer (clearview)", 27.78, 0.868, _CLEARVIEW, _BLIND),
     Published("Test100", "Restormer (clearview)", 28.65, 0.881, _CLEARVIEW, _BLIND),
 )
-"""In the order in which they are shown."""
+"""In display order."""
 
 
 def published_for(dataset: str) -> tuple[Published, ...]:
-    """What is printed for the test part of a data set of this name."""
+    """Published results for the test split of the data set of this name."""
     return tuple(entry for entry in PUBLISHED if entry.dataset == dataset)

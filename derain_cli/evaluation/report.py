@@ -1,9 +1,9 @@
-"""An evaluation as a page to look at: one folder, no script, nothing from the network.
+"""An evaluation as a self-contained HTML page: one folder, no scripts, nothing from the network.
 
     DIR/index.html      tables, pictures, settings
-    DIR/pictures/       PNG, lossless, as the page shows them
+    DIR/pictures/       the pictures on the page, lossless PNG
 
-The page is made from the JSON document of the evaluation, so both say the same.
+The page is generated from the JSON document of the evaluation, so both agree.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words
 Picture = NDArray[np.uint8]
 
 ERROR_GAIN = 4
-"""How much brighter than the difference itself an error picture is."""
+"""Amplification of the difference in error pictures."""
 
 
 def error_picture(restored: Picture, truth: Picture) -> Picture:
-    """The absolute difference, channel by channel, `ERROR_GAIN` times as bright; black where both agree."""
+    """The absolute difference per channel, amplified by `ERROR_GAIN`; black where both agree."""
     difference = np.abs(restored.astype(np.int16) - truth.astype(np.int16)) * ERROR_GAIN
     picture: Picture = np.minimum(difference, 255).astype(np.uint8)
     return picture
 
 
 def place_in_words(dataset: str, group: str | None) -> str:
-    """A group of a data set by name; no part of it twice."""
+    """Display name of a group of a data set, without repeating parts."""
     if not group or group == dataset:
         return dataset
     return group if group.startswith(f"{dataset}/") else f"{dataset}/{group}"
@@ -48,7 +48,7 @@ def place_in_words(dataset: str, group: str | None) -> str:
 def published_after(
     results: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]], index: int
 ) -> list[Mapping[str, Any]]:
-    """The published numbers that belong below `results[index]`: it is the last one of their data set."""
+    """The published results to list below `results[index]`, the last result of their data set."""
 
     def last(dataset: str) -> int:
         return max((i for i, r in enumerate(results) if dataset in (r["dataset"], r["group"])), default=-1)
@@ -57,7 +57,7 @@ def published_after(
 
 
 def identical_in_words(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Notes on pictures that are identical to the ground truth, whose PSNR would be infinite; for people to read."""
+    """Readable notes on pictures identical to the ground truth, whose PSNR would be infinite."""
     notes = []
     for result in results:
         place = place_in_words(result["dataset"], result["group"])
@@ -70,7 +70,7 @@ def identical_in_words(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Shown:
-    """One row of pictures on the page: its heading, and captions with the files that belong to them."""
+    """One row of pictures on the page: its heading, and captions with their files."""
 
     dataset: str
     group: str
@@ -80,24 +80,24 @@ class Shown:
 
 
 class Report:
-    """A report in the making: pictures are written as they come, the page at the end.
+    """Writes a report: pictures as they come, the page at the end.
 
     Args:
-        folder: of the report; made if missing.
-        overwrite: replace a report that is there.
+        folder: of the report; created if missing.
+        overwrite: replace an existing report.
 
     Raises:
-        DestinationError: there is one already, or the folder cannot be made.
+        DestinationError: a report exists already, or the folder cannot be created.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False):
         self.folder, self.page = folder, folder / "index.html"
         if self.page.exists() and not overwrite:
-            raise DestinationError("there is a report already", path=self.page, remedy=Remedy.REPLACE)
+            raise DestinationError("a report already exists", path=self.page, remedy=Remedy.REPLACE)
         try:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = f"the folder cannot be made: {error.strerror}"
+            reason = f"cannot create the folder: {error.strerror}"
             raise resource_error_from(error, folder) or DestinationError(reason, path=folder) from error
         self.shown: list[Shown] = []
         self._files: dict[tuple[str, str, str, str], str] = {}
@@ -112,14 +112,14 @@ class Report:
         clean: Picture | None,
         captions: Sequence[str] = (),
     ) -> None:
-        """A picture to show.
+        """Add a picture to the page.
 
         Args:
-            key: data set, group and name of the picture; input and truth are written once for all models.
-            model: whose output it is.
+            key: data set, group and name of the picture; input and ground truth are written once for all models.
+            model: the model that produced the output.
             text: the heading.
-            rainy, restored, clean: uint8 HxWx3; without ground truth `clean` is None.
-            captions: the scores of input and output, if there are any.
+            rainy, restored, clean: uint8 HxWx3; `clean` is None without ground truth.
+            captions: the scores of input and output, if any.
         """
         of_input, of_output = (f", {caption}" for caption in captions) if captions else ("", "")
         pictures = [
@@ -127,10 +127,10 @@ class Report:
             (f"output of {model}{of_output}", self._write(key, f"output {model}", restored)),
         ]
         if clean is None:
-            removed = f"taken out, {ERROR_GAIN} times as bright"
-            pictures.append((removed, self._write(key, f"taken out {model}", error_picture(restored, rainy))))
+            removed = f"removed, amplified {ERROR_GAIN} times"
+            pictures.append((removed, self._write(key, f"removed {model}", error_picture(restored, rainy))))
         else:
-            wrong = f"error, {ERROR_GAIN} times as bright"
+            wrong = f"error, amplified {ERROR_GAIN} times"
             pictures.append(("ground truth", self._write(key, "truth", clean)))
             pictures.append((wrong, self._write(key, f"error {model}", error_picture(restored, clean))))
         self.shown.append(Shown(key[0], key[1], model, text, tuple(pictures)))
@@ -143,7 +143,7 @@ class Report:
     def _write(self, key: tuple[str, str, str], role: str, picture: Picture) -> str:
         known = self._files.get((*key, role))
         if known is None:
-            # Numbers, not names: those of data sets and models may hold anything.
+            # Numbered, since names of data sets and models may contain any characters.
             kind = role.split()[0]
             known = self._files[(*key, role)] = f"pictures/{len(self._files) + 1:04d}-{kind}.png"
             write_rgb(self.folder / known, picture, overwrite=True)
@@ -175,7 +175,7 @@ def _cell(value: object, kind: str = "") -> str:
 
 
 def _table(titles: Sequence[str], rows: Sequence[str], texts: Sequence[int]) -> str:
-    """`texts` are the columns of words, all others hold figures."""
+    """`texts` are the indices of text columns; all others are numeric."""
     heads = "".join(
         f'<th class="text">{escape(t)}</th>' if i in texts else f"<th>{escape(t)}</th>" for i, t in enumerate(titles)
     )
@@ -223,7 +223,7 @@ def _published(document: Mapping[str, Any]) -> str:
     if not lines:
         return ""
     items = "".join(f"<li>{_text(line)}</li>" for line in lines)
-    return f"<p>Published numbers were not measured here and may follow another protocol:</p><ul>{items}</ul>"
+    return f"<p>Published results were not measured here and may use a different protocol:</p><ul>{items}</ul>"
 
 
 def _figures(document: Mapping[str, Any]) -> str:
@@ -242,7 +242,7 @@ def _figures(document: Mapping[str, Any]) -> str:
         f"<li>{_text(name.replace('_', ' '))}: {_text(text)}</li>"
         for name, text in document["settings"]["figures_without_truth"].items()
     )
-    note = "<p>No ground truth: these figures say what changed, not how good it is (means over the pictures).</p>"
+    note = "<p>No ground truth: these figures describe change, not quality (means over the pictures).</p>"
     return f"<h2>Without ground truth</h2>{note}{_table(titles, rows, (0, 1))}<ul>{meanings}</ul>"
 
 
@@ -265,7 +265,8 @@ def _datasets(document: Mapping[str, Any]) -> str:
     parts = []
     for dataset in document["datasets"]:
         counts = ", ".join(f"{name}: {count} pairs" for name, count in dataset["groups"].items())
-        counts += f"{', ' if counts else ''}{dataset['photos']} photos without truth" if dataset["photos"] else ""
+        if dataset["photos"]:
+            counts += f"{', ' if counts else ''}{dataset['photos']} photos without ground truth"
         parts.append(f"<li>{_text(dataset['name'])} ({_text(dataset['path'])}): {_text(counts)}")
         parts += [f'<div class="warn">{_text(line)}</div>' for line in dataset["warnings"]]
         parts.append("</li>")

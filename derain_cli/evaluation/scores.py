@@ -1,6 +1,6 @@
 """Scores of a restorer on pairs, and figures without ground truth on photos.
 
-Used by `eval` and by validation in training, so both print the same number.
+Used both by `derain eval` and by validation during training, so their scores agree.
 """
 
 from __future__ import annotations
@@ -23,16 +23,25 @@ from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
 from derain_cli.metrics.no_reference import Figures, figures
 from derain_cli.motion.window import middle, unstacked
 
-__all__ = ["Evaluation", "Examination", "PhotoResult", "Picture", "PictureResult", "Scores", "evaluate", "examine"]
+__all__ = [
+    "Evaluation",
+    "PhotoResult",
+    "Picture",
+    "PictureResult",
+    "Scores",
+    "UnpairedEvaluation",
+    "evaluate",
+    "evaluate_unpaired",
+]
 
 Scores = Mapping[Protocol, Score]
-"""Of one picture (or means of many), by protocol."""
+"""Scores of one picture (or means over many), by protocol."""
 
 
 @dataclass(frozen=True, eq=False)
 class PictureResult:
-    """One pair: its group and name, the scores of the input and of the output, and the three pictures (uint8 HxWx3);
-    `seconds` is what the restorer took; `source` is the rainy file."""
+    """Result for one pair: group and name, scores of input and output, and the three pictures (uint8 HxWx3); `seconds`
+    is the time of the restorer, `source` the rainy file."""
 
     group: str
     name: str
@@ -47,14 +56,14 @@ class PictureResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the pictures of each group (mean of per-picture values), and what could not be scored.
+    """Mean of the per-picture scores of each group, and pairs that could not be scored.
 
     Attributes:
-        before: by group, of the inputs.
-        after: by group, of the outputs.
+        before: scores of the inputs, by group.
+        after: scores of the outputs, by group.
         count: pictures per group.
-        seconds: spent in the restorer.
-        megapixels: restored.
+        seconds: time spent in the restorer.
+        megapixels: total restored.
         failed: pairs that could not be scored.
     """
 
@@ -66,11 +75,11 @@ class Evaluation:
     failed: tuple[InputError, ...]
 
     def mean_psnr(self, protocol: Protocol = "rgb") -> float:
-        """Mean over the groups, each group counting the same: what checkpoints are chosen by."""
+        """Mean over the groups with equal weight: the criterion for choosing checkpoints."""
         return fmean(scores[protocol].psnr for scores in self.after.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """For the card of weights: by group and protocol [PSNR in dB, SSIM] of the input and of the output."""
+        """For the model card: [PSNR in dB, SSIM] of input and output, by group and protocol."""
         return {
             group: {
                 protocol: {
@@ -86,7 +95,7 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """One photo without ground truth: its name, figures of input against output, and both (uint8 HxWx3)."""
+    """Result for a photo without ground truth: name, figures of the change, input and output (uint8 HxWx3)."""
 
     name: str
     figures: Figures
@@ -97,8 +106,8 @@ class PhotoResult:
 
 
 @dataclass(frozen=True)
-class Examination:
-    """Means of the figures over photos without ground truth; `seconds` and `megapixels` of the restorer."""
+class UnpairedEvaluation:
+    """Mean figures over photos without ground truth; `seconds` and `megapixels` of the restorer."""
 
     mean: Figures
     count: int
@@ -118,16 +127,16 @@ def evaluate(
     """Restore and score every pair.
 
     Args:
-        restorer: what is measured; called from this thread alone.
-        groups: of pairs; scores are kept apart by group.
+        restorer: the restorer to evaluate; called only from this thread.
+        groups: of pairs, each scored separately.
         each: called with every result, in order, in this thread; pictures are not kept afterwards.
-        inputs: scores of the inputs as far as they are known; the others are added. Who measures several restorers
-            on the same pairs has them scored once.
-        frames: F, that the restorer sees at once: rainy pictures are `stacked` windows then, and what is scored against
-            the clean picture is the frame in the middle.
+        inputs: cache of the inputs' scores, filled on the way: to evaluate several restorers on the same pairs, pass
+            the same mapping.
+        frames: F, number of frames the restorer sees at once: for F > 1, rainy pictures are `stacked` windows, and the
+            result is compared with the clean middle frame.
 
     Raises:
-        NothingToDoError: not one pair could be scored.
+        NothingToDoError: no pair could be scored.
     """
     befores: dict[str, list[Scores]] = {}
     afters: dict[str, list[Scores]] = {}
@@ -157,13 +166,13 @@ def evaluate(
     )
 
 
-def examine(
+def evaluate_unpaired(
     restorer: Restore, photos: Sequence[Path], each: Callable[[PhotoResult], None] | None = None
-) -> Examination:
-    """Restore photos that have no ground truth, and say what changed; arguments as for `evaluate`.
+) -> UnpairedEvaluation:
+    """Restore photos without ground truth and measure what changed; arguments as for `evaluate`.
 
     Raises:
-        NothingToDoError: not one photo could be used.
+        NothingToDoError: no photo could be used.
     """
     rows: list[Figures] = []
     failed: list[InputError] = []
@@ -179,7 +188,7 @@ def examine(
             each(result)
     if not rows:
         raise NothingToDoError(f"no photo could be used{f', first: {failed[0]}' if failed else ''}")
-    return Examination(Figures.mean(rows), len(rows), seconds, megapixels, tuple(failed))
+    return UnpairedEvaluation(Figures.mean(rows), len(rows), seconds, megapixels, tuple(failed))
 
 
 def _tensor(picture: Picture) -> Tensor:

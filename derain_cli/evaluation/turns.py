@@ -1,13 +1,13 @@
-"""Pictures through a restorer, read and judged by helper threads beside it or in turns with it.
+"""Runs pictures through a restorer, with helper threads that read and score in parallel or in alternation.
 
-Only the calling thread calls the restorer; helper threads read pictures ahead and score what is ready, and a handful of
-pictures is in memory at a time, however many there are.
+Only the calling thread calls the restorer; helper threads prefetch pictures and score results, and only a handful of
+pictures is in memory at a time.
 
-Where the restorer leaves cores free (it works on a GPU, or on one thread), the helpers work beside it. Where it needs
-them all they take turns with it: a helper that takes a core from one of a network's threads stops them all at the next
-layer, which waits for the slowest. Which of the two it is, is measured on the first pictures. In turns, the restorer's
-seconds are those of a machine of its own. That is why scoring has an engine of its own beside those of `jobs`, which
-never let threads wait for each other on purpose.
+If the restorer leaves cores idle (it runs on a GPU or on one thread), the helpers run in parallel. If it uses all
+cores, they alternate with it: a helper that takes a core from one of a network's threads delays all of them, since
+every layer waits for the slowest thread. The first pictures decide which mode is used. In alternation, the restorer's
+timing is that of an idle machine. This is why scoring does not use the pipeline of `jobs`, which never makes threads
+wait for each other on purpose.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = ["Job", "Picture", "R", "Restore", "results_of"]
 
 Picture = NDArray[np.uint8]
 Restore = Callable[[Picture], Picture]
-"""From picture to picture, uint8 HxWx3, same size: a `Restorer`, a baseline, somebody else's network."""
+"""Maps a picture to one of the same size, uint8 HxWx3: a `Restorer`, a baseline or a third-party network."""
 
 R = TypeVar("R")
 
 
 class Job(ABC, Generic[R]):
-    """What is read before the network works and judged after it, both in a helper thread."""
+    """A picture to read before the restorer runs and to score afterwards, both in a helper thread."""
 
     path: Path
 
@@ -49,17 +49,17 @@ class Job(ABC, Generic[R]):
 
     @abstractmethod
     def judge(self, restored: Picture, seconds: float) -> R:
-        """What comes of it."""
+        """The result for the restored picture."""
 
 
 _PROBE = 2
-"""Pictures after which it is settled how helpers work; the first one may pay for what is done only once."""
+"""Pictures after which the mode is decided; more than one, since the first includes one-time initialisation."""
 _ENOUGH, _LEAST_SECONDS = 0.75, 0.001
-"""Helpers work beside a restorer that leaves so much of a core free, and takes so long for a picture."""
+"""Minimum idle cores, and minimum seconds per picture, for helpers to run in parallel."""
 _MOST_HELPERS = 16
 _TURN_PICTURES, _TURN_MEGAPIXELS, _TURN_SECONDS = 4, 4.0, 1.0
-"""How long a turn of the restorer is, the first two for each helper: enough pictures for all helpers, but few where
-they are large, and not so long that nothing seems to happen."""
+"""Limits on one turn of the restorer, the first two per helper: enough pictures to occupy all helpers, but few large
+ones, and short enough for progress to be visible."""
 
 
 def _cores() -> int:
@@ -78,7 +78,7 @@ def _helpers(count: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class _Restored(Generic[R]):
-    """What the restorer made of a picture, or why it did not; `busy` is the number of cores that it asked for."""
+    """The restored picture, or the error; `busy` is the number of cores the restorer used."""
 
     job: Job[R]
     outcome: Picture | InputError
@@ -106,7 +106,7 @@ def results_of(restorer: Restore, jobs: Iterable[Job[R]]) -> Iterator[R | InputE
 
 
 def _in_turns(restorer: Restore, jobs: Iterator[Job[R]]) -> Generator[R | InputError, None, _Restored[R] | None]:
-    """The restorer alone for some pictures, then all cores judge them and read the next ones, and so on."""
+    """Alternates: the restorer alone for some pictures, then all cores score those and read the next ones."""
     last = None
     count = min(_cores(), _MOST_HELPERS)
     with _helpers(count) as pool:
@@ -119,21 +119,21 @@ def _in_turns(restorer: Restore, jobs: Iterator[Job[R]]) -> Generator[R | InputE
             reading = _read(pool, jobs, _pictures_in_turn(turn, count))
             del turn
             while judging:
-                # Not yet wait for what is read: judging the last ones is done beside it.
+                # Do not wait for the reads yet: the last pictures are scored at the same time.
                 outcome = _outcome(judging)
                 yield outcome
     return last
 
 
 def _side_by_side(restorer: Restore, jobs: Iterator[Job[R]], count: int) -> Iterator[R | InputError]:
-    """`count` helpers read and judge beside the restorer."""
+    """`count` helpers read and score in parallel with the restorer."""
     judging: deque[Future[R]] = deque()
     with _helpers(count) as pool:
         reading = deque(_read(pool, jobs, count + 1))
         while reading:
             judging.append(pool.submit(_restore(restorer, *reading.popleft()).judge))
             reading += _read(pool, jobs, 1)
-            # A result that is waited for holds its pictures: no more than a few may.
+            # Pending results keep their pictures in memory, so limit their number.
             while judging and (judging[0].done() or len(judging) > count + 1):
                 outcome = _outcome(judging)
                 yield outcome
@@ -143,7 +143,7 @@ def _side_by_side(restorer: Restore, jobs: Iterator[Job[R]], count: int) -> Iter
 
 
 def _read(pool: ThreadPoolExecutor, jobs: Iterator[Job[R]], count: int) -> list[tuple[Job[R], Future[Picture]]]:
-    """The next `count` jobs, with their pictures as they will be read."""
+    """The next `count` jobs, with the futures of their pictures."""
     return [(job, pool.submit(job.read)) for job in islice(jobs, count)]
 
 
@@ -154,9 +154,9 @@ def _restore(restorer: Restore, job: Job[R], picture: Future[Picture]) -> _Resto
         restored = restorer(rainy)
         seconds = time.perf_counter() - begin
         work, own = time.process_time() - begin_work, time.thread_time() - begin_own
-        # By the clock, a network that other programs keep from working would look idle.
+        # Relative to thread time: by the clock, a network slowed down by other programs would look idle.
         busy = work / (own if own >= _LEAST_SECONDS else max(seconds, 1e-9))
-        # Of several frames at once, one comes back.
+        # A multi-frame restorer returns a single frame.
         if restored.shape != (*rainy.shape[:2], 3) or restored.dtype != np.uint8:
             raise InputError(f"the output is {restored.dtype} {restored.shape}, the input {rainy.dtype} {rainy.shape}")
     except InputError as error:
@@ -165,7 +165,7 @@ def _restore(restorer: Restore, job: Job[R], picture: Future[Picture]) -> _Resto
 
 
 def _pictures_in_turn(turn: Sequence[_Restored[R]], helpers: int) -> int:
-    """How many pictures the next turn has, if they are like those of the last one."""
+    """Number of pictures in the next turn, assuming they are like those of the last one."""
     seconds = max(each.seconds for each in turn)
     megapixels = max(0.0 if isinstance(e.outcome, InputError) else e.outcome.size / 3e6 for e in turn)
     room = min(_TURN_PICTURES * helpers, _TURN_MEGAPIXELS * helpers / max(megapixels, 1e-6))

@@ -1,1 +1,1 @@
-"""Training: objectives say what is good, the trainer is the one loop, a run is a folder that can be resumed."""
+"""Training: objectives define the loss, the trainer is the training loop, a run is a folder that can be resumed."""

@@ -1,7 +1,7 @@
-"""How far a network has moved away from real photos, which have no ground truth.
+"""Monitors how much a network changes real photos, which have no ground truth.
 
-The unsupervised term (eq. 8) compares a derained photo with clean pictures of other scenes. What it can always do is
-push I_r away from O_r, also where there is no rain: the change of a few photos is therefore looked at, and bounded.
+The unsupervised term (eq. 8) compares a derained photo with clean pictures of other scenes. It can always be reduced by
+pushing I_r away from O_r, even where there is no rain, so the change of a few photos is monitored and limited.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from derain_cli.errors import InputError, TrainingError
 from derain_cli.metrics.no_reference import Figures, figures
 from derain_cli.training.pictures import GRID_SIDE, centre, grid
 
-__all__ = ["CROPS", "Look", "RealWatch", "excess"]
+__all__ = ["CROPS", "Look", "RealWatch", "drift_error"]
 
 CROPS = 12
-"""Photos that are looked at, evenly spread over those given."""
+"""Number of photos that are monitored, evenly spread over those given."""
 
 _SHOWN = 4
 
@@ -32,18 +32,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was seen of the crops: their mean figures, and a grid before | after of some of them (uint8 HxWx3)."""
+    """Mean figures over the crops, and a before | after grid of some of them (uint8 HxWx3)."""
 
     mean: Figures
     grid: Picture
 
 
 class RealWatch:
-    """The middles of a few photos, the same ones each time.
+    """Monitors the centre crops of a fixed set of photos.
 
     Args:
-        photos: photos, in a fixed order; unreadable ones are passed over.
-        read: reads one of them, RGB uint8 HxWx3.
+        photos: in a fixed order; unreadable ones are skipped.
+        read: returns one of them as RGB uint8 HxWx3.
         side: of the crops, pixels.
     """
 
@@ -51,13 +51,13 @@ class RealWatch:
         self.crops: list[Picture] = []
         for place in dict.fromkeys(len(photos) * i // CROPS for i in range(CROPS if photos else 0)):
             try:
-                # A copy: the crop alone stays in memory, not the photo.
+                # Copied, so that only the crop stays in memory, not the photo.
                 self.crops.append(centre(read(photos[place]), side).copy())
             except InputError:
                 continue
 
     def look(self, restore: Callable[[Picture], Picture]) -> Look | None:
-        """What `restore` makes of them; None when there are no crops."""
+        """Restore the crops and measure the change; None if there are no crops."""
         if not self.crops:
             return None
         restored = [restore(crop) for crop in self.crops]
@@ -70,8 +70,8 @@ def _tensor(picture: Picture) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
 
 
-def excess(found: Figures, options: ContrastConfig) -> TrainingError | None:
-    """The error to end a run with when the change of the real photos is past a bound of `options`."""
+def drift_error(found: Figures, options: ContrastConfig) -> TrainingError | None:
+    """The error that ends a run if the change of the real photos exceeds a limit in `options`; else None."""
     bounds = (
         ("mean change", found.mean_change, options.max_change, "max_change"),
         ("colour shift", found.colour_shift, options.max_colour, "max_colour"),
@@ -79,7 +79,7 @@ def excess(found: Figures, options: ContrastConfig) -> TrainingError | None:
     for name, value, bound, key in bounds:
         if value > bound:
             return TrainingError(
-                f"the network drifts away from the real photos: {name} {value:.1f} of 255 levels, bound {bound:g}",
-                hint=f"best.safetensors is from before; lower contrast.unsup_weight or raise contrast.{key}",
+                f"the network changes real photos too much: {name} {value:.1f} of 255 levels, limit {bound:g}",
+                hint=f"best.safetensors is from before that; lower contrast.unsup_weight or raise contrast.{key}",
             )
     return None

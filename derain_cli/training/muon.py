@@ -1,10 +1,10 @@
-"""Muon: momentum whose direction is orthogonalised, for the kernels of convolutions.
+"""Muon: an optimiser with orthogonalised momentum, for convolution kernels.
 
-Adam scales each weight on its own. The gradient of a convolution is mostly a few directions, of
-which the loudest, here the mean colour of the batch, is noise; per-weight scaling leaves it loudest.
-Orthogonalising the momentum gives every direction of the kernel's matrix the same step (Jordan et al.
-2024). The step's size follows Liu et al. 2025 ("Muon is scalable for LLM training"): its root mean
-square is that of Adam's usual step, so one learning rate serves both optimisers.
+Adam scales each weight individually. The gradient of a convolution is dominated by a few directions, the
+strongest of which, here the mean colour of the batch, is noise; per-weight scaling does not change that.
+Orthogonalising the momentum gives every direction of the kernel matrix the same step (Jordan et al. 2024).
+The step size follows Liu et al. 2025 ("Muon is scalable for LLM training"): its root mean square matches a
+typical step of Adam, so one learning rate serves both optimisers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _ADAM_RMS = 0.2
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: singular values come out between about 0.7 and 1.2.
+    """Approximately the nearest semi-orthogonal matrices: singular values end up between about 0.7 and 1.2.
 
-    Five Newton-Schulz steps with the quintic of Jordan et al. 2024, which trades exactness for speed. A step
-    multiplies X by a polynomial of its Gram matrix, and so all five are made on the small Gram matrices alone: X, the
-    long one, takes part in the first product and in the last.
+    Five Newton-Schulz steps with the quintic of Jordan et al. 2024, which trades accuracy for speed. Each step
+    multiplies X by a polynomial of its Gram matrix, so all five are computed on the small Gram matrices, and the long
+    matrix X appears only in the first and last product.
 
     Args:
         matrices: (K, m, n) in fp32; any scale. A zero matrix stays zero.
@@ -43,18 +43,18 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     for _ in range(_STEPS):
         step = a * unit + torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         total = step @ total
-        gram = step @ gram @ step  # all are polynomials of one symmetric matrix: symmetric, and they commute
+        gram = step @ gram @ step  # polynomials of one symmetric matrix are symmetric and commute
     x = total @ x
     result: Tensor = x.mT if tall else x
     return result
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum for kernels (O, I, h, w), each taken as the matrix (O, I*h*w).
+    """Muon with Nesterov momentum for kernels (O, I, h, w), each treated as a matrix (O, I*h*w).
 
     Args:
-        params: four-dimensional parameters; those without a gradient are left alone.
-        lr: learning rate; a step's root mean square is 0.2 of it.
+        params: four-dimensional parameters; those without a gradient are skipped.
+        lr: learning rate; the root mean square of a step is 0.2 times this.
         momentum: decay of the momentum.
     """
 
@@ -63,7 +63,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step; kernels of one shape go through together."""
+        """One step; kernels of the same shape are batched."""
         assert closure is None
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
@@ -71,14 +71,14 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     shapes[p.shape].append(p)
             for kernels in shapes.values():
-                self._step_alike(kernels, group)
+                self._step_batch(kernels, group)
 
-    def _step_alike(self, kernels: list[Tensor], group: dict[str, Any]) -> None:
+    def _step_batch(self, kernels: list[Tensor], group: dict[str, Any]) -> None:
         moments = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in kernels]
         gradients = [p.grad for p in kernels if p.grad is not None]
         torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
         directions = torch._foreach_lerp(gradients, moments, group["momentum"])
-        # (O, h*w*I): the order of columns makes no difference, and in this one channels-last kernels are not copied.
+        # (O, h*w*I): column order does not matter, and this one needs no copy of channels-last kernels.
         steps = orthogonalise(torch.stack([d.permute(0, 2, 3, 1).flatten(1) for d in directions]))
         scale = _ADAM_RMS * max(steps.shape[-2:]) ** 0.5
         out, into, height, width = kernels[0].shape

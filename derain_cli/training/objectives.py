@@ -1,4 +1,4 @@
-"""What a training step minimises. The loop does not know which objective it runs."""
+"""Training objectives. The training loop is independent of the objective."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Losses", "Objective", "Outputs", "Supervised", "autocast_wanted", "r
 
 
 class Losses(NamedTuple):
-    """`total` is what the gradient is taken of; `parts` are its named terms, `figures` other things to watch; both
-    detached, for the log."""
+    """`total` is differentiated; `parts` are its named terms and `figures` other values to monitor, both detached, for
+    the log."""
 
     total: Tensor
     parts: Mapping[str, Tensor]
@@ -27,10 +27,10 @@ class Losses(NamedTuple):
 
 
 class Objective(Protocol):
-    """A loss with its own state (a memory bank, say), which belongs to the checkpoint.
+    """A loss with its own state, such as a memory bank, that is saved in checkpoints.
 
     Attributes:
-        separable: the loss of a batch is the mean of those of its pictures, which may be computed apart, in threads.
+        separable: whether the loss of a batch is the mean over its pictures, which can then be split across threads.
     """
 
     separable: bool
@@ -40,11 +40,11 @@ class Objective(Protocol):
         ...
 
     def after_step(self, good: bool) -> None:
-        """Called when the optimiser has made the step, or (not `good`) has skipped it because it was not finite."""
+        """Called after the optimiser step, or (not `good`) after skipping a non-finite one."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Tensors that a resumed run needs."""
+        """Tensors needed to resume a run."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -53,7 +53,7 @@ class Objective(Protocol):
 
 
 def autocast_wanted(options: OptimConfig, device: torch.device) -> bool:
-    """Whether networks compute under bf16 autocast."""
+    """Whether networks run under bf16 autocast."""
     if options.precision == "auto":
         return pick_precision("auto", device) == torch.bfloat16
     return options.precision == "bf16"
@@ -74,7 +74,7 @@ class Outputs(NamedTuple):
 
 
 def run_network(model: Derainer, batch: Batch, autocast: bool) -> Outputs:
-    """All patches of a batch in one forward pass, so that the batch statistics see labelled and real ones alike."""
+    """All patches of a batch in one forward pass, so that batch statistics cover both labelled and real patches."""
     labelled = len(batch.pairs)
     rainy = torch.cat([batch.frames, batch.real]) if len(batch.real) else batch.frames
     rainy = rainy.contiguous(memory_format=torch.channels_last)
@@ -86,17 +86,17 @@ def run_network(model: Derainer, batch: Batch, autocast: bool) -> Outputs:
 
 @torch.no_grad()
 def _psnr(derained: Tensor, clean: Tensor) -> Tensor:
-    """Mean PSNR of the patches, dB (RGB; at most 100), as validation has it but for the rounding to levels."""
+    """Mean PSNR of the patches in dB (RGB, at most 100), as in validation except for the rounding to levels."""
     errors = (derained.clamp(0, 1) - clean).square().flatten(1).mean(1)
     return -10 * torch.log10(errors.clamp_min(1e-10)).mean()
 
 
 class Supervised:
-    """L_d + lambda_r L_r on pairs (eq. 10 without its contrastive term); real patches only lend their statistics.
+    """L_d + lambda_r L_r on pairs (eq. 10 without the contrastive term); real patches only affect batch statistics.
 
     Args:
         options: the pixel loss and lambda_r.
-        autocast: run the network under bf16 autocast; the losses are in fp32 in any case.
+        autocast: run the network under bf16 autocast; losses are always computed in fp32.
     """
 
     separable = True
@@ -110,10 +110,10 @@ class Supervised:
         return self.pixel_losses(run_network(model, batch, self.autocast), batch)
 
     def pixel_losses(self, outputs: Outputs, batch: Batch) -> Losses:
-        """Eq. 11 and 12 for what the network has made of the batch."""
+        """Eq. 11 and 12 for the network's outputs on a batch."""
         clean = batch.clean
         detail = self.pixel(outputs.derained, clean)
-        # eq. 11: L1 of f(O) against O - B, which is L1 of O - f(O) against B.
+        # eq. 11: L1 of f(O) against O - B equals L1 of O - f(O) against B.
         rain = self.pixel(batch.rainy - outputs.rain, clean)
         total = detail + self.options.rain_weight * rain
         return Losses(

@@ -1,4 +1,4 @@
-"""The folder a run writes to, looked at before anything is loaded: no torch here."""
+"""Checks the output folder of a run before anything is loaded. No torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["refuse_output"]
 
 
 def refuse_output(out: Path, *, resume: bool) -> None:
-    """See that `out` may be the folder of a run, before anything is written.
+    """Check that `out` can be the folder of a run, before anything is written.
 
     Args:
         out: the folder; it need not exist.
-        resume: a run is to be in it already.
+        resume: whether it must already contain a run.
 
     Raises:
         NothingToDoError: there is no run to resume.
-        DestinationError: it holds something else, is no folder, or cannot be written to.
+        DestinationError: it contains something else, is not a folder, or is not writable.
     """
     if (out / "run.json").exists():
         if not resume:
-            raise DestinationError("there is a run here already", path=out, remedy=Remedy.RESUME)
+            raise DestinationError("the folder already contains a run", path=out, remedy=Remedy.RESUME)
     elif resume:
         raise NothingToDoError("no run to resume here", path=out, remedy=Remedy.START_RUN)
     elif os.path.lexists(out) and not out.is_dir():
@@ -35,11 +35,11 @@ def refuse_output(out: Path, *, resume: bool) -> None:
 
 
 def _refuse_unwritable(out: Path) -> None:
-    """The nearest folder there is must let files be made in it."""
-    there = out
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise DestinationError(f"{there} is a file, not a folder", path=out, remedy=Remedy.OTHER_OUTPUT)
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DestinationError(f"{there} cannot be written to", path=out, remedy=Remedy.OTHER_OUTPUT)
+    """The nearest existing folder must be writable."""
+    existing = out
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise DestinationError(f"{existing} is a file, not a folder", path=out, remedy=Remedy.OTHER_OUTPUT)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise DestinationError(f"{existing} is not writable", path=out, remedy=Remedy.OTHER_OUTPUT)

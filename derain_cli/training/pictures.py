@@ -1,4 +1,4 @@
-"""Pictures that show how a run is going."""
+"""Picture grids that show the progress of a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 __all__ = ["GRID_SIDE", "centre", "grid"]
 
 GRID_SIDE = 240
-"""Side of the squares of a grid, pixels."""
+"""Side of the grid cells, pixels."""
 
 Picture = NDArray[np.uint8]
 
 
 def centre(picture: Picture, side: int) -> Picture:
-    """The middle of a picture (H, W, 3), at most `side` x `side`, at 1:1."""
+    """The centre of a picture (H, W, 3), at most `side` x `side`, not scaled."""
     height, width = picture.shape[:2]
     rows, columns = min(side, height), min(side, width)
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -24,7 +24,7 @@ def centre(picture: Picture, side: int) -> Picture:
 
 
 def grid(rows: Sequence[Sequence[Picture]], side: int = GRID_SIDE) -> Picture:
-    """The middles of pictures in rows and columns; what is smaller than a square is filled up with black."""
+    """The centres of pictures in rows and columns; smaller ones are padded with black."""
     sheet = np.zeros((len(rows) * side, max(map(len, rows)) * side, 3), np.uint8)
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):

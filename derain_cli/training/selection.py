@@ -1,8 +1,8 @@
-"""Which weights of a run with real photos are best: what goes from real rain against what goes from clean pictures.
+"""Selects the best weights in runs with real photos: streaks removed from rainy photos minus those from clean ones.
 
-There is no ground truth for a real photo. A network that blurs takes out as much streak energy as one that takes out
-rain, but it takes it out of photographs without rain, too: what it takes from those counts against it, doubly. And the
-score on pairs may fall by a stated budget only.
+Real photos have no ground truth. A network that blurs removes as much streak energy as one that removes rain, but also
+from photographs without rain: that counts against it, twice as much. In addition, the score on pairs may drop only
+within a given budget.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from derain_cli.training.drift import Look, RealWatch
 __all__ = ["HARM", "SHARES", "Gain", "Selection"]
 
 HARM = 2.0
-"""How much more a share of the streak energy counts that is taken from clean pictures than one taken from rain."""
+"""Weight of streak energy removed from clean pictures, relative to that removed from rainy ones."""
 
 SHARES = (0.25, 0.5, 0.75)
-"""Of the fine-tuned weights in the averages with their start that are tried at the end of a run (`models average`)."""
+"""Shares of the fine-tuned weights in the averages with the start tried at the end of a run (cf. `models average`)."""
 
 Restore = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What some weights do to real rain, and to what is none.
+    """Effect of some weights on real rain and on clean photographs.
 
     Attributes:
         psnr: mean validation PSNR (`rgb`), dB.
-        removed: share of the streak energy of real photos that is gone, in the mean.
-        harm: share of the streak energy of clean photographs that is gone, in the mean.
+        removed: mean share of the streak energy of real photos that is removed.
+        harm: mean share of the streak energy of clean photographs that is removed.
     """
 
     psnr: float
@@ -43,18 +43,18 @@ class Gain:
 
     @property
     def value(self) -> float:
-        """What is compared: 1 takes all streaks out of real photos and nothing out of clean ones."""
+        """The value to maximise: 1 removes all streaks from real photos and nothing from clean ones."""
         return self.removed - HARM * max(0.0, self.harm)
 
 
 class Selection:
-    """Keeps the best of the weights it is shown.
+    """Tracks the best weights so far.
 
     Args:
-        real: watches photos in real rain that are not trained on.
-        clean: watches photographs without rain.
-        budget: by how many dB the mean validation PSNR may be below that of the first weights shown, which are those
-            that the run started from.
+        real: monitors held-out photos of real rain.
+        clean: monitors photographs without rain.
+        budget: maximum drop in dB of the mean validation PSNR below that of the first weights, those that the run
+            started from.
     """
 
     def __init__(self, real: RealWatch, clean: RealWatch, budget: float):
@@ -63,7 +63,7 @@ class Selection:
         self.best: Gain | None = None
 
     def measure(self, restore: Restore, psnr: float) -> tuple[Gain, Look] | None:
-        """What `restore`, whose mean validation PSNR is `psnr`, does; None where there is nothing to look at."""
+        """The effect of `restore`, whose mean validation PSNR is `psnr`; None if there are no photos to monitor."""
         real, clean = self.real.look(restore), self.clean.look(restore)
         if real is None or clean is None:
             return None
@@ -71,7 +71,7 @@ class Selection:
         return Gain(psnr, removed, harm), real
 
     def is_best(self, gain: Gain) -> bool:
-        """Whether these weights are the best so far; they are remembered if they are."""
+        """Whether these weights are the best so far; if so, they become the new best."""
         if self.start is None:
             self.start = gain
         within = gain.psnr >= self.start.psnr - self.budget
@@ -81,7 +81,7 @@ class Selection:
         return True
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs, for JSON."""
+        """State needed to resume a run, for JSON."""
         return {name: asdict(gain) for name, gain in (("start", self.start), ("best", self.best)) if gain}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Semi-supervised training with dual sample-augmented contrast (section III-C and D), an objective of the one loop."""
+"""The objective of semi-supervised training with dual sample-augmented contrast (sections III-C and III-D)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["SemiSupervised", "contrast_share", "step_generator"]
 
 
 class _Phase(NamedTuple):
-    """A contrastive term: its name and weight, the derained pictures, the rainy ones, the rings its layers are from."""
+    """A contrastive term: name, weight, derained and rainy pictures, and the rings it samples layers from."""
 
     name: str
     weight: float
@@ -32,29 +32,29 @@ class _Phase(NamedTuple):
 
 
 def contrast_share(step: int, options: ContrastConfig) -> float:
-    """How much of lambda_dual and lambda_unsup counts at a step (from 0): 0 in the warm-up, then linearly up to 1."""
+    """Factor on lambda_dual and lambda_unsup at a step (from 0): 0 during warm-up, then linear up to 1."""
     if step < options.warmup:
         return 0.0
     return min(1.0, (step - options.warmup + 1) / (options.ramp + 1))
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step: a pure function of both numbers, so that a resumed run draws what it would have."""
+    """The random generator of one step, a pure function of both numbers, so that a resumed run draws the same."""
     state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 class SemiSupervised:
-    """L_sup + lambda_unsup L_unsup (eq. 9, 10, 13), or L_sup alone where a batch has no real patches.
+    """L_sup + lambda_unsup L_unsup (eq. 9, 10, 13), or only L_sup if a batch has no real patches.
 
-    Only the derained pictures carry gradient: positives, negatives, the style of eq. 7 and the layers of the bank are
-    constants. VGG-16 sees a batch twice: once with gradient (the derained pictures), once without (clean pictures
-    and all negatives).
+    Only the derained pictures carry gradients: positives, negatives, the style of eq. 7 and the layers of the bank are
+    constants. VGG-16 runs twice per batch: with gradients on the derained pictures, and without on clean pictures and
+    all negatives.
 
     Args:
-        config: of the run; its `contrast.mode` is not `none`.
+        config: of the run; `contrast.mode` must not be `none`.
         features: the feature network, on the device of the batches.
-        autocast: run both networks under bf16 autocast; differences of features and losses are in fp32.
+        autocast: run both networks under bf16 autocast; feature differences and losses are computed in fp32.
     """
 
     separable = False
@@ -93,7 +93,7 @@ class SemiSupervised:
         with torch.no_grad():
             seen = self._see(torch.cat([clean, *(n.flatten(0, 1) for n in negatives)]))
             clean_seen, *negatives_seen = _split(seen, [len(clean), *(n.shape[0] * n.shape[1] for n in negatives)])
-        # B_r: the clean patches of the batch in another order.
+        # B_r: the clean patches of the batch, permuted.
         order = torch.randperm(len(clean), generator=generator).to(clean.device)
 
         total, parts = pixel.total, dict(pixel.parts)
@@ -112,7 +112,7 @@ class SemiSupervised:
         return Losses(total, parts, figures)
 
     def _layers(self, phase: _Phase, generator: torch.Generator) -> Tensor:
-        """m - 1 rain layers of the bank, fewer while it is short, none in the modes without one."""
+        """m - 1 rain layers from the bank, fewer while it fills up, none in modes without a bank."""
         if self.bank is None:
             return phase.rainy.new_zeros((0, *phase.rainy.shape[1:]))
         return self.bank.sample(phase.rings, self.options.negatives - 1, generator)
@@ -123,13 +123,13 @@ class SemiSupervised:
         return [layer.float() for layer in layers]
 
     def _positives(self, clean: Sequence[Tensor], anchor: Sequence[Tensor], order: Tensor) -> list[Tensor]:
-        """Features of the clean patches of the batch in another order, carried to the look of I_r (eq. 7)."""
+        """Features of the permuted clean patches, transformed to the style of I_r (eq. 7)."""
         places = order[torch.arange(len(anchor[0]), device=order.device) % len(order)]
         with torch.no_grad():
             return [self.transform(c[places], a.detach()) for c, a in zip(clean, anchor, strict=True)]
 
     def after_step(self, good: bool) -> None:
-        """Put this step's rain layers into the bank; those of a skipped step are dropped."""
+        """Add this step's rain layers to the bank; those of a skipped step are discarded."""
         if good and self.bank is not None:
             for ring, layers in self._fresh.items():
                 self.bank.push(ring, layers)
@@ -142,11 +142,11 @@ class SemiSupervised:
         """The inverse of `state_dict`.
 
         Raises:
-            ValueError: a bank of another capacity or patch, or a bank where there should be none, or the reverse.
+            ValueError: the bank has a different capacity or patch size, or only one of state and mode has a bank.
         """
         bank = {k.removeprefix("bank."): v for k, v in state.items()}
         if bool(bank) != (self.bank is not None):
-            raise ValueError("a memory bank that this mode has no use for" if bank else "there is no memory bank in it")
+            raise ValueError("it has a memory bank, which this mode does not use" if bank else "it has no memory bank")
         if self.bank is not None:
             self.bank.load_state_dict(bank)
 

@@ -1,8 +1,8 @@
-"""A step's forward and backward pass by threads that share the pictures of the batch.
+"""Data-parallel forward and backward passes on CPU threads.
 
-Several threads on one layer wait for each other at the end of every layer: whatever else runs on the machine stops
-them all. Threads with pictures of their own meet once a step. What they find is added up in the order of the batch, so
-the result depends on how it was cut but not on who was first.
+Threads that share a layer synchronise after every layer, so any other load on the machine stalls all of them. Threads
+that each process their own pictures synchronise once per step. Their gradients are summed in batch order, so the
+result depends on how the batch is split but not on timing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from derain_cli.training.objectives import Losses, Objective
 __all__ = ["ThreadedStep"]
 
 _LEAST = 3
-"""Pictures for a thread: convolutions of fewer lose more than the waiting costs."""
+"""Minimum pictures per thread: with fewer, convolutions lose more efficiency than synchronisation costs."""
 
 
 class ThreadedStep:
@@ -28,7 +28,7 @@ class ThreadedStep:
 
     Args:
         form: the network with frozen statistics.
-        threads: CPU threads to use. Where the batch is too small for that many, several work on each part.
+        threads: CPU threads to use. If the batch is too small for that many, several threads share each part.
     """
 
     def __init__(self, form: FrozenForm, threads: int):
@@ -37,7 +37,7 @@ class ThreadedStep:
         self._parts = 0
 
     def __call__(self, objective: Objective, batch: Batch, step: int) -> Losses:
-        """The losses, detached; gradients are added to those of the network's parameters, as `backward` does."""
+        """The losses, detached; gradients accumulate in the network's parameters, as with `backward`."""
         count = len(batch.pairs)
         parts = max(1, min(self.threads, count // _LEAST))
         pool = self._threads(parts)
@@ -57,13 +57,13 @@ class ThreadedStep:
         if self._pool is None or self._parts != parts:
             self.close()
             each = max(1, self.threads // parts)
-            # Each thread has a number of its own of threads below it.
+            # set_num_threads applies to the calling thread, so every worker sets its own.
             self._pool = ThreadPoolExecutor(parts, "step", initializer=torch.set_num_threads, initargs=(each,))
             self._parts = parts
         return self._pool
 
     def close(self) -> None:
-        """End the threads; the next step starts new ones."""
+        """Stop the threads; the next step starts new ones."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -71,7 +71,7 @@ class ThreadedStep:
     def _part(
         self, objective: Objective, batch: Batch, step: int, leaves: Folded, share: float
     ) -> tuple[Losses, list[Tensor]]:
-        """Losses of some pictures, times their share of the batch, and gradients of the folded tensors."""
+        """Losses of some pictures, weighted by their share of the batch, and gradients of the folded tensors."""
 
         def network(rainy: Tensor) -> Layers:
             return self.form.run(rainy, leaves)
@@ -85,7 +85,7 @@ class ThreadedStep:
 
 
 def _total(parts: list[Losses]) -> Losses:
-    """Of the whole batch, from those of its parts times their shares."""
+    """Losses of the whole batch: the sum of the weighted losses of its parts."""
     first = parts[0]
     return Losses(
         torch.stack([part.total for part in parts]).sum(),

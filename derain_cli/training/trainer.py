@@ -1,4 +1,4 @@
-"""The one training loop: batches in, optimiser steps out, with everything a bit-exact resume needs."""
+"""The training loop, with all state needed for a bit-exact resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["RECENT", "StepReport", "Trainer", "learning_rate"]
 
 
 def learning_rate(step: int, options: OptimConfig) -> float:
-    """The rate of optimiser step `step` (from 0): a pure function, so a resumed run cannot drift."""
+    """The learning rate of optimiser step `step` (from 0): a pure function, so a resumed run cannot diverge."""
     if step < options.warmup:
         return options.lr * (step + 1) / options.warmup
     if options.schedule == "constant":
@@ -42,8 +42,8 @@ def learning_rate(step: int, options: OptimConfig) -> float:
 
 
 def _optimizers(model: nn.Module, options: OptimConfig, device: torch.device) -> dict[str, torch.optim.Optimizer]:
-    """By the prefix of their state in a checkpoint. Muon leaves to Adam what it is not made for: the first and last
-    layer of each sub-network, the gates, and all that is no matrix."""
+    """Optimisers by the prefix of their state in a checkpoint. With Muon, Adam still trains the first and last layer of
+    each sub-network, the gates, and all parameters that are not matrices."""
     adam: list[nn.Parameter] = []
     muon: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -64,29 +64,29 @@ def _optimizers(model: nn.Module, options: OptimConfig, device: torch.device) ->
 
 
 def _compiles(config: TrainConfig, device: torch.device, note: Callable[[str], None]) -> bool:
-    """Whether the run uses torch.compile: if it should, and if that works on this machine."""
+    """Whether the run uses torch.compile: if configured, and if it works on this machine."""
     wanted = config.loop.compile
     short = config.optim.steps * min(1.0, config.optim.freeze_norm) < AUTO_COMPILE_STEPS
     if wanted is False or (wanted == "auto" and (short or device.type == "mps")):
         return False
     try:
         torch.compile(lambda x: x + 1, dynamic=False)(torch.zeros(64, device=device))
-    except Exception as error:  # no compiler, no headers, no Triton: each fails in a way of its own
+    except Exception as error:  # no compiler, no headers, no Triton: each fails differently
         reason = str(error).strip().partition("\n")[0]
-        note(f"torch.compile does not work here ({reason}): steps take somewhat longer")
+        note(f"torch.compile does not work here ({reason}): training will be somewhat slower")
         return False
     return True
 
 
 RECENT = 200
-"""Steps over which the PSNR of the training patches is averaged: that of one batch says little."""
+"""Steps over which the PSNR of training patches is averaged, since single batches are noisy."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimiser step: number (from 1), losses, gradient norm, rate; `skipped` when it was not finite; `figures`
-    of the objective that are no losses; `psnr`, the mean PSNR of the training patches over the last `RECENT` steps, dB,
-    None where the objective has none."""
+    """One optimiser step: number (from 1), losses, gradient norm, learning rate; `skipped` if it was not finite;
+    `figures` of the objective besides losses; `psnr`, the mean PSNR of the training patches over the last `RECENT`
+    steps in dB, None if the objective has none."""
 
     step: int
     loss: float
@@ -99,23 +99,23 @@ class StepReport:
 
 
 class Trainer:
-    """Network, average, optimiser and step count of a run.
+    """Network, weight average, optimisers and step count of a run.
 
     Args:
         config: of the run.
-        device: where it runs.
-        objective: what is minimised; the supervised one of `config.optim` if not given.
-        start: weights to start from, by name; fresh ones of `config.loop.seed` if not given.
-        model: a ready-made network whose forward gives `Layers` (see `attach_drn`), trained in place, instead of the
+        device: to train on.
+        objective: to minimise; defaults to the supervised one of `config.optim`.
+        start: weights to start from, by name; defaults to fresh ones seeded by `config.loop.seed`.
+        model: an existing network whose forward returns `Layers` (see `attach_drn`), trained in place, instead of the
             one of `config.model`.
-        note: told in a line when something is done otherwise than asked.
+        note: called with one line if a setting cannot be followed.
 
     Attributes:
-        model: the network that is trained.
-        average: its exponential moving average (the network itself when `ema` is 0).
+        model: the network being trained.
+        average: its exponential moving average (the network itself if `ema` is 0).
         step: optimiser steps done.
-        bad_steps: steps in a row whose loss or gradient was not finite.
-        skipped: such steps in all.
+        bad_steps: consecutive steps with non-finite loss or gradient.
+        skipped: total number of such steps.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Trainer:
         note: Callable[[str], None] = lambda text: None,
     ):
         self.config, self.device = config, device
-        # The generator is forked, so that building a network leaves the caller's randomness alone.
+        # Forked, so that building a network does not affect the caller's random state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.loop.seed)
             self.model: nn.Module = build(config.model) if model is None else model
@@ -147,10 +147,10 @@ class Trainer:
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepReport]:
-        """Trains on uint8 batches, one step each.
+        """Train on uint8 batches, one step each.
 
         Raises:
-            TrainingError: `max_bad_steps` steps in a row were not finite.
+            TrainingError: `max_bad_steps` consecutive steps were not finite.
         """
         for batch in batches:
             yield self._one(Batch(*(part.to(self.device, non_blocking=True).float() / 255 for part in batch)))
@@ -162,7 +162,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate * options.muon_scale if name == "muon" else rate
         self._freeze_norms()
-        # A step that is not finite must leave no trace, and batch statistics are updated in the forward pass.
+        # A non-finite step must leave no trace, but batch statistics are updated in the forward pass.
         kept = [] if self._frozen else [b.clone() for b in self._buffers]
         self.model.zero_grad(set_to_none=True)
         losses = self._losses(batch)
@@ -182,7 +182,7 @@ class Trainer:
         self.step += 1
         if self.bad_steps >= self.config.loop.max_bad_steps:
             raise TrainingError(
-                f"the loss was not finite for {self.bad_steps} steps in a row (step {self.step})",
+                f"the loss was not finite for {self.bad_steps} consecutive steps (step {self.step})",
                 remedy=Remedy.LOWER_RATE,
             )
         parts, figures = (
@@ -202,7 +202,7 @@ class Trainer:
         return losses
 
     def _freeze_norms(self) -> None:
-        """For the last part of the run, batch normalisation uses its running statistics, as inference does."""
+        """In the last part of the run, batch normalisation uses its running statistics, as at inference."""
         frozen = self.step >= self.config.optim.freeze_norm * self.config.optim.steps
         if frozen != self._frozen:
             for module in self.model.modules():
@@ -217,7 +217,7 @@ class Trainer:
                 self._threaded = ThreadedStep(self._forward, torch.get_num_threads())
 
     def _form(self, frozen: bool) -> Derainer:
-        """The network in the form in which it is trained."""
+        """The network in the form used for training."""
         if frozen and has_frozen_form(self.model):
             dtype = torch.bfloat16 if autocast_wanted(self.config.optim, self.device) else torch.float32
             return FrozenForm(cast(SemiDRDNet, self.model), dtype)
@@ -227,7 +227,7 @@ class Trainer:
     def _update_average(self) -> None:
         if self.average is self.model:
             return
-        # While there are few steps to average over, the average follows quickly.
+        # With few steps so far, the average follows quickly.
         decay = min(self.config.optim.ema, (1 + self.step) / (10 + self.step))
         ours = [*self.average.parameters(), *(b for b in self.average.buffers() if b.is_floating_point())]
         theirs = [*self.model.parameters(), *(b for b in self._buffers if b.is_floating_point())]
@@ -249,7 +249,7 @@ class Trainer:
         """The inverse of `state`.
 
         Raises:
-            TrainingError: the checkpoint is of another network or optimiser.
+            TrainingError: the checkpoint is from a different network or optimiser.
         """
 
         def part(prefix: str) -> dict[str, Tensor]:
@@ -265,11 +265,11 @@ class Trainer:
                 moments: dict[int, dict[str, Tensor]] = {}
                 for name, value in part(f"{prefix}.").items():
                     index, _, key = name.partition(".")
-                    # Fused Adam goes through memory in order: moments must lie there as their parameter does.
+                    # Fused Adam assumes that moments have the memory layout of their parameter.
                     like = parameters[int(index)]
                     if value.ndim:
                         if value.shape != like.shape:
-                            raise ValueError(f"the optimiser's state is of another network or optimiser ({name})")
+                            raise ValueError(f"the optimiser state is from a different network or optimiser ({name})")
                         value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
                     moments.setdefault(int(index), {})[key] = value
                 groups = optimizer.state_dict()["param_groups"]

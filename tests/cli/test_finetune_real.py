@@ -122,7 +122,7 @@ def test_a_run_that_is_stopped_before_its_first_validation_does_not_say_that_not
         (("--vgg", "corrupt/a.png"), 5, "not a usable weights file"),
         (("--vgg", "gone"), 5, "no such file"),
         (("--from", "gone.safetensors"), 5, "gone.safetensors"),
-        (("--set", "model.width=9"), 5, "weights of another network than the recipe's: model.width 8, not 9 ("),
+        (("--set", "model.width=9"), 5, "the weights do not match the recipe's network: model.width 8, not 9 ("),
         (("--contrast", "dual"), 2, "--contrast"),
         (("--set", "contrast.mode=dual"), 2, "contrast.mode must be one of"),
     ],

@@ -117,8 +117,8 @@ def test_what_the_header_tells_is_told_before_the_model_is_loaded(derain: Derain
     [
         (["gone.jpg"], 4, "no such file or folder"),
         (["video", "gone.mp4"], 4, "no such file or folder"),
-        (["*.gif"], 4, "nothing matches"),
-        (["https://example.org/a.jpg"], 4, "https://example.org/a.jpg is an address: download it first"),
+        (["*.gif"], 4, "no files match"),
+        (["https://example.org/a.jpg"], 4, "https://example.org/a.jpg is a URL: download it first"),
         (["-dash.jpg"], 2, "write ./-dash.jpg"),
         (["a.jpg", "out.jpg"], 2, "-o out.jpg"),
         (["eval", "-"], 2, "does not read or write pipes"),
@@ -210,7 +210,7 @@ def test_a_hub_that_does_not_answer_is_one_line_at_once(
         begin = time.monotonic()
         line = only_line(derain("a.jpg", "-m", "hf:a/b"), 5)
     assert time.monotonic() - begin < 8
-    assert "cannot get hf:a/b" in line and "does not answer" in line
+    assert "cannot get hf:a/b" in line and "cannot be reached" in line
 
 
 def test_a_clip_that_gives_nothing_is_counted_apart(derain: Derain) -> None:

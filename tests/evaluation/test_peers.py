@@ -115,8 +115,8 @@ def test_the_current_folder_is_looked_in_and_the_path_is_left_as_it_was(module):
     ("text", "attribute", "words"),
     [
         ("", "net", "no 'net' in"),
-        ("net = 3\n", "net", "is no network"),
-        ("def net():\n    return 3\n", "net", "is no network"),
+        ("net = 3\n", "net", "is not a network"),
+        ("def net():\n    return 3\n", "net", "is not a network"),
         ("def net():\n    raise RuntimeError('no weights')\n", "net", "no weights"),
         ("import no_such_module_at_all\n", "net", "cannot import"),
         ("def net(:\n", "net", "SyntaxError"),

@@ -19,7 +19,7 @@ from derain_cli.datasets.pairs import Pair, PairGroup
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import InputError, NothingToDoError, ResourceError
 from derain_cli.evaluation import scores
-from derain_cli.evaluation.scores import Evaluation, evaluate, examine
+from derain_cli.evaluation.scores import Evaluation, evaluate, evaluate_unpaired
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.metrics import PROTOCOLS, Score, score_levels
 from derain_cli.model import build
@@ -194,7 +194,7 @@ def test_other_errors_end_the_run_at_once(pair_folder, error):
 def test_photos_without_truth_have_figures(pair_folder, identity):
     photos = [pair.rainy for pair in find_pairs(pair_folder).pairs]
     rows = []
-    found = examine(identity, photos, rows.append)
+    found = evaluate_unpaired(identity, photos, rows.append)
     assert (found.count, found.failed) == (6, ())
     assert [row.name for row in rows] == [photo.stem for photo in photos]
     assert found.mean.mean_change == 0
@@ -205,7 +205,7 @@ def test_photos_without_truth_have_figures(pair_folder, identity):
 def test_unreadable_photos_are_listed(tmp_path, identity, picture):
     write_rgb(tmp_path / "a.png", picture(40, 40))
     (tmp_path / "b.png").write_bytes(b"")
-    found = examine(identity, [tmp_path / "a.png", tmp_path / "b.png"])
+    found = evaluate_unpaired(identity, [tmp_path / "a.png", tmp_path / "b.png"])
     assert (found.count, len(found.failed)) == (1, 1)
     with pytest.raises(NothingToDoError, match="empty file"):
-        examine(identity, [tmp_path / "b.png"])
+        evaluate_unpaired(identity, [tmp_path / "b.png"])

@@ -7,7 +7,7 @@ import pytest
 
 from derain_cli.config import ContrastConfig
 from derain_cli.media.photo import read_rgb, write_rgb
-from derain_cli.training.drift import CROPS, RealWatch, excess
+from derain_cli.training.drift import CROPS, RealWatch, drift_error
 from derain_cli.training.pictures import centre, grid
 
 
@@ -56,7 +56,7 @@ def test_unreadable_photos_are_passed_over(photos):
 )
 def test_past_a_bound_it_is_an_error_with_a_way_out(photos, bounds, told):
     found = RealWatch(photos, read_rgb).look(darker).mean
-    error = excess(found, ContrastConfig(**bounds))
+    error = drift_error(found, ContrastConfig(**bounds))
     if told is None:
         assert error is None
         return

@@ -20,7 +20,7 @@ def test_a_new_or_an_empty_folder_is_fine(tmp_path):
 def test_a_run_is_resumed_or_left_alone(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     refuse_output(tmp_path, resume=True)
-    with pytest.raises(DestinationError, match="there is a run here already"):
+    with pytest.raises(DestinationError, match="the folder already contains a run"):
         refuse_output(tmp_path, resume=False)
     with pytest.raises(NothingToDoError, match="no run to resume"):
         refuse_output(tmp_path / "other", resume=True)

@@ -292,7 +292,7 @@ def test_bad_steps_in_a_row_end_the_run():
     settings = config(max_bad_steps=3)
     objective = Spoiled(settings.optim, {1, 2, 4, 5, 6}, "nan")
     trainer = Trainer(settings, CPU, objective=objective)
-    with pytest.raises(TrainingError, match="not finite for 3 steps in a row") as caught:
+    with pytest.raises(TrainingError, match="not finite for 3 consecutive steps") as caught:
         run(trainer, batches(20))
     assert trainer.step == 7
     assert trainer.skipped == 5

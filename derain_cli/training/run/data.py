@@ -1,4 +1,4 @@
-"""What a run trains on and what it is validated on."""
+"""Training and validation data of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["hold_back", "prepare"]
 _HOLD_BACK_SHARE, _HOLD_BACK_MOST = 0.05, 40
 
 _REAL_HELD, _REAL_LEAST = 10, 6
-"""Every tenth real photo is kept out of the training, where there are enough of them."""
+"""Every tenth real photo is held out of training, if there are at least six."""
 
 
 def hold_back(groups: Sequence[PairGroup]) -> tuple[tuple[PairGroup, ...], tuple[PairGroup, ...]]:
-    """Training and validation pairs: evenly spread over each group, never more than `_HOLD_BACK_MOST` of one."""
+    """Split pairs into training and validation; the latter are evenly spread, at most `_HOLD_BACK_MOST` per group."""
     training, held = [], []
     for group in groups:
         count = min(_HOLD_BACK_MOST, max(1, round(len(group.pairs) * _HOLD_BACK_SHARE)))
@@ -46,7 +46,7 @@ def hold_back(groups: Sequence[PairGroup]) -> tuple[tuple[PairGroup, ...], tuple
 
 
 def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
-    """Validation pairs with generated rain, written to `folder` once: for runs that have no pairs at all."""
+    """Validation pairs with generated rain for runs without any pairs, written to `folder` once."""
     for profile in PROFILES:
         for number, photo in enumerate(photos):
             target = folder / profile / "norain" / f"{number:03d}.png"
@@ -60,7 +60,7 @@ def _generated_pairs(folder: Path, photos: Sequence[Path], config: TrainConfig) 
 
 
 def _write_pair(pair: Pair, rainy: Pixels, clean: Pixels) -> None:
-    """Write both pictures, the clean one last: where it is, the pair is whole."""
+    """Write both pictures, the clean one last: if it exists, the pair is complete."""
     for place, pixels in ((pair.rainy, rainy), (pair.clean, clean)):
         place.parent.mkdir(parents=True, exist_ok=True)
         write_rgb(place, pixels)
@@ -69,11 +69,11 @@ def _write_pair(pair: Pair, rainy: Pixels, clean: Pixels) -> None:
 _CLIPS, _CLIP_SIDE = 12, 192
 """Validation clips, and the side of their frames in pixels."""
 _LEAST_PHOTOS = 4
-"""For clips: two for training and two for validation."""
+"""Minimum for clips: two photos for training and two for validation."""
 
 
 def _generated_clips(folder: Path, photos: Sequence[Path], config: TrainConfig) -> tuple[PairGroup, ...]:
-    """Validation clips with generated rain, written to `folder` once: the frames of each below each other."""
+    """Validation clips with generated rain, written to `folder` once, with the frames of each stacked vertically."""
     frames, pairs = config.model.frames, []
     for number in range(_CLIPS):
         name = f"{number:03d}.png"
@@ -89,12 +89,12 @@ def _generated_clips(folder: Path, photos: Sequence[Path], config: TrainConfig) 
 
 
 def _prepare_clips(plan: RunPlan) -> tuple[Sources, tuple[PairGroup, ...]]:
-    """Sources and validation clips of a network that sees several frames: both are made of photos alone."""
+    """Sources and validation clips for a multi-frame network, both made only from photos."""
     if plan.datasets or plan.layers or plan.real or plan.validation:
-        raise UsageError("networks that see several frames train on clips made of clean photos, and on nothing else")
+        raise UsageError("multi-frame networks train only on synthetic clips made from clean photos")
     photos = [photo for folder in plan.photos for photo in list_photos(folder)]
     if len(photos) < _LEAST_PHOTOS:
-        raise NothingToDoError(f"{len(photos)} photos are too few to make clips of: {_LEAST_PHOTOS} at least")
+        raise NothingToDoError(f"synthetic clips need at least {_LEAST_PHOTOS} photos, not {len(photos)}")
     kept = photos[:: max(2, len(photos) // _CLIPS)][:_CLIPS]
     held = set(kept)
     sources = check_sources([], [], [photo for photo in photos if photo not in held], plan.config.data.patch)
@@ -114,7 +114,13 @@ def _pairs(item: Path | str, split: str, listener: Listener) -> PairSet:
 
 
 def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, tuple[PairGroup, ...]]:
-    """Training sources and validation groups."""
+    """Training sources and validation groups of a run.
+
+    Raises:
+        NothingToDoError: a folder or data set is missing or empty.
+        UsageError: there is nothing to train or validate on.
+        TrainingError: too many files are unusable.
+    """
     listener = listener or SilentListener()
     if plan.config.model.frames > 1:
         return _prepare_clips(plan)
@@ -129,14 +135,14 @@ def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, t
         held = tuple(group for _, kept in split for group in kept)
         datasets = [PairSet(train, found.rejected) for (train, _), found in zip(split, datasets, strict=True)]
         hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
-        # Pairs that share a clean picture with one that is held back would give it away.
+        # Pairs that share a clean picture with a held-out pair would leak it.
         datasets = [_without(found, hidden) for found in datasets]
         layers = [_without(found, hidden) for found in layers]
     if not held and photos:
         count = max(1, min(8, len(photos) // 10))
         kept, photos = photos[:count], photos[count:] or photos
         folder = plan.out / "validation"
-        # A run that can be resumed has them all: a resume that is refused later must not have added any.
+        # A resumable run has all of them; if resuming is refused later, none must have been added.
         whole = plan.resume and folder.is_dir()
         held = find_pairs(folder).groups if whole else _generated_pairs(folder, kept, plan.config)
     sources = check_sources(datasets, layers, photos, plan.config.data.patch)
@@ -144,7 +150,7 @@ def prepare(plan: RunPlan, listener: Listener | None = None) -> tuple[Sources, t
         real, rejected = find_real(plan.real, plan.config.data.patch)
         chosen = real[::_REAL_HELD] if len(real) >= _REAL_LEAST else ()
         if not chosen:
-            listener.note(f"{len(real)} real photos are too few to keep some out: all choose the best weights, too")
+            listener.note(f"only {len(real)} real photos: none are held out, the best weights are chosen on all")
         sources = replace(
             sources,
             real=tuple(photo for photo in real if photo not in set(chosen)),

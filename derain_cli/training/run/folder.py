@@ -1,4 +1,4 @@
-"""The folder of a run: what the run depends on, kept there."""
+"""The folder of a run and the record of what the run depends on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["agrees", "claim", "data_name", "environment", "fingerprint", "read_h
 
 
 def fingerprint(sources: Sources) -> str:
-    """A hash of the names and sizes of all training files: moving the folder is fine, another data set is not."""
+    """A hash of the names and sizes of all training files, so a data set may be moved but not exchanged."""
     digest = hashlib.sha256()
     groups = (*sources.pairs, *sources.layers)
     files = [path for group in groups for pair in group.pairs for path in (pair.rainy, pair.clean)]
@@ -33,12 +33,12 @@ def fingerprint(sources: Sources) -> str:
 
 
 def data_name(place: Path | str) -> str:
-    """A data set's name; of a path the last two parts ("rain100/train"), which give no machine away."""
+    """A data set's name, or the last two parts of a path ("rain100/train"), which reveal nothing about the machine."""
     return place if isinstance(place, str) else "/".join(place.resolve().parts[-2:])
 
 
 def read_hashes(path: Path, data: str) -> tuple[str, ...] | None:
-    """The hashes that this run kept, when they are whole and of this data."""
+    """The hashes stored by this run, if valid and for this data; else None."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return tuple(kept["hashes"]) if kept["data"] == data else None
@@ -52,7 +52,7 @@ def environment(device: torch.device, config: TrainConfig) -> dict[str, Any]:
 
 
 def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
-    """Whether `record` is what the run folder says already; changes nothing on disk.
+    """Whether `record` matches the record in the run folder, if there is one; changes nothing on disk.
 
     Raises:
         UsageError: the run was started with other settings.
@@ -61,7 +61,7 @@ def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
     if not path.exists():
         return False
     before = json.loads(path.read_text(encoding="utf-8"))
-    # Runs begun by earlier versions lack the settings that came later: those have the defaults.
+    # Runs started by earlier versions lack newer settings, which then have their defaults.
     before["config"] = apply_overrides(to_mapping(TrainConfig()), before["config"])
     binding = ("config", "data", "start", "features")
     different = [key for part in binding for key in differing_keys({part: before.get(part)}, {part: record[part]})]
@@ -72,13 +72,13 @@ def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
             remedy=Remedy.FORCE,
         )
     for key in differing_keys(before["environment"], record["environment"]):
-        listener.note(f"{key} is not what the run was started with: it goes on, but not to the same bits")
+        listener.note(f"{key} differs from the start of the run: results will not be bit-identical")
     if different:
-        listener.note(f"going on with other settings: {', '.join(different)}")
+        listener.note(f"continuing with other settings: {', '.join(different)}")
     return not different
 
 
 def claim(plan: RunPlan, record: dict[str, Any]) -> None:
-    """Make the folder and write what the run hangs on."""
+    """Create the folder and record what the run depends on."""
     plan.out.mkdir(parents=True, exist_ok=True)
     atomic_bytes(plan.out / "run.json", json.dumps(record, indent=1).encode(), overwrite=True)

@@ -1,4 +1,4 @@
-"""The log of a run: log.jsonl and TensorBoard, given the same records."""
+"""The log of a run: the same records in log.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["RunLog", "open_log"]
 
 @dataclass
 class RunLog:
-    """log.jsonl and TensorBoard, told the same things."""
+    """Writes records to log.jsonl and TensorBoard."""
 
     path: Path
     board: Any = None
@@ -40,18 +40,18 @@ class RunLog:
             self.board.add_image(name, picture, step, dataformats="HWC")
 
     def forget_after(self, step: int) -> None:
-        """Drop what a killed run wrote past its last checkpoint: those steps will be done again."""
+        """Drop records after the last checkpoint of a killed run: those steps will be repeated."""
         if self.path.exists():
             kept = []
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut
-                    # Before the first checkpoint nothing counts, not even what was measured before the first step.
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be truncated
+                    # Without a checkpoint (step 0) everything is dropped, even the validation before the first step.
                     if step and json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
             atomic_bytes(self.path, "".join(kept).encode(), overwrite=True)
 
     def close(self) -> None:
-        """TensorBoard writes in the background: without this the end of a run is lost."""
+        """Flush TensorBoard, which writes in the background: without this the end of a run is lost."""
         if self.board is not None:
             self.board.close()
 
@@ -64,6 +64,6 @@ def open_log(folder: Path, listener: Listener, step: int) -> RunLog:
     except ImportError:
         listener.note("TensorBoard is not installed (pip install tensorboard); log.jsonl has everything")
     else:
-        # Records of steps from `purge_step` on are dropped: those of the step that the checkpoint is of stay.
+        # Drops records from `purge_step` on; those of the checkpoint's own step stay.
         log.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else 0)
     return log

@@ -1,4 +1,4 @@
-"""A training run from beginning to end."""
+"""A training run from start to finish."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ __all__ = ["train"]
 
 
 def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | None = None) -> RunResult:
-    """Run or resume a training.
+    """Start or resume a training run.
 
     Args:
-        plan: what is asked for.
-        listener: who is told how it goes.
-        model: a ready-made network whose forward gives `Layers` (see `attach_drn`), trained in place; `config.model`
-            is not used then, and the weight files are plain tensors by name (`save_state`).
+        plan: the run.
+        listener: receives progress events.
+        model: an existing network whose forward returns `Layers` (see `attach_drn`), trained in place; `config.model`
+            is then ignored, and weight files are plain tensors by name (`save_state`).
 
     Raises:
-        UsageError: settings that cannot work, or a resumed run with other settings.
-        DestinationError: the folder holds something else.
+        UsageError: invalid settings, or a resumed run with other settings.
+        DestinationError: the folder contains something else.
         NothingToDoError: no data.
-        WeightsError: the starting weights, the feature network's or every checkpoint are unusable.
+        WeightsError: the starting weights, the feature network's weights or all checkpoints are unusable.
         TrainingError: too much unusable data, a loss that stays non-finite, or real photos that change too much.
-        ResourceError: the disk is full, or the device is not there.
+        ResourceError: the disk is full, or the device is not available.
     """
     listener = listener or SilentListener()
     refuse_output(plan.out, resume=plan.resume)
@@ -59,7 +59,7 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
     start, tensors = None, None
     if plan.start is not None:
         if model is not None:
-            raise UsageError("a ready-made network has its weights already: no others to start from")
+            raise UsageError("an existing network cannot be started from other weights")
         start = load_weights(find_weights(plan.start))
         tensors = starting_tensors(start, config, listener)
     objective, features = make_objective(plan, device, listener)
@@ -80,7 +80,7 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
     run = Run(plan, trainer, (sources, held), RunLog(plan.out / "log.jsonl"), listener, start)
     if plan.resume:
         run.restore()
-    # Only now: a resume that the checkpoint refuses leaves everything as it was.
+    # Only now, so that a resume refused by the checkpoint leaves everything unchanged.
     if not agreed:
         claim(plan, record)
     try:
@@ -95,7 +95,7 @@ def train(plan: RunPlan, listener: Listener | None = None, model: nn.Module | No
 
 
 def _steps(run: Run, stream: BatchStream) -> Iterator[StepReport]:
-    """The steps of the trainer; what they have learnt is kept if one of them, or the data, ends the run."""
+    """The trainer's steps; if a step or the data raises an error, the weights so far are kept."""
     try:
         yield from run.trainer.steps(stream)
     except DerainError:
@@ -114,7 +114,7 @@ def _loop(run: Run, sources: Sources, caught: list[signal.Signals]) -> RunResult
     stream = BatchStream(patches, batch, trainer.step, config.data.workers, pin=trainer.device.type == "cuda")
     listener.started(trainer.step, total, batch)
     if (sources.real_held or run.start is not None) and not trainer.step:
-        run.validate()  # what has to be beaten, and what the real photos look like before
+        run.validate()  # the score to beat, and the real photos before training
     begin = time.monotonic()
     first, rate, waiting, paused, stopped = trainer.step, 0.0, 0.0, 0.0, ""
     for report in _steps(run, stream):

@@ -1,4 +1,4 @@
-"""What a training run is asked for, what it gives, and who hears of it."""
+"""The plan and result of a training run, and the interface for its progress."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ __all__ = ["Listener", "RunPlan", "RunResult", "SilentListener"]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What `derain train` or `derain finetune-real` is asked for.
+    """A run of `derain train` or `derain finetune-real`.
 
     Attributes:
         out: the run's folder.
         config: recipe with overrides.
-        datasets: folders of pairs (of one that has a `train` folder, only that), or names of data sets.
-        layers: the same, of pairs whose rain layers go onto other backgrounds.
+        datasets: folders of pairs (only the `train` subfolder, if there is one), or names of data sets.
+        layers: the same, for pairs whose rain layers are added to other backgrounds.
         photos: folders of photos without rain.
-        real: photos in real rain without clean partners, or folders of them (see `find_real`).
-        vgg: weights of the feature network of contrastive training; None takes torchvision's.
-        validation: folders of pairs to choose the best weights on, or names of data sets that have a part for it;
-            without any, some training pairs are held back.
-        start: weights to start from (name or file); None starts afresh.
-        resume: go on where `out` stopped.
-        force: go on although settings differ.
+        real: photos of real rain without clean partners, or folders of them (see `find_real`).
+        vgg: weights of the feature network for contrastive training; None means torchvision's.
+        validation: folders of pairs for choosing the best weights, or names of data sets with a `val` split; if empty,
+            some training pairs are held out.
+        start: weights to start from (name or file); None starts from scratch.
+        resume: resume the run in `out`.
+        force: resume even if settings differ.
         device: as in `RestoreOptions`.
-        minutes: stop by itself, with a checkpoint, after this time; None runs to the end.
+        minutes: stop with a checkpoint after this time; None runs to the end.
         name: of the weights, on their card.
         summary: one line for the card.
-        licences: lines on data and licences for the card, beside the folders' names.
+        licences: lines on data and licences for the card, in addition to the folders' names.
     """
 
     out: Path
@@ -59,10 +59,10 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `finished` when all steps are done, else `stopped` says why (`time`, or a signal's name);
-    `best_step` 0 means that nothing was better than the weights it started from;
-    `scored_step` is that of the newest validation of its own weights, 0 without one; `best_share` is
-    that of the fine-tuned weights in the best ones, the rest being those that the run started from."""
+    """How a run ended: `finished` if all steps are done, otherwise `stopped` gives the reason (`time`, or a signal's
+    name); `best_step` 0 means that nothing surpassed the starting weights; `scored_step` is the step of the newest
+    validation of its own weights, 0 without one; `best_share` is the share of the fine-tuned weights in the best
+    average with the starting weights."""
 
     step: int
     finished: bool
@@ -83,7 +83,7 @@ class Listener(Protocol):
     def started(self, step: int, total: int, batch: int) -> None: ...
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
-    def looked(self, step: int, change: Figures) -> None: ...
+    def real_photos_checked(self, step: int, change: Figures) -> None: ...
     def averaged(self, share: float, gain: Gain, best: bool) -> None: ...
     def agrees(self, question: str) -> bool: ...
     def note(self, text: str) -> None: ...
@@ -95,7 +95,7 @@ class SilentListener:
     def started(self, step: int, total: int, batch: int) -> None: ...
     def stepped(self, report: StepReport, patches_per_second: float, waiting_share: float) -> None: ...
     def validated(self, step: int, evaluation: Evaluation, best: bool) -> None: ...
-    def looked(self, step: int, change: Figures) -> None: ...
+    def real_photos_checked(self, step: int, change: Figures) -> None: ...
     def averaged(self, share: float, gain: Gain, best: bool) -> None: ...
     def agrees(self, question: str) -> bool:
         return True

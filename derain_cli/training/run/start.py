@@ -1,4 +1,4 @@
-"""What a run starts from: its objective and its weights."""
+"""The objective and starting weights of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["make_objective", "starting_tensors"]
 
 
 def make_objective(plan: RunPlan, device: torch.device, listener: Listener) -> tuple[Objective | None, str | None]:
-    """The contrastive objective where one is asked for, and a digest of the features it compares in."""
+    """The contrastive objective and a digest of its feature network; None for both in supervised runs."""
     config = plan.config
     if config.contrast.mode == "none":
         return None, None
@@ -30,10 +30,11 @@ def make_objective(plan: RunPlan, device: torch.device, listener: Listener) -> t
 
 
 def starting_tensors(start: Weights, config: TrainConfig, listener: Listener) -> Mapping[str, Tensor]:
-    """The weights a run starts from: those of the file, or of a deeper copy where the recipe only asks for more blocks.
+    """The starting weights of a run: those of the file, or of a deeper copy if the recipe only differs in having more
+    blocks.
 
     Raises:
-        WeightsError: they are of another network.
+        WeightsError: the weights do not match the recipe's network.
     """
     if start.config == config.model:
         return start.tensors
@@ -48,9 +49,9 @@ def starting_tensors(start: Weights, config: TrainConfig, listener: Listener) ->
         mine, theirs = to_mapping(shape), to_mapping(start.config)
         keys = ", ".join(f"model.{key} {theirs.get(key)}, not {mine.get(key)}" for key in differing_keys(theirs, mine))
         raise WeightsError(
-            f"weights of another network than the recipe's: {keys}", path=start.path, hint=str(error)
+            f"the weights do not match the recipe's network: {keys}", path=start.path, hint=str(error)
         ) from error
     added = shape.blocks + shape.drn_blocks - start.config.blocks - start.config.drn_blocks
-    if added:  # else only the spelling differs: detail_blocks may be told or left to follow blocks
-        listener.note(f"{start.path.name}: {added} blocks are added that pass their input on")
+    if added:  # otherwise only the notation differs: detail_blocks may be explicit or follow blocks
+        listener.note(f"{start.path.name}: added {added} blocks, initialised as the identity")
     return deeper.state_dict()

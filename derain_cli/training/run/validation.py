@@ -1,4 +1,4 @@
-"""Validation during a run: scores, pictures, and the weights that are kept."""
+"""Validation during a run: scores, pictures, and saving of weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from derain_cli.model import SemiDRDNet, fold
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.provenance import program_version, today
-from derain_cli.training.drift import Look, RealWatch, excess
+from derain_cli.training.drift import Look, RealWatch, drift_error
 from derain_cli.training.pictures import grid
 from derain_cli.training.run.folder import data_name, fingerprint, read_hashes
 from derain_cli.training.run.log import RunLog
@@ -45,7 +45,7 @@ _GRID_PICTURES = 3
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """What some weights do to the validation pairs and, in runs with real photos, to those."""
+    """Results of some weights on the validation pairs and, in runs with real photos, on those."""
 
     evaluation: Evaluation
     grid: NDArray[np.uint8]
@@ -65,13 +65,13 @@ class _Scored:
         return values | {f"real/{name}": value for name, value in self.change().items()}
 
     def change(self) -> dict[str, float]:
-        """Of real photos, and of clean ones where there is no rain to take out; for the log and the card."""
+        """Change of real photos, and of clean ones, which have no rain to remove; for the log and the card."""
         found = self.look.mean.as_dict() if self.look else {}
         return found | ({"clean_streak_energy_removed": self.gain.harm} if self.gain else {})
 
 
 class Run:
-    """The moving parts of a run in progress."""
+    """State of a run in progress."""
 
     def __init__(
         self,
@@ -92,10 +92,10 @@ class Run:
         self.scored_step = 0
 
     def _selection(self) -> Selection | None:
-        """How runs with real photos that start from trained weights choose, and what the real photos are watched with.
+        """The selection of the best weights in runs with real photos; None without real photos.
 
-        None without real photos. Fresh weights are far from any budget: such runs, and those without real photos, go by
-        the mean validation PSNR alone.
+        It decides only in runs that start from trained weights: fresh weights are far from any budget, so other runs
+        use the mean validation PSNR alone.
         """
         if not self.sources.real_held:
             return None
@@ -104,10 +104,10 @@ class Run:
         return Selection(RealWatch(self.sources.real_held, read_rgb), clean, self.plan.config.contrast.psnr_budget)
 
     def validate(self) -> None:
-        """Score the averaged weights, show and keep them; fresh ones, before the first step, are only scored.
+        """Score the averaged weights, write pictures and save them; before the first step they are only scored.
 
         Raises:
-            TrainingError: the change of the real photos is past its bound; the best weights so far are untouched.
+            TrainingError: the change of the real photos exceeds its limit; the best weights so far are untouched.
         """
         trainer, plan = self.trainer, self.plan
         scored = self._score(self._restorer(trainer.average))
@@ -115,31 +115,31 @@ class Run:
         self._show("step", "validation", scored.grid)
         if scored.look:
             self._show("real-step", "real", scored.look.grid)
-        drifted = excess(scored.look.mean, plan.config.contrast) if scored.look else None
+        drifted = drift_error(scored.look.mean, plan.config.contrast) if scored.look else None
         if trainer.step:
             self._keep("last", scored)
             self.scored_step = trainer.step
         counts = trainer.step > 0 or self.start is not None
-        # Asked in any case: the first weights are what the budget is counted from.
+        # Always called: the budget is relative to the first weights.
         better = drifted is None and self._is_best(scored) and counts
         if better:
             self.best, self.best_step, self.best_share = scored.evaluation.mean_psnr(), trainer.step, 1.0
             if trainer.step:
                 self._keep("best", scored)
             elif self.start is not None:
-                # With its own card, which says what made it: this run has not.
+                # With its own card, since this run did not produce it.
                 atomic_bytes(plan.out / "best.safetensors", self.start.path.read_bytes(), overwrite=True)
         self.listener.validated(trainer.step, scored.evaluation, better)
         if scored.look is not None:
-            self.listener.looked(trainer.step, scored.look.mean)
+            self.listener.real_photos_checked(trainer.step, scored.look.mean)
         if drifted:
             raise drifted
 
     def try_averages(self) -> None:
-        """Try averages of the newest weights with those that the run started from, and keep the best of all.
+        """Try averages of the newest weights with the starting weights, and keep the best of all.
 
-        Fine-tuning on real photos pays on pairs for what it takes out of them; some way back most of both is kept
-        (`derain_cli.model.average`). Only runs with real photos that start from weights do this.
+        Fine-tuning on real photos costs accuracy on pairs; averages with the start keep most of both
+        (`derain_cli.model.average`). Only for runs with real photos that start from trained weights.
         """
         if self.selection is None or self.start is None or not self.scored_step:
             return
@@ -181,11 +181,11 @@ class Run:
         device = self.trainer.device
         if isinstance(model, SemiDRDNet):
             return Restorer(fold(model.to(device)), RestoreOptions(device=str(device)))
-        # A copy: evaluation mode is not for a network in training.
+        # Copied, since a network in training must not be put into evaluation mode.
         return as_peer(DerainedOnly(copy.deepcopy(model)), device)
 
     def keep_unscored(self) -> None:
-        """Keep the averaged weights of a run that ends between validations, as `last` without scores."""
+        """Save the averaged weights of a run that ends between validations, as `last` without scores."""
         if self.trainer.step > self.scored_step:
             self._keep("last", None)
 
@@ -208,13 +208,13 @@ class Run:
         roles = (
             ("pairs", plan.datasets),
             ("true rain layers", plan.layers),
-            ("clips made of photos, with generated rain" if clips else "photos with generated rain", plan.photos),
+            ("clips made from photos, with generated rain" if clips else "photos with generated rain", plan.photos),
             ("real photos without ground truth", plan.real),
         )
         folders = [f"{role}: {data_name(place)}" for role, places in roles for place in places]
-        # What the weights it starts from were made of, and on what terms, is behind these too.
+        # The data and terms of the starting weights apply to these too.
         before = self.start.card if self.start else Card()
-        # Not its path: weights are passed on, and folders are nobody's business.
+        # Without its path: cards are published and must not leak local folders.
         start = f"{before.name} of {before.date} (SHA-256 {self.start.sha256[:16]})" if self.start else None
         return Card(
             name=plan.name,
@@ -228,15 +228,15 @@ class Run:
             licence=before.licence,
             date=today(),
             limits=before.limits,
-            # Nobody who stops a run before its first validation wants to wait for the hashes of a large data set.
+            # A run stopped before its first validation should not have to wait for the hashes of a large data set.
             hashes=self._hashes() if scored or self.hashes is not None else before.hashes,
             change=scored.change() if scored else {},
         )
 
     def _hashes(self) -> tuple[str, ...]:
-        """Perceptual hashes of all clean pictures behind the weights, those of the weights it started from too.
+        """Perceptual hashes of all clean training pictures, including those of the starting weights.
 
-        They take some minutes for a large data set, so they are kept in the run's folder.
+        They take minutes for a large data set, so they are cached in the run's folder.
         """
         if self.hashes is None:
             path, data = self.plan.out / "hashes.json", fingerprint(self.sources)
@@ -259,13 +259,13 @@ class Run:
     def restore(self) -> None:
         found = latest_checkpoint(self.plan.out / "checkpoints")
         if found is None:
-            self.listener.note("no checkpoint yet: the run starts from its beginning")
+            self.listener.note("no checkpoint yet: the run starts from the beginning")
             return
         tensors, state, damaged = found
         for error in damaged:
-            self.listener.note(f"passed over a damaged checkpoint: {error}")
+            self.listener.note(f"skipped a damaged checkpoint: {error}")
         self.trainer.load_state(tensors, state)
-        # Checkpoints of earlier versions do not say at which step it was.
+        # Checkpoints of earlier versions lack the step.
         self.best, self.best_step = state["best"], state.get("best_step")
         self.scored_step = state.get("scored_step", 0)
         if self.selection is not None:

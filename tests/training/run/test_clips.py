@@ -46,7 +46,7 @@ def test_a_run_leaves_weights_that_see_frames(plan: RunPlan) -> None:
     weights = load_weights(result.weights)
     assert weights.config == CONFIG.model
     assert list(weights.card.scores) == ["clips"]
-    assert any("clips made of photos" in each for each in weights.card.trained_on)
+    assert any("clips made from photos" in each for each in weights.card.trained_on)
     window = unstacked(read_rgb(plan.out / "validation" / "clips" / "rain" / "000.png"), 3)
     assert Restorer.from_pretrained(result.weights, device="cpu")(window).shape == (*window.shape[:2], 3)
 
@@ -70,12 +70,12 @@ def test_photos_of_the_validation_are_not_trained_on(plan: RunPlan) -> None:
 
 
 def test_what_does_not_go_with_clips_is_refused(plan: RunPlan, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing else"):
+    with pytest.raises(UsageError, match="only on synthetic clips"):
         prepare(dataclasses.replace(plan, datasets=(photos,)))
     few = tmp_path / "few"
     few.mkdir()
     write_rgb(few / "a.png", make_picture(72, 72, 0))
-    with pytest.raises(NothingToDoError, match="too few"):
+    with pytest.raises(NothingToDoError, match="at least 4 photos"):
         prepare(dataclasses.replace(plan, photos=(few,)))
 
 

@@ -79,7 +79,7 @@ class Recorder(SilentListener):
         if report.step == self.die_at:
             raise Stop
 
-    def looked(self, step, change):
+    def real_photos_checked(self, step, change):
         self.changes.append((step, change))
 
     def validated(self, step, evaluation, best):
@@ -460,7 +460,7 @@ def test_another_machine_is_noted_not_refused(plan):
     (plan.out / "run.json").write_text(json.dumps(record))
     listener = Recorder()
     assert train(resumed(plan), listener).finished
-    assert any("torch" in note and "not to the same bits" in note for note in listener.notes)
+    assert any("torch" in note and "will not be bit-identical" in note for note in listener.notes)
 
 
 def test_nothing_to_train_or_to_validate_on(plan, tmp_path, data):
@@ -552,7 +552,7 @@ def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, networ
     assert (card.steps, card.patches) == (10, 100 + CONFIG.data.batch)
     assert (card.trained_on[:2], card.licence, card.limits) == tuple(kept.values())
     assert len(card.trained_on) > 2, "and the data of this run"
-    assert any("blocks are added" in note for note in listeners[1].notes)
+    assert any("blocks, initialised as the identity" in note for note in listeners[1].notes)
 
 
 # --- training and validation stay apart -------------------------------------------------------------------------
@@ -703,11 +703,11 @@ def test_drift_ends_the_run_and_the_best_weights_stay(semi, monkeypatch):
 
     def past(found, options):
         fired.append(found)
-        return TrainingError("drifts away") if len(fired) == 3 else None
+        return TrainingError("changes real photos too much") if len(fired) == 3 else None
 
-    monkeypatch.setattr(validation, "excess", past)
+    monkeypatch.setattr(validation, "drift_error", past)
     listener = Recorder()
-    with pytest.raises(TrainingError, match="drifts away"):
+    with pytest.raises(TrainingError, match="changes real photos too much"):
         train(semi, listener)
     assert [best for _, _, best in listener.validations] == [False, True, False]
     assert weights_of(semi.out, "best").card.steps == 3
@@ -746,7 +746,7 @@ def test_contrast_and_features_bind_a_run(semi, tmp_path, vgg_weights):
     listener = Recorder()
     assert train(resumed(semi), listener).finished, "what was refused has not spoilt the run"
     assert [note for note in listener.notes if "3.png" not in note] == [
-        "4 real photos are too few to keep some out: all choose the best weights, too"
+        "only 4 real photos: none are held out, the best weights are chosen on all"
     ]
 
 
@@ -804,7 +804,7 @@ def test_a_ready_made_network_is_trained_kept_and_resumed_to_the_same_bits(plan,
 
 def test_a_ready_made_network_does_not_take_weights_or_another_s_checkpoint(plan, tmp_path, network):
     save_weights(tmp_path / "w.safetensors", network(TINY), Card())
-    with pytest.raises(UsageError, match="ready-made"):
+    with pytest.raises(UsageError, match="existing network"):
         train(dataclasses.replace(plan, start=str(tmp_path / "w.safetensors")), model=attached())
     assert not plan.out.exists()
     train(plan, Recorder(interrupt_at=2))
