@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. Both make the environment in .venv first.
+# `make demo` and `make test` do all the set-up; both create the environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -11,19 +11,19 @@ Tables (`--list` prints their rows and switches):
     drn        Table V and more: no DRN, direct, residual, MSARR, SDCAB
     contrast   Table VII: none, standard, with more positives, with more negatives, both
     losses     Fig. 13: each loss on and off
-    attach     Tables IV and VIII: two networks of the literature with and without DRN, with and without contrast
+    attach     Tables IV and VIII: two networks from the literature with and without DRN, with and without contrast
 
-Equal compute means equal multiply-accumulates of the deraining network times patches (`--equal macs`): the dearest
-row of a table makes `--steps` steps, cheaper rows proportionally more. What contrast costs besides, in the feature
-network and in training alone, is not counted: rows with and without it make the same steps on the same patches, as in
-the paper; the column patches/s shows it. `--equal steps` gives all rows the same steps, as the paper's tables do.
+Equal compute means equal multiply-accumulates of the deraining network times patches (`--equal macs`): the most
+expensive row of a table runs `--steps` steps, cheaper rows proportionally more. The additional cost of contrast, in the
+feature network and during training only, is not counted: rows with and without it run the same steps on the same
+patches, as in the paper; the column patches/s shows the cost. `--equal steps` gives all rows the same steps, as in the
+paper's tables.
 
 Every row of a seed sees the same data in the same order, so the gain over the first row (of the same network, in
-`attach`) is taken seed by seed. Scores are of the weights at the end of the run, not of the best validation. The bounds
-on how far real photos may change are lifted (`--set contrast.max_change=15` sets one again): what a row does to them
-stands in its columns. Rows that are finished are not run again, one that was broken off goes on where it stopped: the
-same command again resumes everything. OUT/TABLE.md and OUT/TABLE.csv hold the table, OUT/results/ a file per row and
-seed, OUT/runs/ the runs themselves.
+`attach`) is computed per seed. Scores are those of the weights at the end of the run, not of the best validation. The
+limits on the change of real photos are disabled (`--set contrast.max_change=15` enables one again): the effect of a row
+on them is in its columns. Run the same command again to resume: finished rows are skipped, interrupted ones continue.
+OUT/TABLE.md and OUT/TABLE.csv hold the table, OUT/results/ a file per row and seed, OUT/runs/ the runs themselves.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ from derain_cli.training.run import RunPlan, SilentListener, train
 from derain_cli.training.trainer import StepReport
 
 BASES: dict[str, Callable[[], nn.Module]] = {"DDN": DeepDetailNetwork, "PReNet": ProgressiveRecurrentNetwork}
-"""Networks to attach a DRN to, by name; all of them give clean pictures."""
+"""Networks to attach a DRN to, by name; all of them return clean pictures."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its switches in the notation of `--set`, and the network of `BASES` ("" is our own)."""
+    """A row of a table: its switches in the notation of `--set`, and the network from `BASES` ("" is our own)."""
 
     name: str
     settings: tuple[str, ...] = ()
@@ -76,8 +76,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to compare; the first of each network is what gains are measured against. `settings` are defaults that
-    `--set` overrides."""
+    """Rows to compare; gains are relative to the first row of each network. `settings` are defaults that `--set`
+    overrides."""
 
     about: str
     rows: tuple[Row, ...]
@@ -85,16 +85,16 @@ class Table:
 
 
 _NO_BOUNDS = ("contrast.max_change=255", "contrast.max_colour=255")
-"""A row that drifts away from the real photos is to be seen doing so; young networks shift colours at first."""
+"""Drift from the real photos should be visible, not end a run; young networks shift colours at first."""
 
 _NONE, _BOTH = "contrast.mode=none", "contrast.mode=both"
 
 _SAME_DEPTH = "model.detail_blocks=0"
-"""As many detail blocks as rain residual blocks, whatever the recipe says."""
+"""As many detail blocks as rain residual blocks, regardless of the recipe."""
 
 
 def _sizes(about: str, widths: Sequence[int], depths: Sequence[int]) -> Table:
-    """A table of all widths by all depths."""
+    """A table of all combinations of widths and depths."""
     sizes = ((m, d) for d in depths for m in widths)
     rows = (Row(f"M={m} D={d}", (f"model.width={m}", f"model.blocks={d}")) for m, d in sizes)
     return Table(about, tuple(rows), (_NONE, _SAME_DEPTH))
@@ -133,11 +133,11 @@ TABLES: dict[str, Table] = {
             Row("Ld+Ldual+Lunsup", (_BOTH, "optim.rain_weight=0")),
             Row("all", (_BOTH,)),
         ),
-        # lambda_r of the paper: a recipe may leave the rain loss out, and then half of the rows would be twins.
+        # lambda_r of the paper: a recipe may omit the rain loss, and half of the rows would then be duplicates.
         ("optim.rain_weight=0.5",),
     ),
     "attach": Table(
-        "Tables IV and VIII: DRN and contrast beside networks of the literature",
+        "Tables IV and VIII: DRN and contrast with networks from the literature",
         tuple(
             Row(base + with_drn + with_contrast, (f"model.detail={detail}", f"contrast.mode={mode}"), base)
             for base in BASES
@@ -150,14 +150,14 @@ TABLES: dict[str, Table] = {
 
 
 class Cost(NamedTuple):
-    """Weights of a deraining network, and multiply-accumulates of its convolutions per pixel of the picture."""
+    """Number of weights of a deraining network, and multiply-accumulates of its convolutions per pixel."""
 
     parameters: int
     macs: float
 
 
 def make_network(row: Row, config: ModelConfig, seed: int) -> nn.Module | None:
-    """The network of the literature with its DRN; None for our own, which the run makes from `config`."""
+    """A network from the literature with its DRN; None for our own, which the run builds from `config`."""
     if not row.base:
         return None
     with torch.random.fork_rng(devices=[]):
@@ -166,7 +166,7 @@ def make_network(row: Row, config: ModelConfig, seed: int) -> nn.Module | None:
 
 
 def cost(row: Row, config: ModelConfig) -> Cost:
-    """What a pixel costs."""
+    """The cost of a pixel."""
     network = make_network(row, config, 0)
     if network is None:
         with torch.device("meta"):
@@ -178,15 +178,15 @@ def cost(row: Row, config: ModelConfig) -> Cost:
 
 @dataclass(frozen=True)
 class Study:
-    """What a call of this script is asked for.
+    """Options of this script.
 
     Attributes:
-        out: folder of results and runs.
-        flags: data, recipe, starting weights and device, as `derain train` takes them.
-        real: photos in real rain.
-        steps: of the dearest row of a table.
+        out: folder for results and runs.
+        flags: data, recipe, starting weights and device, as for `derain train`.
+        real: photos of real rain.
+        steps: of the most expensive row of a table.
         equal: `macs` or `steps`.
-        photos: looked at without ground truth when a row is finished.
+        photos: evaluated without ground truth when a row is finished.
     """
 
     out: Path
@@ -197,7 +197,7 @@ class Study:
     photos: tuple[Path, ...] = ()
 
     def plan(self, table: str, row: Row, seed: int, steps: int) -> RunPlan:
-        """The run of a row and seed. Switches of the row win over `--set`, and that over the table's defaults."""
+        """The run of a row and seed. Switches of the row override `--set`, which overrides the table's defaults."""
         rhythm = (f"loop.seed={seed}", f"optim.steps={steps}", f"loop.validate_every={steps}")
         settings = [*_NO_BOUNDS, *TABLES[table].settings, *(self.flags.set_ or ()), *row.settings, *rhythm]
         out = self.out / "runs" / table / f"{_file_name(row.name)}-seed{seed}"
@@ -219,7 +219,7 @@ def _file_name(name: str) -> str:
 
 
 class _Telling(SilentListener):
-    """One line now and then, and every note."""
+    """Prints an occasional progress line, and every note."""
 
     def __init__(self, name: str, every: int):
         self.name, self.every = name, every
@@ -244,22 +244,22 @@ def result_path(study: Study, table: str, row: Row, seed: int) -> Path:
 
 
 def finished(path: Path, study: Study, plan: RunPlan) -> bool:
-    """Whether the result of a run is there.
+    """Whether the result of a run exists.
 
     Raises:
-        UsageError: it is there, but of other settings or data.
+        UsageError: it exists, but for other settings or data.
     """
     if not path.exists():
         return False
     kept = json.loads(path.read_text(encoding="utf-8"))
     different = differing_keys({k: kept[k] for k in ("config", "data")}, _identity(study, plan))
     if different:
-        raise UsageError(f"it has another {', '.join(different)}", path=path, hint="choose another output folder")
+        raise UsageError(f"different {', '.join(different)}", path=path, hint="choose another output folder")
     return True
 
 
 def _identity(study: Study, plan: RunPlan) -> dict[str, Any]:
-    """What a result hangs on, in words that give no machine away."""
+    """What a result depends on, without revealing anything about the machine."""
     places = {
         "datasets": plan.datasets,
         "layers": plan.layers,
@@ -273,10 +273,10 @@ def _identity(study: Study, plan: RunPlan) -> dict[str, Any]:
 
 
 def run_row(study: Study, table: str, row: Row, seed: int, plan: RunPlan) -> str:
-    """Train a row, and write its result; returns why it stopped early, or "".
+    """Train a row and write its result; returns the reason for stopping early, or "".
 
     Raises:
-        DerainError: as `train` does.
+        DerainError: as for `train`.
     """
     model = make_network(row, plan.config.model, seed)
     result = train(plan, _Telling(f"{table}, {row.name}, seed {seed}", plan.config.loop.log_every), model)
@@ -296,7 +296,7 @@ def run_row(study: Study, table: str, row: Row, seed: int, plan: RunPlan) -> str
         "steps": result.step,
         "parameters": spent.parameters,
         "macs_per_pixel": spent.macs,
-        # Of the log: a run that broke off after its last step has no rate of its own.
+        # From the log: a run interrupted after its last step has no rate of its own.
         "patches_per_second": newest.get("train", {}).get("patches_per_second", result.patches_per_second),
         "metrics": metrics,
     }
@@ -307,7 +307,7 @@ def run_row(study: Study, table: str, row: Row, seed: int, plan: RunPlan) -> str
 
 
 def _restorer(plan: RunPlan, model: nn.Module | None) -> Callable[[Picture], Picture]:
-    """The network as the run has left it."""
+    """The network at the end of the run."""
     weights = plan.out / "last.safetensors"
     if model is None:
         return Restorer.from_pretrained(weights, device=plan.device)
@@ -316,7 +316,7 @@ def _restorer(plan: RunPlan, model: nn.Module | None) -> Callable[[Picture], Pic
 
 
 def run_table(study: Study, table: str, rows: Sequence[Row], seeds: Sequence[int], until: float) -> tuple[int, str]:
-    """Train what is not finished, all rows of a seed before the next seed: (rows that failed, why it was stopped)."""
+    """Train unfinished rows, all rows of a seed before the next seed: (failed rows, reason for stopping)."""
     steps, failed = study.row_steps(table), 0
     for seed in seeds:
         for row in rows:
@@ -330,7 +330,7 @@ def run_table(study: Study, table: str, rows: Sequence[Row], seeds: Sequence[int
             try:
                 stopped = run_row(study, table, row, seed, timed)
             except TrainingError as error:
-                # A row whose photos change too much, say: the others still have something to tell.
+                # For example a row that changes photos too much: the others are still worth running.
                 failed += 1
                 say(f"{table}, {row.name}, seed {seed} failed: {error}")
                 continue
@@ -339,11 +339,11 @@ def run_table(study: Study, table: str, rows: Sequence[Row], seeds: Sequence[int
     return failed, ""
 
 
-# --- telling ------------------------------------------------------------------------------------------------------
+# --- output -------------------------------------------------------------------------------------------------------
 
 
 class Spread(NamedTuple):
-    """Mean and sample standard deviation over seeds; the latter None for a single one."""
+    """Mean and sample standard deviation over seeds; the latter is None for a single seed."""
 
     mean: float
     deviation: float | None
@@ -358,7 +358,7 @@ class Spread(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of a finished table; `gain` is of the mean PSNR (rgb) over the first row of its network, seed by seed."""
+    """A row of a finished table; `gain` is that of the mean PSNR (rgb) over the first row of its network, per seed."""
 
     row: str
     seeds: int
@@ -371,7 +371,7 @@ class Line(NamedTuple):
 
 
 def lines(study: Study, table: str, seeds: Sequence[int]) -> list[Line]:
-    """What is finished of a table, in its order."""
+    """The finished rows of a table, in order."""
     found: list[Line] = []
     firsts: dict[str, dict[int, float]] = {}
     for row in TABLES[table].rows:
@@ -404,7 +404,7 @@ _FIGURES = ("streak_energy_removed", "other_energy_kept", "gradient_energy_kept"
 
 
 def as_markdown(table: str, found: Sequence[Line], equal: str) -> str:
-    """The table; mean and sample standard deviation over the seeds."""
+    """The table with mean and sample standard deviation over the seeds."""
     names = list(found[0].metrics) if found else []
     looked = "photos" if any(n.startswith("photos/") for n in names) else "real"
     shown = {n: (f"{n.partition('/')[0]} {_SHOWN[k][0]}", _SHOWN[k][1]) for n in names for k in _SHOWN if n.endswith(k)}
@@ -449,7 +449,7 @@ def as_csv(found: Sequence[Line]) -> str:
 
 
 def tell_table(study: Study, table: str, seeds: Sequence[int]) -> None:
-    """Print what is finished, and write it."""
+    """Print and write the finished part of a table."""
     found = lines(study, table, seeds)
     if not found:
         return
@@ -467,10 +467,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, nargs="?", default=Path("ablation"))
     parser.add_argument("--table", nargs="+", choices=list(TABLES), default=["parts"])
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows")
-    parser.add_argument("--list", action="store_true", help="print the tables with their rows, and stop")
+    parser.add_argument("--list", action="store_true", help="print the tables with their rows and exit")
     for name in ("--dataset", "--layers", "--val"):
-        parser.add_argument(name, action="append", metavar="NAME|DIR", help="as derain train takes it")
-    parser.add_argument("--clean", action="append", type=Path, metavar="DIR", help="as derain train takes it")
+        parser.add_argument(name, action="append", metavar="NAME|DIR", help="as for derain train")
+    parser.add_argument("--clean", action="append", type=Path, metavar="DIR", help="as for derain train")
     parser.add_argument("--real", action="append", type=Path, default=[], metavar="DIR|FILE")
     parser.add_argument("--vgg", type=Path, metavar="FILE")
     parser.add_argument(
@@ -479,12 +479,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="DIR",
-        help="photos to look at without ground truth when a row is finished",
+        help="photos to evaluate without ground truth when a row is finished",
     )
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--from", dest="from_", metavar="NAME|FILE", help="weights to start all rows from")
     parser.add_argument("--set", dest="set_", action="append", default=[], metavar="TABLE.KEY=VALUE")
-    parser.add_argument("--steps", type=int, default=300, help="of the dearest row of a table")
+    parser.add_argument("--steps", type=int, default=300, help="steps of the most expensive row of a table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--equal", choices=["macs", "steps"], default="macs")
     parser.add_argument("--device", default="auto")
@@ -493,7 +493,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is asked for; 0 when all is done or the time is up, 3 when rows failed, else as `derain`."""
+    """Run the script; returns 0 if all is done or the time is up, 3 if rows failed, otherwise the codes of `derain`."""
     asked = _parser().parse_args(argv)
     if asked.list:
         for name, table in TABLES.items():
@@ -534,7 +534,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"ablate: error: {error}")
         return error.exit_code
     if stopped:
-        say(f"stopped ({stopped}); the same command goes on")
+        say(f"stopped ({stopped}); run the same command to resume")
     return 3 if failed else 0
 
 

@@ -1,11 +1,10 @@
-"""What another busy program costs: the network with every core its own, and with one core shared, side by side.
+"""Measures the cost of another busy program: the network with all cores to itself, and with one core shared.
 
     python scripts/bench_busy.py [--sizes 256x256,64x64] [--turns default,10000,1000,100] [--rounds 3]
 
-`turns` is GNU OpenMP's GOMP_SPINCOUNT: how often a thread that waits for the others looks before it sleeps. The
-command line sets 1000 (`derain_cli/cli/__init__.py`); `default` is OpenMP's own. Each figure is of a process of its
-own, as the variable is read once; the settings take turns. The other program does nothing but count, on core 0.
-Linux only.
+`turns` is GNU OpenMP's GOMP_SPINCOUNT: how often a waiting thread spins before it sleeps. The command line sets 1000
+(`derain_cli/cli/__init__.py`); `default` is OpenMP's own value. Each figure is from a separate process, since the
+variable is read once; settings alternate. The other program only counts, on core 0. Linux only.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ OPENMP = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def measure(height: int, width: int, seconds: float) -> None:
-    """Print the median milliseconds of a picture and the cores used meanwhile."""
+    """Print the median milliseconds per picture and the number of cores used."""
     import numpy as np
 
     from derain_cli import Restorer
@@ -41,7 +40,7 @@ def measure(height: int, width: int, seconds: float) -> None:
 
 
 def child(turns: str, size: str, seconds: float) -> tuple[float, float]:
-    """What `measure` prints in a process with this setting."""
+    """The output of `measure` in a process with this setting."""
     environment = {k: v for k, v in os.environ.items() if k not in OPENMP}
     if turns != "default":
         environment["GOMP_SPINCOUNT"] = turns
@@ -61,7 +60,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="256x256,64x64")
     parser.add_argument("--turns", default="default,10000,1000,100")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=3.0, help="per figure")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -73,7 +72,7 @@ def main() -> None:
         return
     for size in asked.sizes.split(","):
         for busy in (False, True):
-            # In a session of its own, as another program of the user's is: the scheduler shares cores out by session.
+            # In its own session, like another program of the user: the scheduler distributes cores by session.
             command = [sys.executable, __file__, "--count"]
             other = subprocess.Popen(command, start_new_session=True) if busy else None
             try:
@@ -87,8 +86,8 @@ def main() -> None:
                     other.wait()
             for turns, figures in found.items():
                 times, cores = zip(*figures, strict=True)
-                print(f"{size}, {'one core shared' if busy else 'all cores ours '}, turns {turns:>8}: "
-                      f"{statistics.median(times):8.1f} ms (least {min(times):.1f}), "
+                print(f"{size}, {'one core shared' if busy else 'no other load  '}, turns {turns:>8}: "
+                      f"{statistics.median(times):8.1f} ms (min {min(times):.1f}), "
                       f"{statistics.median(cores):.2f} cores", flush=True)  # fmt: skip
 
 

@@ -1,14 +1,14 @@
-"""What evaluation costs above bare inference: both side by side in one run, on generated pictures.
+"""Measures the overhead of evaluation over bare inference, side by side in one run, on generated pictures.
 
     python scripts/bench_evaluation.py [--model NAME|FILE] [--pictures 100] [--threads N]
 
-Bare inference is the restorer alone on decoded pictures. Evaluation reads the files, restores and scores in both
-protocols. The two take turns, part by part, so that other work on the machine meets both alike.
+Bare inference is the restorer alone on decoded pictures. Evaluation reads the files, restores, and scores in both
+protocols. The two alternate, part by part, so that other load on the machine affects both equally.
 
-Where the network needs all cores, reading and scoring cannot hide beside it: the least that the ratio can be is 1 plus
-their processor time over the network's. Measured on two cores with the weights `fast` and PNG files of 481x321: 15 ms a
-picture (7 ms for decoding two files, 4 ms for each score) against 304 ms, ratio 1.07. A network that is four times as
-fast would be at 1.2, half of it for decoding.
+If the network needs all cores, reading and scoring cannot overlap with it: the minimum ratio is 1 plus their CPU time
+relative to the network's. Measured on two cores with the weights `fast` and PNG files of 481x321: 15 ms per picture
+(7 ms for decoding two files, 4 ms per score) against 304 ms, ratio 1.07. A network four times as fast would have a
+ratio of 1.2, half of the overhead for decoding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from derain_cli.rain import add_rain
 
 
 def make_pairs(folder: Path, count: int, height: int, width: int) -> None:
-    """Pairs with the detail of photos: PNG files of the size that photos of the benchmarks have."""
+    """Pairs with photo-like detail, so that PNG files are as large as those of the benchmarks."""
     for number in range(count):
         rng = np.random.default_rng(number)
         coarse = rng.normal(0, 1, (height // 16 + 2, width // 16 + 2, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
@@ -83,15 +83,15 @@ def main() -> None:
             ratios.append(taken["whole"] / taken["bare"])
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(f"part {number + 1}: bare {taken['bare']:.2f} s, evaluation {taken['whole']:.2f} s, "
-                  f"ratio {ratios[-1]:.3f}, {memory:.0f} MB at most")  # fmt: skip
+                  f"ratio {ratios[-1]:.3f}, peak memory {memory:.0f} MB")  # fmt: skip
     count = asked.pictures
     print(f"{count} pictures of {asked.width}x{asked.height}, {restorer.device}, {restorer.dtype}, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
     print(
-        f"bare inference {bare_total / count * 1000:.1f} ms, evaluation {whole_total / count * 1000:.1f} ms a picture"
+        f"bare inference {bare_total / count * 1000:.1f} ms, evaluation {whole_total / count * 1000:.1f} ms per picture"
     )
     beside = (work["whole"] - work["bare"]) / count * 1000
-    print(f"processor time: bare {work['bare'] / count * 1000:.1f} ms, reading and scoring {beside:.1f} ms a picture")
+    print(f"CPU time: bare {work['bare'] / count * 1000:.1f} ms, reading and scoring {beside:.1f} ms per picture")
     print(f"ratio {whole_total / bare_total:.3f} (median of the parts {statistics.median(ratios):.3f})")
 
 

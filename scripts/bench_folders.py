@@ -1,11 +1,11 @@
-"""What a folder costs above the bare network: both side by side in one run, on generated photos.
+"""Measures the overhead of a folder over the bare network, side by side in one run, on generated photos.
 
     python scripts/bench_folders.py [--pictures 1000] [--parts 10] [--format jpg] [--jobs 1] [--model NAME|FILE]
 
-Bare is the restorer alone on decoded arrays; the folder run reads, restores, writes and flushes files as `derain
-FOLDER` does. The two take turns, part by part, so that other work on the machine meets both alike. Resident memory is
-told after each part. Decoding and coding alone are measured too: on a machine whose cores the network fills, their
-processor time is the least that a folder can cost above the network.
+Bare is the restorer alone on decoded arrays; the folder run reads, restores, writes and flushes files like `derain
+FOLDER`. The two alternate, part by part, so that other load on the machine affects both equally. Resident memory is
+printed after each part. Decoding and encoding are also measured separately: if the network uses all cores, their CPU
+time is the minimum overhead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from derain_cli.media.photo import read_photo, write_photo, write_rgb
 
 
 def make_photo(path: Path, seed: int, height: int, width: int) -> None:
-    """A file of about the size that a photo of these measures has."""
+    """A picture whose file is about as large as that of a photo of this size."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(0, 1, (height // 16 + 2, width // 16 + 2, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
     levels = np.clip(128 + 45 * coarse + rng.normal(0, 7, (height, width, 3)), 0, 255)
@@ -36,7 +36,7 @@ def make_photo(path: Path, seed: int, height: int, width: int) -> None:
 
 
 def resident() -> float:
-    """Resident memory of this process now, MB; 0 where the system does not tell."""
+    """Resident memory of this process, MB; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096 / 1e6
     except OSError:
@@ -100,9 +100,9 @@ def main() -> None:
     print(f"{count} .{asked.format} of {asked.width}x{asked.height}, {restorer.device}, {restorer.dtype}, "
           f"{torch.get_num_threads()} threads, jobs {asked.jobs}")  # fmt: skip
     for kind in seconds:
-        print(f"{kind:<8}{seconds[kind] / count * 1000:8.1f} ms a photo, "
-              f"{processor[kind] / count * 1000:.1f} ms of processor time")  # fmt: skip
-    print(f"reading and writing alone: {alone:.1f} ms of processor time a photo")
+        print(f"{kind:<8}{seconds[kind] / count * 1000:8.1f} ms per photo, "
+              f"{processor[kind] / count * 1000:.1f} ms of CPU time")  # fmt: skip
+    print(f"reading and writing only: {alone:.1f} ms of CPU time per photo")
     print(f"ratio {seconds['folder'] / seconds['bare']:.3f} (median of the parts {statistics.median(ratios):.3f})")
 
 

@@ -1,13 +1,13 @@
-"""How near inference comes to what the machine can do, in one run: bare matrix products (fp32, and what the network
-computes in), `fast` and `paper` through the `Restorer`, the plain eager network that was not folded, and how well their
-pictures agree.
+"""Compares inference with what the machine can do, in one run: bare matrix products (fp32, and the precision of the
+network), `fast` and `paper` through the `Restorer`, the plain eager unfolded network, and the agreement of their
+results.
 
     python scripts/bench_inference.py [--parts rates,fast,paper,eager,agreement] [--megapixels 256x256,1,12]
 
-Seconds are the least of the rounds; with one thread they are of processor time, which other work disturbs less. FLOP
-are those of the folded convolutions on the picture itself; what halos and gates cost besides counts as lost time.
-There are no trained weights of `paper`: its random ones have batch normalisations with the statistics of a photo, and
-layers as strong as those of `fast` there.
+Times are the minimum over the rounds; with one thread they are CPU time, which is less affected by other load. FLOP
+counts cover the folded convolutions on the picture itself; halos and gates count as overhead. There are no trained
+weights for `paper`: random ones are used, with batch normalisation statistics from a photo and layers as strong as
+those of `fast`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Measured:
-    """Least seconds of the rounds, and the processor time of that round over them (2 where two cores are ours)."""
+    """Minimum seconds over the rounds, and the ratio of CPU time to that (2 if two cores are used)."""
 
     seconds: float
     cores: float
 
 
 def least(work: Callable[[], object], rounds: int, device: torch.device) -> Measured:
-    """Time of `work`, once more than `rounds` times; with one thread (OMP_NUM_THREADS=1) its processor time."""
+    """Time of `work`, run `rounds` + 1 times; with one thread (OMP_NUM_THREADS=1), its CPU time."""
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if alone else time.perf_counter
     best = Measured(float("inf"), 0.0)
@@ -64,14 +64,14 @@ def least(work: Callable[[], object], rounds: int, device: torch.device) -> Meas
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, rounds: int) -> float:
-    """FLOP/s of a large square product of matrices."""
+    """FLOP/s of a large square matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / least(lambda: a @ b, max(rounds, 5), device).seconds
 
 
 def photo(height: int = 384, width: int = 512) -> Picture:
-    """A photograph of scikit-image, mirrored on as far as the size asks for."""
+    """A scikit-image photograph, extended by mirroring to the requested size."""
     from skimage import data
 
     seen: Picture = data.astronaut()
@@ -96,7 +96,7 @@ def random_paper(like: SemiDRDNet, device: torch.device) -> SemiDRDNet:
     rainy = as_tensor(rained(photo(), "light")[:192, :192], device)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # the statistics of this picture, whole
+            part.momentum = None  # use the statistics of this picture
     model.train()(rainy)
     theirs, ours = like(rainy), model.eval()(rainy)
     for net, have, want in ((model.rrn, ours.rain, theirs.rain), (model.drn, ours.detail, theirs.detail)):
@@ -108,7 +108,7 @@ def random_paper(like: SemiDRDNet, device: torch.device) -> SemiDRDNet:
 
 @torch.no_grad()
 def agreement(name: str, model: SemiDRDNet, asked: argparse.Namespace, device: torch.device) -> None:
-    """PSNR between the pictures of the plain network in fp32 and those of the folded one."""
+    """PSNR between the results of the plain network in fp32 and of the folded one."""
     for profile in ("light", "heavy"):
         rainy = as_tensor(rained(photo(), profile), device)
         plain = model(rainy).derained.clamp(0, 1)
@@ -136,13 +136,13 @@ def sides(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", default=",".join(PARTS), help="of rates, fast, paper, eager, agreement")
-    parser.add_argument("--megapixels", default="256x256,1,12", help="or WxH; sizes of the pictures")
-    parser.add_argument("--eager", default="256x256", help="sizes for the plain network (84 s a megapixel)")
-    parser.add_argument("--model", default="fast", help="weights that stand for `fast`")
+    parser.add_argument("--megapixels", default="256x256,1,12", help="picture sizes in megapixels or WxH")
+    parser.add_argument("--eager", default="256x256", help="sizes for the plain network (84 s per megapixel)")
+    parser.add_argument("--model", default="fast", help="weights to use as `fast`")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
     parser.add_argument("--tile", default="auto")
-    parser.add_argument("--rounds", type=int, default=2, help="besides the first; 0 takes the first itself")
+    parser.add_argument("--rounds", type=int, default=2, help="after a warm-up round; 0 measures only the first")
     asked = parser.parse_args()
     parts = asked.parts.split(",")
     if unknown := set(parts) - set(PARTS):
@@ -152,7 +152,7 @@ def main() -> None:
     what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{device}, {what}, torch {torch.__version__}{load}")
 
-    # Shares are of a rate measured in the same run, whatever parts are asked for; emulated formats would take minutes.
+    # Shares refer to a rate measured in the same run, whatever the parts; emulated formats would take minutes.
     dtypes = dict.fromkeys((torch.float32, pick_precision(asked.precision, device)))
     rates = {dtype: matrix_rate(dtype, device, asked.rounds) for dtype in dtypes}
     for dtype, rate in rates.items():
@@ -194,7 +194,7 @@ def main() -> None:
     if "agreement" in parts:
         for name, model in models.items():
             agreement(name, model, asked, device)
-    if "rates" in parts:  # once more: the machine may have slowed down meanwhile
+    if "rates" in parts:  # again, since the machine may have slowed down
         for dtype in rates:
             again = matrix_rate(dtype, device, asked.rounds)
             print(f"matrix product {str(dtype).removeprefix('torch.')}, at the end: {again / 1e9:.0f} GFLOP/s")

@@ -1,10 +1,10 @@
-"""Where the time goes before the first photo is done: whole processes, taking turns in one run, on a generated photo.
+"""Where the time goes until the first photo is done: whole processes, alternating in one run, on a generated photo.
 
     python scripts/bench_startup.py [--rounds 5] [--model NAME|FILE] [--side 256]
 
-`import torch` alone is the floor; `derain --help` must not pay for it. The photo's process is then taken apart: what
-each package takes to be imported (`-X importtime`, which adds a little of its own), and reading, network and writing
-as the program itself tells them.
+`import torch` alone is the lower bound; `derain --help` must not pay for it. The photo's process is then broken down
+into the import time of each package (`-X importtime`, which adds a little overhead) and reading, network and writing
+as reported by the program.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 
 
 def timed(command: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Wall seconds of a process, and what it said."""
+    """Wall-clock seconds of a process, and its output."""
     begin = time.perf_counter()
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return time.perf_counter() - begin, ended
 
 
 def import_seconds(told: str) -> dict[str, float]:
-    """Seconds spent in the modules of each top-level package, what they import from others left out; largest first."""
+    """Seconds spent in the modules of each top-level package, without their imports from others; largest first."""
     seconds: dict[str, float] = {}
     for microseconds, module in LINE.findall(told):
         package = module.split(".")[0]
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="fast")
-    parser.add_argument("--side", type=int, default=256, help="of the photo, pixels")
+    parser.add_argument("--side", type=int, default=256, help="side of the photo, pixels")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         photo = Path(place) / "photo.jpg"
@@ -63,7 +63,7 @@ def main() -> None:
         }
         taken: dict[str, list[float]] = {name: [] for name in commands}
         working = []
-        for command in commands.values():  # the files come from the disk once
+        for command in commands.values():  # warm up the disk cache
             timed(command)
         for _ in range(asked.rounds):
             for name, command in commands.items():
@@ -76,10 +76,10 @@ def main() -> None:
         work = statistics.median(working)
         print(f"reading, network and writing of the first photo {work:.2f} s")
         above = middle["first photo"] - middle["import torch"]
-        print(f"first photo above import torch {above:.2f} s, above it and that work {above - work:.2f} s")
+        print(f"first photo minus import torch {above:.2f} s, also minus that work {above - work:.2f} s")
         _, ended = timed([sys.executable, "-X", "importtime", *first_photo[1:]])
         shares = import_seconds(ended.stderr)
-        print(f"imports of the first photo, {sum(shares.values()):.2f} s in all, by package:")
+        print(f"imports of the first photo, {sum(shares.values()):.2f} s in total, by package:")
         for package, seconds in list(shares.items())[:12]:
             print(f"  {package:<24}{seconds * 1000:7.0f} ms")
 

@@ -1,12 +1,12 @@
-"""How fast training is: steps per second, their share of the matrix rate, and the time spent waiting for data.
+"""Measures training speed: steps per second, share of the matrix rate, and time spent waiting for data.
 
     python scripts/bench_training.py [--recipes fast,paper] [--forms eager,compiled,frozen] [--seconds 30]
 
-A form is the plain network, the network under torch.compile, or that with frozen batch statistics. The recipes' own
-networks, batches, patches and optimisers, on generated pairs; the real loop and the real data workers, without
-validation and checkpoints. FLOP of a step are three times those of the network's folded convolutions forward (backward
-is twice forward), so what the unfolded form, batch normalisation and the optimiser add counts as lost time. The matrix
-rate is measured in the same run, in the precision that the steps compute in.
+A form is the plain network, the network under torch.compile, or the form for frozen batch statistics. Networks,
+batches, patches and optimisers are those of the recipes, on generated pairs; the real loop and data workers are used,
+without validation and checkpoints. The FLOP of a step are three times those of the folded convolutions in the forward pass (the
+backward pass is twice as expensive), so the overhead of the unfolded form, batch normalisation and the optimiser counts
+as lost time. The matrix rate is measured in the same run, in the precision of the steps.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from derain_cli.training.objectives import autocast_wanted
 from derain_cli.training.trainer import Trainer
 
 WARM_UP = 3
-"""Steps before the clock starts: workers begin, kernels are chosen, and compiled ones are made."""
+"""Steps before timing starts: workers start up, kernels are selected and compiled."""
 
 
 def measure(recipe: str, form: str, sources: Sources, device: torch.device, asked: argparse.Namespace) -> None:
-    """One line on one recipe."""
+    """Measure one recipe and print a line."""
     changes = {"loop": {"compile": form == "compiled"}, "optim": {"freeze_norm": 0.0 if form == "frozen" else 1.0}}
     tables = apply_overrides(load_recipe(recipe), changes)
     config = from_mapping(TrainConfig, tables)
-    keep_freed_memory()  # as a run does
+    keep_freed_memory()  # as in a run
     trainer = Trainer(config, device)
     batch, patch = config.data.batch, config.data.patch
     patches = TrainingPatches(sources, config.data, config.loop.seed, config.optim.steps * batch)
@@ -52,7 +52,7 @@ def measure(recipe: str, form: str, sources: Sources, device: torch.device, aske
         pass
     warm_up, waited = time.perf_counter() - begin, stream.waited
     begin, steps = time.perf_counter(), 0
-    for _ in trainer.steps(batches):  # each report has numbers from the device: nothing is left running
+    for _ in trainer.steps(batches):  # each report reads numbers from the device, so no work is pending
         steps += 1
         if time.perf_counter() - begin > asked.seconds:
             break
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--recipes", default="fast,paper")
     parser.add_argument("--forms", default="eager,compiled,frozen")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--seconds", type=float, default=30.0, help="at least, for each line")
+    parser.add_argument("--seconds", type=float, default=30.0, help="minimum time per line")
     parser.add_argument("--pairs", type=int, default=40)
     asked = parser.parse_args()
     device = pick_device(asked.device)

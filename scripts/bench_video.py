@@ -1,5 +1,5 @@
-"""What the pipeline of `derain video` costs besides the network: its rate with a network that does nothing, over the
-rate of decoding and encoding alone, in the same run.
+"""Measures the overhead of the `derain video` pipeline: its rate with an identity network, relative to decoding and
+encoding alone, in the same run.
 
     python scripts/bench_video.py [--frames 60] [--size 1920x1080] [--temporal off]
 """
@@ -25,7 +25,7 @@ from derain_cli.media.clip.reader import open_clip
 
 
 def make(path: Path, frames: int, width: int, height: int) -> None:
-    """A clip of texture that moves, with a little noise, as a camera gives it."""
+    """A clip of moving texture with slight camera-like noise."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[0:height, 0 : width + 4 * frames]
     still = 110 + 40 * np.sin(rows / 17 + columns / 29) + 30 * np.sin(rows / 5 - columns / 11)
@@ -41,7 +41,7 @@ def make(path: Path, frames: int, width: int, height: int) -> None:
 
 
 def plain(source: Path, target: Path, options: VideoOptions) -> int:
-    """Decode and encode, frame by frame, with nothing between."""
+    """Decode and encode frame by frame, with nothing in between."""
     with open_clip(source) as reader:
         encoding = choose_encoding(reader.info, ".mp4", options)
     with av.open(str(source)) as file, av.open(str(target), "w") as out:

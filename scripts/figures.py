@@ -3,15 +3,15 @@
     python scripts/figures.py [OUT] [--only features detail clouds losses]
         [--model fast] [--pairs DIR] [--vgg FILE] [--real DIR] [--clean DIR] [--losses FILE.csv]
 
-    features   Fig. 5: feature maps of the rain residual network that its gates weigh most, and least
-    detail     Fig. 6: rainy picture, X without and Y with the detail repair network, the truth, and Y - X
-    clouds     Fig. 8: VGG features of derained real photos and of clean photos, as they are and carried to the look of
-               the real ones (eq. 7), with the distances between them; needs the VGG-16 (`--vgg`, else torchvision's)
-    losses     Fig. 13: the losses on and off, from the table that `ablate.py --table losses` writes
+    features   Fig. 5: feature maps of the rain residual network with the largest and smallest gates
+    detail     Fig. 6: rainy picture, X without and Y with the detail repair network, ground truth, and Y - X
+    clouds     Fig. 8: VGG features of derained real photos and of clean photos, the latter before and after the style
+               transform (eq. 7), with distances; needs the VGG-16 (`--vgg`, or torchvision's)
+    losses     Fig. 13: ablation of the losses, from the table written by `ablate.py --table losses`
 
-Without data of your own the pictures are free photographs that come with scikit-image and scikit-learn, with generated
-rain: so are those in docs/. `--pairs` is a folder of rainy and clean pictures, `--real` photos in real rain, `--clean`
-clean ones. Without `--losses` that figure is left out.
+Without your own data, the pictures are free photographs from scikit-image and scikit-learn with generated rain, as in
+docs/. `--pairs` is a folder of rainy and clean pictures, `--real` photos of real rain, `--clean` clean ones. Without
+`--losses` that figure is omitted.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ STYLE: Any = {
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A rainy picture and the truth, uint8 HxWx3."""
+    """A rainy picture and its ground truth, uint8 HxWx3."""
 
     rainy: Picture
     clean: Picture
 
 
 def free_photos() -> dict[str, Picture]:
-    """Photographs that scikit-image and scikit-learn carry and everybody may use, by name.
+    """Freely usable photographs shipped with scikit-image and scikit-learn, by name.
 
     Astronaut (NASA), rocket (SpaceX): public domain. Coffee (Rachel Michetti), chelsea the cat (Stefan van der Walt):
     CC0. China (danielbuechele), flower (dany13): CC BY 2.0.
@@ -89,14 +89,14 @@ def free_photos() -> dict[str, Picture]:
 
 
 def rained(photo: Picture, profile: str, seed: int) -> Scene:
-    """A photograph with generated rain on it."""
+    """A photograph with generated rain."""
     sample = add_rain(photo.astype(np.float32) / np.float32(255), profile, np.random.default_rng(seed))
     rainy, clean = (np.rint(each * 255).astype(np.uint8) for each in (sample.rainy, sample.clean))
     return Scene(rainy, clean)
 
 
 def scenes(folder: Path | None, count: int) -> list[Scene]:
-    """Rainy pictures with their truth, evenly spread over a folder of pairs; without one the free photographs."""
+    """Rainy pictures with ground truth, evenly spread over a folder of pairs; without one, the free photographs."""
     if folder is None:
         photos, wanted = free_photos(), (("china", "light", 3), ("rocket", "heavy", 57), ("chelsea", "light", 5))
         return [rained(photos[name], profile, seed) for name, profile, seed in wanted[:count]]
@@ -120,11 +120,11 @@ def as_picture(tensor: Tensor) -> Picture:
 
 
 def crops(photos: Sequence[Picture], side: int, count: int, seed: int = 0) -> list[Picture]:
-    """`count` squares from random places, the photos taking turns; photos smaller than the square are passed over."""
+    """`count` square crops at random positions, cycling through the photos; photos that are too small are skipped."""
     rng, found = np.random.default_rng(seed), []
     usable = [photo for photo in photos if min(photo.shape[:2]) >= side]
     if not usable:
-        raise NothingToDoError(f"no photo is as large as {side}x{side}")
+        raise NothingToDoError(f"no photo is at least {side}x{side}")
     for number in range(count):
         photo = usable[number % len(usable)]
         top, left = (int(rng.integers(0, size - side + 1)) for size in photo.shape[:2])
@@ -139,7 +139,7 @@ def psnr(one: Picture, truth: Picture) -> float:
 
 
 def show(axis: Any, picture: NDArray[Any], title: str, **how: Any) -> None:
-    """A picture without axes, its title above."""
+    """Show a picture without axes, with its title above."""
     axis.imshow(picture, interpolation="nearest", **how)
     axis.set_title(title)
     axis.set_axis_off()
@@ -148,7 +148,7 @@ def show(axis: Any, picture: NDArray[Any], title: str, **how: Any) -> None:
 def save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=90, bbox_inches="tight", pad_inches=0.08)
     pyplot.close(figure)
-    # Photographs make large PNGs, and these lie in git: a palette takes a third of the space.
+    # Photographs make large PNGs, and these are in git: a palette takes a third of the space.
     with Image.open(path) as drawn:
         drawn.convert("RGB").quantize(256).save(path, optimize=True)
     print(path)
@@ -159,7 +159,7 @@ def save(figure: Any, path: Path) -> None:
 
 @torch.inference_mode()
 def gated_maps(model: SemiDRDNet, rainy: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Gates (M,) and the feature maps (M, h, w) they weigh, of every rain residual block, for (1, 3, H, W)."""
+    """Gates (M,) and the feature maps (M, h, w) they scale, of every rain residual block, for (1, 3, H, W)."""
     found: list[tuple[Tensor, Tensor]] = []
 
     def note(block: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
@@ -176,21 +176,21 @@ def gated_maps(model: SemiDRDNet, rainy: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def draw_features(model: SemiDRDNet, scene: Scene, path: Path, block: int | None = None, most: int = 5) -> None:
-    """Fig. 5: the `most` maps with the largest gates of a block above, with the smallest below.
+    """Fig. 5: the `most` maps of a block with the largest gates above, with the smallest below.
 
     Args:
         model: a network with SE.
         scene: only its rainy picture is used.
         path: of the PNG.
-        block: number of the rain residual block, from 0; without it the one whose gates differ most.
-        most: maps in a row, at most.
+        block: index of the rain residual block, from 0; None for the one whose gates differ most.
+        most: maximum number of maps per row.
 
     Raises:
         UsageError: the network has no SE, or no such block.
     """
     maps = gated_maps(model, as_tensor([scene.rainy]))
     if not maps:
-        raise UsageError("the network has no squeeze-and-excitation: there are no weighted maps to show")
+        raise UsageError("the network has no squeeze-and-excitation, so there are no gated maps to show")
     if block is not None and not 0 <= block < len(maps):
         raise UsageError(f"there is no block {block}: the network has {len(maps)}")
     spread = [float(gates.max() - gates.min()) for gates, _ in maps]
@@ -210,7 +210,7 @@ def draw_features(model: SemiDRDNet, scene: Scene, path: Path, block: int | None
             limit = max(float(strength.quantile(0.995)), 1e-9)
             title = f"{word}: map {channel}, gate {float(gates[channel]):.3f}"
             show(axes[row, column + 1], strength.numpy(), title, cmap="gray", vmin=0, vmax=limit)
-    figure.suptitle("Feature maps that the gates weigh most (above) and least (below); |value|, each at its own scale")
+    figure.suptitle("Feature maps with the largest (above) and smallest (below) gates; |value|, individually scaled")
     figure.tight_layout(h_pad=2)
     save(figure, path)
 
@@ -220,8 +220,8 @@ def draw_features(model: SemiDRDNet, scene: Scene, path: Path, block: int | None
 
 @torch.inference_mode()
 def draw_detail(model: SemiDRDNet, chosen: Sequence[Scene], path: Path) -> None:
-    """Fig. 6: what the detail repair network gives back. Y - X is shown around mid-grey, as much enlarged as its title
-    says: the power of two that brings its strongest thousandth nearest to full range."""
+    """Fig. 6: the contribution of the detail repair network. Y - X is shown around mid-grey, amplified by the factor in
+    its title: the power of two that brings its 99.9th percentile closest to full range."""
     figure, axes = pyplot.subplots(len(chosen), 5, figsize=(16, 2.75 * len(chosen)), squeeze=False)
     for row, scene in zip(axes, chosen, strict=True):
         layers = model(as_tensor([scene.rainy]))
@@ -244,7 +244,7 @@ def draw_detail(model: SemiDRDNet, chosen: Sequence[Scene], path: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Clouds:
-    """Features of n crops each, (n, F): derained real ones, clean ones, and those carried to the look of the real."""
+    """Features of n crops each, (n, F): derained real ones, clean ones, and clean ones in the style of the real."""
 
     real: NDArray[np.float64]
     clean: NDArray[np.float64]
@@ -260,15 +260,15 @@ def clouds(
     transform: str,
     layer: int = -1,
 ) -> Clouds:
-    """Features as eq. 8 compares them: every place and channel of a VGG layer, by default the deepest.
+    """Features as compared in eq. 8: every position and channel of a VGG layer, by default the deepest.
 
     Args:
         model: derains the real crops.
         features: the VGG-16.
-        rainy: crops of real photos, all of one size.
-        clean: as many crops of clean photos, of the same size; the i-th is carried to the look of the i-th real one.
-        transform: of eq. 7, a name of `POSITIVE_TRANSFORMS`.
-        layer: place in `FEATURE_LAYERS`.
+        rainy: crops of real photos, all of the same size.
+        clean: as many crops of clean photos, of the same size; the i-th takes the style of the i-th real one.
+        transform: of eq. 7, a name in `POSITIVE_TRANSFORMS`.
+        layer: index into `FEATURE_LAYERS`.
     """
     move = POSITIVE_TRANSFORMS[transform]
     rows: list[list[NDArray[np.float64]]] = [[], [], []]
@@ -281,14 +281,14 @@ def clouds(
 
 
 def energy_distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Energy distance 2 E|a - b| - E|a - a'| - E|b - b'| of two samples (n, F) (Szekely and Rizzo 2013), as a share of
-    2 E|a - b|: 0 for the same distribution, 1 for two points that differ."""
+    """Energy distance 2 E|a - b| - E|a - a'| - E|b - b'| of two samples (n, F) (Szekely and Rizzo 2013), relative to
+    2 E|a - b|: 0 for identical distributions, 1 for two distinct points."""
 
     def mean(a: NDArray[np.float64], b: NDArray[np.float64], pairs: float) -> float:
         squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
         return float(np.sqrt(np.clip(squares, 0, None)).sum() / pairs)
 
-    # Within a sample a point is not compared with itself.
+    # Within a sample, points are not compared with themselves.
     n, m = len(one), len(other)
     across = 2 * mean(one, other, n * m)
     within = mean(one, one, n * (n - 1)) + mean(other, other, m * (m - 1))
@@ -309,14 +309,14 @@ def draw_clouds(found: Clouds, transform: str, path: Path, seed: int = 0) -> tup
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 5), sharex=True, sharey=True)
     distances = []
     for axis, cloud, points, title in (
-        (axes[0], found.clean, clean, "clean backgrounds as they are"),
-        (axes[1], found.moved, moved, f"carried to the look of the real ones ({transform})"),
+        (axes[0], found.clean, clean, "clean backgrounds, unchanged"),
+        (axes[1], found.moved, moved, f"in the style of the real ones ({transform})"),
     ):
         distances.append(energy_distance(found.real, cloud))
         centres = float(np.linalg.norm(real.mean(0) - points.mean(0)))
         axis.scatter(*real.T, s=16, color=RED, alpha=0.75, linewidths=0, label="derained real photos")
         axis.scatter(*points.T, s=16, color=BLUE, alpha=0.75, linewidths=0, label="clean photos")
-        # Eq. 8 compares a real crop with the clean one that was carried to its look, not with the whole cloud.
+        # Eq. 8 compares a real crop with the clean one in its style, not with the whole cloud.
         partners = float(np.linalg.norm(found.real - cloud, axis=1).mean() / np.linalg.norm(found.real, axis=1).mean())
         axis.set_title(
             f"{title}\nenergy distance {distances[-1]:.3f}; partners {partners:.2f} of their length apart\n"
@@ -335,10 +335,10 @@ def draw_clouds(found: Clouds, transform: str, path: Path, seed: int = 0) -> tup
 
 
 def draw_losses(table: Path, path: Path) -> None:
-    """Fig. 13: PSNR (rgb) of every row of a table of `ablate.py`, one panel per validation set, mean and deviation.
+    """Fig. 13: PSNR (rgb) of every row of a table by `ablate.py`, one panel per validation set, mean and deviation.
 
     Raises:
-        UsageError: it is no such table.
+        UsageError: not such a table.
     """
     try:
         with table.open(encoding="utf-8", newline="") as file:
@@ -376,9 +376,9 @@ def draw_losses(table: Path, path: Path) -> None:
 
 
 def _cloud_photos(real: Path | None, clean: Path | None) -> tuple[list[Picture], list[Picture]]:
-    """Photos in rain, and clean ones of other scenes."""
+    """Rainy photos, and clean ones of other scenes."""
     if (real is None) != (clean is None):
-        raise UsageError("clouds take --real and --clean together, or neither")
+        raise UsageError("clouds needs both --real and --clean, or neither")
     if real is None or clean is None:
         free = free_photos()
         rainy = [
@@ -408,7 +408,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clean", type=Path, metavar="DIR")
     parser.add_argument("--transform", choices=sorted(POSITIVE_TRANSFORMS), default="adaattn")
     parser.add_argument("--crops", type=int, default=120, help="crops of each kind in the figure `clouds`")
-    parser.add_argument("--side", type=int, default=96, help="of these crops, pixels")
+    parser.add_argument("--side", type=int, default=96, help="side of these crops, pixels")
     parser.add_argument("--losses", type=Path, metavar="FILE.csv", help="table of ablate.py")
     return parser
 
@@ -427,13 +427,13 @@ def _draw(asked: argparse.Namespace) -> None:
         rainy, clean = (crops(each, asked.side, asked.crops, seed) for seed, each in enumerate(photos))
         found = clouds(model, features, rainy, clean, asked.transform)
         before, after = draw_clouds(found, asked.transform, asked.out / "clouds.png")
-        print(f"energy distance to the real features: {before:.3f} as they are, {after:.3f} carried over")
+        print(f"energy distance to the real features: {before:.3f} before, {after:.3f} after the transform")
     if "losses" in asked.only and asked.losses is not None:
         draw_losses(asked.losses, asked.out / "losses.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw what is asked for; exit codes as `derain` has them."""
+    """Draw the requested figures; exit codes as for `derain`."""
     asked = _parser().parse_args(argv)
     try:
         with matplotlib.rc_context(STYLE):

@@ -1,9 +1,9 @@
-"""Make the pictures in `samples/` again: generated rain on free photographs that come with two Python packages.
+"""Recreate the pictures in `samples/`: generated rain on free photographs shipped with two Python packages.
 
     pip install scikit-image scikit-learn
     python scripts/make_samples.py [--out samples]
 
-The same version of derain makes the same pixels; where they come from and under which licences: samples/README.md.
+The same version of derain gives identical pixels. For sources and licences see samples/README.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUALITY = 90
 
 
 def package(name: str) -> Any:
-    """A package that nothing but this script needs."""
+    """Import a package that only this script needs."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -44,7 +44,7 @@ def launch_pad() -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture to make. The seed was chosen by eye, for rain that is easy to see and looks photographed."""
+    """A picture to make. The seed was chosen by eye, for rain that is clearly visible and looks photographed."""
 
     name: str
     photo: Callable[[], NDArray[np.uint8]]

@@ -1,8 +1,8 @@
-"""Small stand-ins of the public data sets, with generated pictures, to try `derain eval` and `derain train` on.
+"""Create small stand-ins for the public data sets, with generated pictures, to try `derain eval` and `derain train`.
 
     python scripts/make_standins.py OUT [--datasets Rain200L Rain800 ...] [--pairs 6] [--size 240x320] [--every-layout]
 
-OUT is then a data root: `derain eval --dataset Rain800 --data-root OUT`. The scores mean nothing.
+OUT can then be used as a data root: `derain eval --dataset Rain800 --data-root OUT`. The scores are meaningless.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.standins import make_standin
 
 
 def main() -> None:
-    """Write the stand-ins and say where."""
+    """Write the stand-ins and print where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--datasets", nargs="*", default=list(DATASETS), metavar="NAME")

@@ -1,14 +1,14 @@
-"""Compare generated rain with true rain: one table, and sheets to look at.
+"""Compare generated rain with true rain: a table, and sheets for visual comparison.
 
     python scripts/rain_statistics.py --pairs DIR --clean DIR --out DIR [--blind]
 
 `--pairs` holds `light/` and `heavy/`, each with `rain/` and `norain/` pictures of the same names. The true
-layer is rainy minus clean. `--clean` holds photographs to rain on; give the `norain` folder itself for the
-fairest comparison of the numbers that depend on the background (clipping, input PSNR). `--photos`, a folder of
-photographs taken in the rain, adds a sheet of the `real` profile beside them.
+layer is rainy minus clean. `--clean` holds photographs to add rain to; use the `norain` folder itself for the
+fairest comparison of numbers that depend on the background (clipping, input PSNR). `--photos`, a folder of
+photographs taken in the rain, adds a sheet comparing them with the `real` profile.
 
-Every layer is measured in the same way, on the 8-bit pictures: per pixel the largest difference of the
-three channels (the one that clips last). KS is the two-sample Kolmogorov-Smirnov distance, 0 (alike) to 1.
+Every layer is measured in the same way, on 8-bit pictures: per pixel, the largest difference of the three
+channels (the one that clips last). KS is the two-sample Kolmogorov-Smirnov distance, from 0 (identical) to 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> Array:
-    """RGB, float32 in [0, 255], whole numbers."""
+    """RGB, float32 in [0, 255], integer values."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise SystemExit(f"cannot read {path}")
@@ -47,7 +47,7 @@ def read(path: Path) -> Array:
 
 
 def grey_layer(rainy: Array, clean: Array) -> Array:
-    """The best estimate of a grey additive layer from 8-bit pictures, HxW in [0, 255]."""
+    """Best estimate of a grey additive layer from 8-bit pictures, HxW in [0, 255]."""
     difference = rainy - clean
     free = np.where(rainy < 254.5, difference, -256.0)
     best = free.max(axis=2)
@@ -64,13 +64,13 @@ def half_width(profile: Array, step: float) -> float:
 
 
 def measure(rainy: Array, clean: Array) -> dict[str, float]:
-    """The statistics of one pair; intensities in 1/255, shares in percent, angles in degrees."""
+    """Statistics of one pair; intensities in 1/255, shares in percent, angles in degrees."""
     layer = grey_layer(rainy, clean)
     gx, gy = cv2.Scharr(layer, cv2.CV_32F, 1, 0), cv2.Scharr(layer, cv2.CV_32F, 0, 1)
     xx, yy, xy = float((gx * gx).mean()), float((gy * gy).mean()), float((gx * gy).mean())
     across = 0.5 * math.atan2(2 * xy, xx - yy)
     energy = xx + yy + 1e-9
-    # Spread of the local direction, weighted with the local gradient energy.
+    # Spread of the local direction, weighted by the local gradient energy.
     window = (9, 9)
     sx, sy, sc = cv2.blur(gx * gx, window), cv2.blur(gy * gy, window), cv2.blur(gx * gy, window)
     local = 0.5 * np.arctan2(2 * sc, sx - sy) - across
@@ -139,7 +139,7 @@ def crop(image: Array, size: int, rng: np.random.Generator) -> Array:
 
 
 def sheet(left: list[Array], right: list[Array], columns: int = 3) -> Array:
-    """True tiles on the left, generated ones on the right, a red line between."""
+    """True tiles on the left, generated ones on the right, separated by a red line."""
 
     def block(tiles: list[Array]) -> Array:
         rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles) // columns * columns, columns)]
@@ -158,11 +158,11 @@ def as_picture(layer: Array) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pairs", type=Path, required=True, help="folder with light/ and heavy/, each rain/, norain/")
-    parser.add_argument("--clean", type=Path, help="photographs to rain on (default: the norain pictures)")
+    parser.add_argument("--clean", type=Path, help="photographs to add rain to (default: the norain pictures)")
     parser.add_argument("--photos", type=Path, help="photographs taken in the rain, for the sheet of `real`")
     parser.add_argument("--out", type=Path, required=True, help="folder for the sheets")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=3, help="generated layers for each true one")
+    parser.add_argument("--repeats", type=int, default=3, help="generated layers per true one")
     parser.add_argument("--tile", type=int, default=200, help="side of the tiles on the sheets, px")
     parser.add_argument("--blind", action="store_true", help="also write shuffled sheets, each with a key file")
     options = parser.parse_args()

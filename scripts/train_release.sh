@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Trains the weights that are shipped: one long run at a constant rate, and short ones that settle what it has learnt.
+# Trains the default weights: one long run at a constant learning rate, and short runs that anneal its weights.
 #
 #   scripts/train_release.sh long DATA RUN MINUTES [OPTION...]
 #   scripts/train_release.sh settle DATA RUN STEPS [OPTION...]
 #
 # DATA holds clean/ (photos without rain) and rain100/{train,val}/{light,heavy}/{rain,norain}/.
 #
-# `long` starts the run in the folder RUN, or goes on where it stopped, and stops by itself; a GPU lease is this one
-# command. It never ends by its schedule: the rate is constant, and the averaged weights of any step can be settled.
-# `settle` lets the rate fall to nothing over STEPS steps from the newest weights of RUN, in a run of its own beside it.
-# To ship what came out, if scripts/bench_quality.py says so: cp RUN.settled-N/best.safetensors weights/fast.safetensors
+# `long` starts or resumes the run in the folder RUN and stops after MINUTES, so it suits a GPU lease. Its schedule never
+# ends: the learning rate is constant, and the averaged weights of any step can be annealed.
+# `settle` decays the learning rate to zero over STEPS steps from the newest weights of RUN, in a separate run next to it.
+# To ship the result, if scripts/bench_quality.py supports it: cp RUN.settled-N/best.safetensors weights/fast.safetensors
 #
 # Further options go to `derain train`. The program is $DERAIN, or derain.
 set -euo pipefail
@@ -20,7 +20,7 @@ fi
 what=$1 data=$2 run=$3 amount=$4
 shift 4
 
-# Every 15th photo is kept out: scripts/bench_quality.py sees on them that clean pictures stay as they are.
+# Every 15th photo is held out: scripts/bench_quality.py uses them to check that clean pictures stay unchanged.
 clean=$run.clean
 if [ ! -d "$clean" ]; then
   mkdir -p "$clean"

@@ -1,19 +1,19 @@
-"""How well and how steadily each way of restoring a clip works, and what it costs, all in one run.
+"""Measures quality, temporal stability and speed of combinations of model and temporal filter, in one run.
 
     python scripts/video_steadiness.py [--ways fast:off fast:flow clip:off] [--real FOLDER] [--clean FILE...]
         [--photos FOLDER] [--frames 30] [--crop 400x300] [--pictures OUT]
 
-A way is MODEL:TEMPORAL. Three kinds of clips:
+A way is MODEL:TEMPORAL. There are three kinds of clips:
 
-- `--real`: real_rain_*.mp4 without ground truth. Lower is steadier: `warp` is the warping error (RMS difference between
-  a frame and the previous one warped onto it, where the motion is known), `still` the standard deviation over time of
-  pixels that stand still; both in levels of 255. `detail` is what is left of the gradients of the first way's frames
-  where something moves: below 1 means blur or ghosting.
-- `--clean`: clips without rain, with generated rain; PSNR (RGB) against the clean frames, without noise or compression.
-- `--photos`: scenes made from photographs that training must not have seen (every 15th of the folder, as
-  `bench_quality.py` keeps out), moving, rainy, noisy and compressed as in training, `--scenes` of them.
+- `--real`: real_rain_*.mp4, no ground truth. Lower is more stable: `warp` is the warping error (RMS difference between
+  a frame and the motion-compensated previous one, where motion can be tracked), `still` the standard deviation over
+  time of static pixels; both in levels of 255. `detail` is the ratio of gradients, where something moves, to those of
+  the first way: below 1 means blur or ghosting.
+- `--clean`: clips without rain plus generated rain; PSNR (RGB) against the clean frames, without noise or compression.
+- `--photos`: synthetic scenes from held-out photos (every 15th of the folder, as held out by `bench_quality.py`):
+  moving, rainy, noisy and compressed as in training; `--scenes` of them.
 
-`fps` counts everything between decoded and encoded frames: motion, network, temporal filter. Means come last.
+`fps` covers everything between decoded and encoded frames: motion, network, temporal filter. Means come last.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read(path: Path, count: int, crop: tuple[int, int]) -> Frames:
 
 
 def flows(frames: Frames) -> Motion:
-    """For each frame but the first: where its pixels were in the one before, and where that can be trusted."""
+    """For each frame but the first: the position of its pixels in the previous one, and where that is reliable."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     found = []
     for before, after in itertools.pairwise(greys):
@@ -97,7 +97,7 @@ def warping_error(frames: Frames, motion: Motion) -> float:
 
 
 def still_deviation(frames: Frames, motion: Motion) -> float:
-    """Mean standard deviation over time of pixels that stand still, levels of 255; NaN where hardly any do."""
+    """Mean standard deviation over time of static pixels, levels of 255; NaN if less than 1 % are static."""
     still = np.mean([np.hypot(back[..., 0], back[..., 1]) < 0.5 for back, _ in motion], axis=0) > 0.9
     if still.mean() < 0.01:
         return float("nan")
@@ -105,7 +105,7 @@ def still_deviation(frames: Frames, motion: Motion) -> float:
 
 
 def detail(frames: Frames, sharp: Frames, motion: Motion) -> float:
-    """Gradients where something moves, relative to those of the `sharp` frames."""
+    """Gradients where something moves, relative to those of `sharp`."""
 
     def gradients(picture: NDArray[np.uint8], where: NDArray[Any]) -> float:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -129,14 +129,14 @@ def eight(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def coded(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """As JPEG leaves it."""
+    """The frame after JPEG compression."""
     _, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
 
 
 def with_rain(clean: Frames, seed: int) -> tuple[Frames, Frames]:
     """Rainy frames, and the same without streaks."""
-    # Without noise: a way that removes noise as well would be marked down for it.
+    # Without noise, since removing noise too would count against a way.
     shower = replace(Shower.drawn(np.random.default_rng(seed)), noise=0.0)
     rain = MovingRain(*clean[0].shape[:2], seed, shower)
     made = [rain.frame(frame.astype(np.float32) / np.float32(255), i) for i, frame in enumerate(clean)]
@@ -144,7 +144,7 @@ def with_rain(clean: Frames, seed: int) -> tuple[Frames, Frames]:
 
 
 def scene(photos: Sequence[Path], number: int, frames: int, size: tuple[int, int]) -> tuple[Frames, Frames]:
-    """Rainy and clean frames of a moving photograph, both compressed alike."""
+    """Rainy and clean frames of a moving photograph, compressed equally."""
     rng = np.random.default_rng((15, number))
     pictures = [read_rgb(photos[(number + step) % len(photos)]) for step in (0, 7)]
     moving = MovingScene(pictures[0], pictures[1], size[1], size[0], frames, rng)
@@ -157,7 +157,7 @@ def scene(photos: Sequence[Path], number: int, frames: int, size: tuple[int, int
 
 @dataclass
 class Table:
-    """Prints a row as it is measured; keeps the figures for their means."""
+    """Prints each row as it is measured and collects the figures for the means."""
 
     pictures: Path | None
     sums: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -174,7 +174,7 @@ class Table:
             self._print(f"mean of {kind}", way, figures)
 
     def show(self, clip: str, frames: dict[str, Frames]) -> None:
-        """The middle frame of every way side by side, to look at."""
+        """Write the middle frame of every way side by side."""
         if self.pictures:
             self.pictures.mkdir(parents=True, exist_ok=True)
             write_rgb(self.pictures / f"{clip}.png", np.hstack([some[len(some) // 2] for some in frames.values()]))
