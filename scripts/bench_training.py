@@ -4,9 +4,9 @@
 
 A form is the plain network, the network under torch.compile, or the form for frozen batch statistics. Networks,
 batches, patches and optimisers are those of the recipes, on generated pairs; the real loop and data workers are used,
-without validation and checkpoints. The FLOP of a step are three times those of the folded convolutions in the forward pass (the
-backward pass is twice as expensive), so the overhead of the unfolded form, batch normalisation and the optimiser counts
-as lost time. The matrix rate is measured in the same run, in the precision of the steps.
+without validation and checkpoints. The FLOP of a step are three times those of the folded convolutions in the forward
+pass (the backward pass is twice as expensive), so the overhead of the unfolded form, batch normalisation and the
+optimiser counts as lost time. The matrix rate is measured in the same run, in the precision of the steps.
 """
 
 from __future__ import annotations

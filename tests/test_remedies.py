@@ -78,7 +78,7 @@ def test_an_option_goes_by_its_flag_on_the_command_line() -> None:
 
 
 def test_an_error_of_another_kind_says_the_same() -> None:
-    error = DestinationError("is not a folder", path="a", remedy=Remedy.ONE_OF_CODECS, codecs="h264")
+    error = DestinationError("not a folder", path="a", remedy=Remedy.ONE_OF_CODECS, codecs="h264")
     other = NothingToDoError.like(error)
     assert (str(other), line_of(other), other.exit_code) == (str(error), line_of(error), 4)
     assert NothingToDoError.like(InputError("gone"), path="b").path == Path("b")

@@ -1,1 +1,1 @@
-"""Work on many inputs: what the commands do with files, without the talking."""
+"""Processing of many inputs: what the commands do with files, without terminal output."""

@@ -1,4 +1,4 @@
-"""Who may be in memory at a time: items enter strictly in order, and when there is room for them."""
+"""Ordered admission control: item n starts only after item n-1, and when the limits allow it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Closed", "Room", "Share"]
 
 
 class Closed(Exception):
-    """Nobody is let in any more."""
+    """The queue is closed: no further items are admitted."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one takes of a room.
+    """Resources used by an item.
 
     Attributes:
-        places: of those there are; any unit.
+        places: number of places, in any unit.
         size: bytes.
     """
 
@@ -27,13 +27,13 @@ class Share:
 
 @dataclass
 class Room:
-    """Lets in 0, 1, 2, ... strictly in this order, each when all limits hold with it; one alone is always let in.
+    """Admits items 0, 1, 2, ... strictly in order, each as soon as it fits within the limit; a single item always does.
 
-    Whoever is let in leaves by `leave` at some time. The order is why nobody waits forever: those inside came before
-    the one that waits, so they need nothing that comes after it. Methods may be called from any thread.
+    Every admitted item must eventually be released with `leave`. The strict order rules out deadlocks: admitted items
+    precede the waiting one, so they cannot depend on anything after it. Methods are thread-safe.
 
     Attributes:
-        limit: places and bytes that those inside may have together.
+        limit: total places and bytes of the admitted items.
     """
 
     limit: Share
@@ -43,10 +43,10 @@ class Room:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def enter(self, number: int, share: Share) -> None:
-        """Wait until it is the turn of `number` and there is room for it.
+        """Wait until it is the turn of `number` and it fits within the limit.
 
         Raises:
-            Closed: `close` was called before that.
+            Closed: `close` was called first.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or (number == self._next and self._fits(share)))
@@ -57,13 +57,13 @@ class Room:
             self._changed.notify_all()
 
     def leave(self, number: int) -> None:
-        """`number` is gone; once is enough, more do no harm."""
+        """Release `number`; repeated calls have no effect."""
         with self._changed:
             self._inside.pop(number, None)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let nobody in any more: who waits gets `Closed`."""
+        """Admit no further items; waiting threads get `Closed`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,7 +1,7 @@
-"""What is to be done: inputs with their outputs, and what these are called."""
+"""Work items: inputs with their outputs, and how outputs are named."""
 
-# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
-# `./` at the front, which `Path` drops, have a meaning.
+# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a trailing slash or a
+# leading `./`, which `Path` drops, is significant.
 # ruff: noqa: PTH122
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ __all__ = [
 ]
 
 DEFAULT_SUFFIX = "_derained"
-"""What is put behind the name of an input when its output lies beside it."""
+"""Text appended to the name of an output next to its input."""
 
 Companion = tuple[str, str | None]
-"""A further picture written beside an output: what is put behind the output's name, and its suffix (None: the same)."""
+"""An additional picture next to an output: text appended to the output's name, and file suffix (None: the same)."""
 
 COMPARE: Companion = ("_compare", None)
 LAYERS: tuple[Companion, ...] = (("_rain", ".png"), ("_detail", ".png"))
 
 
 def companion_path(target: str, companion: Companion) -> str:
-    """Where a further picture of the output `target` lies."""
+    """Path of a companion of the output `target`."""
     tag, suffix = companion
     stem, own = os.path.splitext(target)
     return f"{stem}{tag}{suffix or own}"
 
 
 def own_tails(suffix: str = DEFAULT_SUFFIX) -> tuple[str, ...]:
-    """What ends the names, without suffix, of outputs that `derain` writes beside their inputs."""
+    """Name endings, without file suffix, of outputs that `derain` writes next to their inputs."""
     return tuple(f"{suffix}{tag}" for tag in ("", *(tag for tag, _ in (COMPARE, *LAYERS)))) if suffix else ()
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What outputs are called, and where they lie.
+    """Names and locations of outputs.
 
     Attributes:
-        writable: suffixes an output may have.
-        fallback: suffix of the output where the input's own cannot be written.
-        output: as given with `-o`: a file, a folder, or None for results beside the inputs.
-        suffix: put behind names; None is `DEFAULT_SUFFIX` beside the inputs and nothing inside an output folder.
-        format: suffix of all outputs, without dot; None keeps the input's.
-        suffix_of: looks into an input whose own suffix cannot be written, for one that suits its content.
-        overwrite: outputs that exist are replaced, not passed over.
-        companions: further pictures written with each output.
+        writable: file suffixes an output may have.
+        fallback: suffix of the output if the input's cannot be written.
+        output: as given with `-o`: a file, a folder, or None for outputs next to the inputs.
+        suffix: text appended to names; None means `DEFAULT_SUFFIX` next to the inputs and nothing in an output folder.
+        format: file suffix of all outputs, without dot; None keeps the input's.
+        suffix_of: returns a suffix that suits the content of an input whose own suffix cannot be written.
+        overwrite: replace existing outputs instead of skipping them.
+        companions: additional pictures written with each output.
 
     Raises:
-        UsageError: a suffix or format that cannot be used.
+        UsageError: an invalid suffix or format.
     """
 
     writable: frozenset[str]
@@ -78,14 +78,14 @@ class Naming:
 
     def __post_init__(self) -> None:
         if self.suffix is not None and any(c in self.suffix for c in separators() + "\0"):
-            raise UsageError(f"a suffix is part of a file name: {self.suffix!r} cannot be used")
+            raise UsageError(f"the suffix is part of a file name and cannot be {self.suffix!r}")
         if self.output == "":
-            raise UsageError("the output has no name")
+            raise UsageError("the output name is empty")
         if self.format is not None and f".{self.format.lower().lstrip('.')}" not in self.writable:
             raise UsageError(f"cannot write {self.format!r}", hint=f"one of {listed(self.writable)}")
 
     def companions_of(self, target: str) -> tuple[str, ...]:
-        """Paths of the further pictures of the output `target`, in the order of `companions`."""
+        """Paths of the companions of the output `target`, in the order of `companions`."""
         return tuple(companion_path(target, companion) for companion in self.companions)
 
 
@@ -96,7 +96,7 @@ class Item:
     Attributes:
         source, target: their paths.
         note: a remark on the choice of the output.
-        stays: the output is there and right; only further pictures beside it are wanted.
+        stays: the output is up to date; only companions are missing.
     """
 
     source: str
@@ -110,12 +110,12 @@ class WorkList:
     """A settled plan.
 
     Attributes:
-        items: what is to be done, in order.
-        done: inputs whose output is there already.
-        failed: what cannot be done, each with its path.
-        notes: path and remark on what was passed over.
-        unread: files in folders whose names are not of the kind looked for, counted by suffix (lower case).
-        remedy: how more inputs could be found, for a list that is empty.
+        items: items to process, in order.
+        done: inputs whose output exists already.
+        failed: unusable inputs and outputs, each with its path.
+        notes: path and remark for skipped files.
+        unread: number of files of other kinds in folders, by suffix (lower case).
+        remedy: what would include more inputs, for an empty list.
     """
 
     items: tuple[Item, ...]
@@ -126,7 +126,7 @@ class WorkList:
     remedy: Remedy | None = None
 
     def nothing_found(self, what: str = "images", hint: str | None = None) -> NothingToDoError:
-        """The error for a list without anything to do; `hint` is what was found instead."""
+        """The error for an empty list; `hint` says what was found instead."""
         if hint:
             return NothingToDoError(f"no {what} found", hint=hint)
         return NothingToDoError(f"no {what} found", remedy=self.remedy)

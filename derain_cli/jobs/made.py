@@ -1,6 +1,6 @@
-"""How outputs were made: a line for each in a hidden file of their folder, so that "done already" can be known.
+"""Records how outputs were made, in a hidden file in their folder, to tell which are up to date.
 
-An output is done only if it was made with the same settings from the same input and has not been changed since.
+An output is up to date if it was made with the same settings from the same input and has not been changed since.
 """
 
 # Paths are strings here: see `jobs.items`.
@@ -25,18 +25,20 @@ from derain_cli.system.files import changed_of, files_of, size_of
 __all__ = ["RECORD_NAME", "MadeRecord", "settled"]
 
 RECORD_NAME = ".derain.jsonl"
-"""Of the hidden file, in each folder with outputs: JSON lines, of which the last on an output counts."""
+"""Name of the hidden file in each output folder: JSON lines, of which the last for an output counts."""
+
+_UNKNOWN = "already exists, and there is no record of how it was made"
 
 Settings = Mapping[str, object]
 
 
 @dataclass
 class MadeRecord:
-    """What is known of outputs, for a run with certain settings. May be used from any thread.
+    """The record of outputs, for a run with given settings. Thread-safe.
 
     Attributes:
-        settings: what the content of an output hangs on, by names that a user knows, plain values.
-        only_for: settings that matter for some suffixes only (lower case, with dot).
+        settings: what the content of an output depends on: user-visible names, plain values.
+        only_for: settings that matter only for some file suffixes (lower case, with dot).
     """
 
     settings: Settings
@@ -44,11 +46,11 @@ class MadeRecord:
     _read: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def problem(self, item: Item, *, afresh: bool = False) -> DestinationError | None:
-        """Why the output that is there is not what this run would make of the input; None if it is.
+        """Why an existing output is not what this run would produce; None if it is up to date.
 
         Args:
             item: an input whose output exists.
-            afresh: look into the folder's record again; another run may have written to it.
+            afresh: read the folder's record again, as another run may have written to it.
         """
         folder, name = os.path.split(item.target)
         if afresh or folder not in self._read:
@@ -57,9 +59,9 @@ class MadeRecord:
         return None if (reason := self._reason(entry, item)) is None else _refusal(reason, item.target)
 
     def add(self, item: Item, length: int) -> None:
-        """Notes that the output of `item`, `length` bytes, is made; just before it gets its name.
+        """Record the output of `item`, `length` bytes, just before it gets its final name.
 
-        So there is no moment at which it is there and nothing is known of it.
+        So there is never an output without a record.
         """
         folder, name = os.path.split(item.target)
         entry = {
@@ -72,7 +74,7 @@ class MadeRecord:
             "settings": self._applying(item.target),
         }
         line = json.dumps(entry, sort_keys=True).encode() + b"\n"
-        with contextlib.suppress(OSError):  # nothing is lost but the knowledge
+        with contextlib.suppress(OSError):  # only the record is lost
             handle = os.open(os.path.join(folder, RECORD_NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 os.write(handle, line)
@@ -86,32 +88,32 @@ class MadeRecord:
     def _reason(self, entry: Mapping[str, Any] | None, item: Item) -> str | None:
         try:
             if entry is None:
-                return "it is there, and nothing is known of how it was made"
+                return _UNKNOWN
             if os.stat(item.target).st_size != entry["bytes"]:
-                return "it is there, and was changed since it was made"
+                return "already exists and was changed since it was made"
             now, then = self._applying(item.target), entry["settings"]
             if differing := [k for k in now | then if now.get(k) != then.get(k)]:
-                told = ", ".join(f"{k} {_words(then.get(k))}, not {_words(now.get(k))}" for k in differing)
-                return f"it is there, made with {told}"
+                settings = ", ".join(f"{k} {_words(then.get(k))}, not {_words(now.get(k))}" for k in differing)
+                return f"already exists, made with {settings}"
             if not _is_input_of(entry, item.source):
-                return "it is there, made from another input or before the input was changed"
-        except (KeyError, TypeError, AttributeError):  # a line of another version, or of somebody's own
-            return "it is there, and nothing is known of how it was made"
+                return "already exists, made from another input or before the input was changed"
+        except (KeyError, TypeError, AttributeError):  # a line from another version or program
+            return _UNKNOWN
         except OSError:
-            return None  # gone meanwhile, or unreadable: trying will tell
+            return None  # deleted meanwhile, or unreadable: processing will report it
         return None
 
 
 def settled(work: WorkList, record: MadeRecord, companions_of: Callable[[str], tuple[str, ...]]) -> WorkList:
-    """The plan with what is known of the outputs that are there.
+    """The plan, checked against the record of existing outputs.
 
-    Those that other settings or inputs made are refused; those that only lack a further picture are worked on again,
-    and stay as they are.
+    Outputs made with other settings or from other inputs are refused; those that only lack a companion are processed
+    again, but not replaced.
 
     Args:
         work: as planned.
         record: of this run.
-        companions_of: paths of the further pictures that are wanted beside an output.
+        companions_of: paths of the companions wanted for an output.
     """
     done, again, failed = [], [], list(work.failed)
     for item in work.done:
@@ -130,14 +132,14 @@ def _refusal(reason: str, target: str) -> DestinationError:
 
 
 def _words(value: Any) -> str:
-    return "by itself" if value is None else str(value)
+    return "default" if value is None else str(value)
 
 
 def _read_record(folder: str) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     with contextlib.suppress(OSError), open(os.path.join(folder, RECORD_NAME), "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line of a killed run
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line from a killed run
                 entry = json.loads(line)
                 found[entry["output"]] = entry
     return found
@@ -153,7 +155,7 @@ def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     files = files_of(path)
     for each in files:
-        if len(files) > 1:  # a picture that has changed its number changes the clip
+        if len(files) > 1:  # renumbering a picture changes the clip
             digest.update(os.fsencode(each.name))
         with each.open("rb") as file:
             while block := file.read(1 << 20):

@@ -1,8 +1,7 @@
-"""Independent items worked on by threads, told in the order of their list: photos that are written, pairs, clips.
+"""Processes independent items in threads and reports results in order: photos to write, pairs, clips.
 
-There are two engines in `jobs`: this one for many items that know nothing of each other, and `prefetch` for one stream
-whose links each need what the one before makes (a clip's frames). `admission` is no third: it says who may be in
-memory.
+There are two thread pipelines in `jobs`: this one for many independent items, and `prefetch` for a stream whose stages
+each need the output of the previous one (the frames of a clip). `admission` only limits how many items are in memory.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ _EVERY = 0.1
 
 
 class _Ended(BaseException):
-    """A result ends the run. Nobody on the way to the end of the block may take it for a failure."""
+    """A result ended the run. A BaseException, so that no handler on the way mistakes it for a failure."""
 
 
 class InOrder(Generic[R]):
-    """Threads to which work is handed; results are told in the order of handing over, in the thread that tells.
+    """A thread pool whose results are reported in the order of submission, in the calling thread.
 
-    A context manager: the block ends without an exception when a result ends the run. Files are written by the threads
-    only, so what a signal handler raises in the calling thread never hits a half-written one. However the block ends,
-    what was handed over is waited for and told.
+    A context manager, whose block ends without an exception if a result ends the run. Only the worker threads write
+    files, so an exception from a signal handler in the calling thread never interrupts a write. However the block ends,
+    submitted work is waited for and reported.
 
     Args:
-        threads: how many.
-        tell: called with each result: once, and again with the same one if a signal's exception broke it off.
-        ends: whether a result ends the run: what was handed over after it and has not begun is dropped. Called in any
+        threads: number of threads.
+        tell: called once with each result, and again with the same one if an exception from a signal interrupted it.
+        ends: whether a result ends the run: work submitted after it that has not started is dropped. Called in any
             thread.
-        watch: called in the calling thread about every tenth of a second while a result is waited for.
+        watch: called in the calling thread about every tenth of a second while waiting for a result.
 
     Attributes:
-        told: results told.
-        ending: the result that ended the run, once it is told.
+        told: number of reported results.
+        ending: the result that ended the run, once it is reported.
     """
 
     def __init__(
@@ -71,19 +70,19 @@ class InOrder(Generic[R]):
         return kind is _Ended
 
     def __len__(self) -> int:
-        """How many have been handed over and are not yet told."""
+        """Number of submitted items not yet reported."""
         return len(self._waiting)
 
     def begin(self, work: Callable[[], R | None]) -> Future[R | None]:
-        """Hand work over; where it gives None there is nothing to tell."""
-        # Listed before it is begun: wherever a signal strikes, a file that is there is counted.
+        """Submit work; None as its result is not reported."""
+        # Listed before it starts, so that every written file is counted, whenever a signal arrives.
         future: Future[R | None] = Future()
         self._waiting.append(future)
         self._pool.submit(self._do, future, work)
         return future
 
     def settle(self, result: R) -> None:
-        """A result that needs no work. If it ends the run, what comes before it is waited for."""
+        """Add a result that needs no work. If it ends the run, earlier work is waited for."""
         future: Future[R | None] = Future()
         future.set_result(result)
         self._waiting.append(future)
@@ -91,17 +90,17 @@ class InOrder(Generic[R]):
             self.tell_all()
 
     def tell(self) -> None:
-        """Tell what is done, as far as everything before it is."""
+        """Report finished results, up to the first unfinished one."""
         while self._waiting and self._waiting[0].done():
             self.tell_next()
 
     def tell_all(self) -> None:
-        """Wait for what was handed over and tell it."""
+        """Wait for all submitted work and report it."""
         while self._waiting:
             self.tell_next()
 
     def tell_next(self) -> None:
-        """Wait for the next result and tell it."""
+        """Wait for the next result and report it."""
         while self._watch is not None and not wait([self._waiting[0]], timeout=_EVERY).done:
             self._watch()
         result = self._tell_first()
@@ -110,7 +109,7 @@ class InOrder(Generic[R]):
             raise _Ended
 
     def _tell_first(self) -> R | None:
-        # It leaves the list when it is told: a signal may raise anywhere, and what was not told is told at the end.
+        # Removed only after reporting: a signal may raise anywhere, and unreported results are reported at the end.
         result = self._waiting[0].result()
         if result is not None:
             self._report(result)
@@ -119,7 +118,7 @@ class InOrder(Generic[R]):
         return result
 
     def _do(self, future: Future[R | None], work: Callable[[], R | None]) -> None:
-        # In a thread. Work begins in order, so what is left out here comes after the item that ends the run.
+        # In a worker thread. Work starts in order, so anything dropped here comes after the item that ended the run.
         try:
             result = None if self._no_more else work()
             self._no_more |= result is not None and self._ends(result)
@@ -139,22 +138,22 @@ def in_order(
     ahead: int = 4,
     watch: Callable[[], None] | None = None,
 ) -> R | None:
-    """Work on items, each in a thread of its own; what comes out is told in order, in the calling thread.
+    """Process items in worker threads and report the results in order, in the calling thread.
 
     Args:
-        work: what is done with an item; None says that it was given up because `stop` was set.
-        items: taken as threads become free.
+        work: processes an item; returns None if it gave up because `stop` was set.
+        items: consumed as threads become free.
         tell: called with each result and the number of items done; see `InOrder`.
         ends: whether a result ends the run.
-        jobs: threads.
-        stop: set when the work ends early, by a signal or a result: what has not begun is dropped, and `work` may look
-            at it to be done sooner.
-        ahead: items begun or waiting for each thread. More than one: no thread idles behind a slow item, and what has
-            not begun holds no picture.
-        watch: called about every tenth of a second while a result is waited for.
+        jobs: number of threads.
+        stop: set when the run ends early, by a signal or a result: items that have not started are dropped, and `work`
+            may check it to finish sooner.
+        ahead: items started or waiting per thread. More than one, so that no thread idles behind a slow item; items
+            that have not started hold no picture.
+        watch: called about every tenth of a second while waiting for a result.
 
     Returns:
-        The result that ended the run; None where none did.
+        The result that ended the run, or None.
     """
 
     def unless_stopped(item: T) -> R | None:

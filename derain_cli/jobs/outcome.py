@@ -1,4 +1,4 @@
-"""What became of an item of work."""
+"""The result of processing an item."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of one item; each job has a subclass with what there is to say about its own kind.
+    """The result of processing one item; each job has a subclass with further details.
 
     Attributes:
-        item: what was worked on.
-        error: why it failed; None when all went well. What is no `DerainError` is a bug of ours.
-        fatal: whether the error would meet all other items too (`derain_cli.errors.is_fatal`).
+        item: the processed item.
+        error: why it failed; None on success. Anything but a `DerainError` is a bug in derain.
+        fatal: whether the error would affect all other items too (`derain_cli.errors.is_fatal`).
         notes: one-line remarks.
     """
 
@@ -30,11 +30,11 @@ class Outcome(Generic[T]):
     notes: tuple[str, ...] = ()
 
     def failed(self, error: Exception, path: str | os.PathLike[str] | None = None) -> Self:
-        """This outcome, ended by `error`.
+        """This outcome, failed with `error`.
 
         Args:
-            error: anything that was caught; what a library raises for a full disk or a lost device is told as such.
-            path: what a full disk or memory is blamed on.
+            error: any exception; library errors for a full disk or a lost device are recognised.
+            path: the file to name if disk space or memory ran out.
         """
         known = expected(error, path) or error
         return replace(self, error=known, fatal=is_fatal(known))

@@ -1,11 +1,11 @@
-"""Where the output of each input goes, settled before any work begins.
+"""Decides where the output of each input goes, before any work starts.
 
-Nothing here makes or changes a file. What would overwrite an input, or put two inputs on one output,
-is refused as a whole; what concerns one input only is kept beside the list, so that the others go on.
+Nothing here creates or changes a file. A plan that would overwrite an input, or write two inputs to one output,
+is refused as a whole; problems of single inputs are listed separately, so that the others are processed.
 """
 
-# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a slash at the end or a
-# `./` at the front, which `Path` drops, have a meaning.
+# Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a trailing slash or a
+# leading `./`, which `Path` drops, is significant.
 # ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _NAME_MAX = 255
 
 
 def plan(paths: Sequence[str], selection: Selection, naming: Naming) -> WorkList:
-    """The work list for files, folders and patterns as they were given on the command line.
+    """The work list for files, folders and patterns given on the command line.
 
-    A folder's tree is mirrored below the output folder, and so is what a pattern matches (below its fixed part).
+    The tree of a folder, or of the matches of a pattern (below its fixed part), is mirrored in the output folder.
 
     Args:
         paths: files, folders, patterns.
-        selection: what is taken of them.
-        naming: what the outputs are called.
+        selection: which files are selected.
+        naming: how outputs are named.
 
     Raises:
-        UsageError: the output's suffix cannot be written, or one output file is named for several inputs.
-        DestinationError: an output is an input, two inputs have one output, or the output cannot be a folder.
+        UsageError: the output's suffix is not writable, or one output file is given for several inputs.
+        DestinationError: an output is an input, two inputs have the same output, or the output cannot be a folder.
     """
     return _Planner(paths, selection, naming).plan()
 
@@ -88,7 +88,7 @@ class _Planner:
     # --- the output ---------------------------------------------------------------------------------------------
 
     def _output_is_file(self) -> bool:
-        """Whether `-o` names one file; else it is a folder, there or to be made."""
+        """Whether `-o` names a single file; otherwise it is a folder, which may have to be created."""
         out = self.naming.output
         if out is None or out.endswith(tuple(separators())) or os.path.isdir(out):
             return False
@@ -99,7 +99,7 @@ class _Planner:
         writable = suffix.lower() in self.naming.writable
         if lone and writable:
             if format_suffix and suffix.lower() != format_suffix:
-                raise UsageError(f"the output is to be {suffix} by its name and {self.naming.format} by its format")
+                raise UsageError(f"the output name ends in {suffix}, but the format is {self.naming.format}")
             return True
         if lone and suffix:
             raise UsageError(
@@ -119,7 +119,7 @@ class _Planner:
         return DEFAULT_SUFFIX if self.naming.suffix is None else self.naming.suffix
 
     def _place(self, one: Found) -> tuple[str, str]:
-        """The folder of an output, and what is put behind its name: in `-o`, or else next to the input."""
+        """The folder of an output, and the text appended to its name: in `-o`, or else next to the input."""
         naming = self.naming
         if naming.output is not None:
             return os.path.join(naming.output, one.below), naming.suffix or ""
@@ -128,7 +128,7 @@ class _Planner:
         return os.path.dirname(one.source), self._suffix
 
     def _target(self, one: Found) -> tuple[str, str]:
-        """The output's path, and a remark when its format is not the input's."""
+        """The output's path, and a remark if its format differs from the input's."""
         naming = self.naming
         if self.output_file and naming.output:
             return naming.output, ""
@@ -140,28 +140,28 @@ class _Planner:
         elif suffix.lower() not in naming.writable:
             known = naming.suffix_of(one.source) if naming.suffix_of else None
             if suffix and known not in naming.writable:
-                note = f"{suffix} cannot be written: the output is {naming.fallback}"
+                note = f"cannot write {suffix}: the output is {naming.fallback}"
             suffix = known if known is not None and known in naming.writable else naming.fallback
             stem = stem.removesuffix(suffix)  # photo.jpg.part
         return os.path.join(folder, f"{stem}{tag}{suffix}"), note
 
     def _problem(self, target: str) -> DerainError | None:
-        """Why this output cannot be written, as far as that can be seen without trying."""
+        """Why this output cannot be written, as far as that is known without trying."""
         longest = max(len(os.fsencode(os.path.basename(p))) for p in (target, *self.naming.companions_of(target)))
         if longest > _NAME_MAX:
-            return DestinationError("the output's name would be too long", path=target, remedy=Remedy.KEEP_NAMES)
+            return DestinationError("the output name would be too long", path=target, remedy=Remedy.KEEP_NAMES)
         if os.path.isdir(target):
             return DestinationError("the destination is a folder", path=target)
         return self._folder(os.path.dirname(target))[1]
 
     def _folder(self, folder: str) -> tuple[str, DerainError | None]:
-        """The one name of a folder that may have several, and why nothing can be written there."""
+        """The canonical name of a folder, and the reason if it is not writable."""
         known = self._folders.get(folder)
         if known is None:
             known = self._folders[folder] = (os.path.realpath(folder), folder_problem(folder))
         return known
 
-    # --- what would destroy something ---------------------------------------------------------------------------
+    # --- safety checks ------------------------------------------------------------------------------------------
 
     def _refuse_outputs_among_inputs(self) -> None:
         if self.naming.output is None and not self._suffix:
@@ -171,7 +171,7 @@ class _Planner:
                 )
 
     def _without_own_outputs(self, found: list[Found]) -> list[Found]:
-        """Leaves out files that an earlier run made of other inputs: `*.jpg` brings them in again."""
+        """Drops files that an earlier run made from other inputs, which a pattern such as `*.jpg` includes again."""
         owned = {
             i
             for one in found
@@ -180,7 +180,7 @@ class _Planner:
         kept = []
         for one in found:
             if one.identity is not None and one.identity in owned:
-                self.notes.append((one.source, "is the output of another input: passed over"))
+                self.notes.append((one.source, "is the output of another input: skipped"))
                 self.passed_over.outputs += 1
             else:
                 kept.append(one)
@@ -189,10 +189,10 @@ class _Planner:
     def _without_collisions(
         self, found: list[Found], targets: list[tuple[str, str]]
     ) -> tuple[list[Found], list[tuple[str, str]]]:
-        """Drops inputs that were named twice.
+        """Drops inputs that were given twice.
 
         Raises:
-            DestinationError: two inputs have one output.
+            DestinationError: two inputs have the same output.
         """
         takers: dict[str, int] = {}
         clashes: list[tuple[str, int, int]] = []
@@ -200,7 +200,7 @@ class _Planner:
         for index, (one, (target, _)) in enumerate(zip(found, targets, strict=True)):
             before = takers.get(self._key(target))
             if before is not None and one.identity is not None and found[before].identity == one.identity:
-                self.notes.append((one.source, "is named twice"))
+                self.notes.append((one.source, "was given twice"))
                 continue
             kept.append(index)
             for path in (target, *self.naming.companions_of(target)):
@@ -209,9 +209,9 @@ class _Planner:
                     clashes.append((path, other, index))
         if clashes:
             path, one_index, other_index = clashes[0]
-            more = f"; {len(clashes) - 1} more such outputs" if len(clashes) > 1 else ""
+            more = f"; and {len(clashes) - 1} more" if len(clashes) > 1 else ""
             raise DestinationError(
-                f"two inputs for one output: {found[one_index].source} and {found[other_index].source}{more}",
+                f"two inputs have the same output: {found[one_index].source} and {found[other_index].source}{more}",
                 path=path,
                 remedy=Remedy.OTHER_FOLDER_OR_SUFFIX,
             )
@@ -223,7 +223,7 @@ class _Planner:
         return key.casefold() if sys.platform == "darwin" else os.path.normcase(key)
 
     def _refuse_replacing_inputs(self, found: list[Found], targets: list[tuple[str, str]]) -> None:
-        # By device and inode: sees through other spellings, links of both kinds and file systems without case.
+        # By device and inode, to handle different spellings, both kinds of links and case-insensitive file systems.
         inputs = {one.identity: one.source for one in found if one.identity is not None}
         for one, (target, _) in zip(found, targets, strict=True):
             for path in (target, *self.naming.companions_of(target)):
@@ -234,12 +234,12 @@ class _Planner:
 
 
 def folder_problem(folder: str) -> DerainError | None:
-    """Why files cannot be put into `folder`, which may still have to be made."""
+    """Why files cannot be written to `folder`, which need not exist yet; None if they can."""
     place = os.path.abspath(folder)
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place):
-        return DestinationError("is not a folder", path=place, remedy=Remedy.OTHER_OUTPUT)
+        return DestinationError("not a folder", path=place, remedy=Remedy.OTHER_OUTPUT)
     if not os.access(place, os.W_OK | os.X_OK):
-        return DestinationError("the folder cannot be written to", path=place, remedy=Remedy.OTHER_OUTPUT)
+        return DestinationError("the folder is not writable", path=place, remedy=Remedy.OTHER_OUTPUT)
     return None

@@ -1,4 +1,4 @@
-"""A chain of threads with short queues between them: its links overlap, and memory does not grow with the clip."""
+"""Prefetching iterators: pipeline stages in threads with short queues, so that memory does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["ahead"]
 T = TypeVar("T")
 
 _DEPTH = 3
-"""Items in a queue."""
+"""Queue length."""
 _EVERY = 0.1
-"""Seconds between looks whether anybody still wants them."""
+"""Seconds between checks whether the consumer is still there."""
 
 
 def ahead(items: Iterable[T], depth: int = _DEPTH) -> Generator[T]:
-    """The same items, made in a thread of their own, at most `depth` ahead. Closing it ends the thread."""
+    """The same items, produced in a separate thread, at most `depth` ahead. Closing the generator ends the thread."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
     unwanted = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Photo files and video files, in and out: the only code that opens them. No torch.
+"""Reading and writing of photo and video files; the only code that opens them. No torch.
 
-`photo` and `clip` do not know each other; what both need are the arrays of `pixels`.
+`photo` and `clip` are independent of each other; both use the arrays of `pixels`.
 """

@@ -1,7 +1,7 @@
-"""Colours under full transparency: nobody sees them, and they must have no say in what is seen.
+"""Colours of fully transparent pixels, which must not influence visible ones.
 
-What lies under alpha 0 is whatever a program left there: black, white, an old background. A network that looks at the
-pixels around each pixel would be told a colour edge that is not there.
+Pixels with alpha 0 contain whatever a program left there: black, white, an old background. A network that looks at
+neighbouring pixels would see edges that are not visible.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from derain_cli.media.pixels import Pixels
 __all__ = ["fill_hidden", "keep_hidden"]
 
 _WORKED_ON = 2**21
-"""Pixels at which surroundings are worked out; what is larger is filled from a smaller copy."""
+"""Maximum number of pixels for the fill; larger pictures are filled from a downscaled copy."""
 
 
 def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
-    """The picture with the colours of its visible surroundings where it is fully transparent.
+    """The picture with fully transparent areas filled from the colours of their visible surroundings.
 
-    Smooth fills by the pull-push method (Gortler et al., SIGGRAPH 1996): visible colours are averaged over ever larger
-    squares, and a hidden pixel takes those of the smallest square around it that has any.
+    A smooth fill by the pull-push method (Gortler et al., SIGGRAPH 1996): visible colours are averaged over ever larger
+    squares, and a hidden pixel takes the average of the smallest square around it with visible pixels.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16.
-        alpha: (H, W) of the same dtype, 0 is transparent; None is opaque.
+        alpha: (H, W) of the same dtype, 0 is transparent; None means opaque.
 
     Returns:
-        `pixels` itself where nothing, or everything, is hidden; else a new array.
+        `pixels` itself if nothing or everything is hidden; otherwise a new array.
     """
     if alpha is None:
         return pixels
@@ -46,21 +46,21 @@ def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     seen: NDArray[Any] = np.where(visible[..., None], pixels, 0).astype(pixels.dtype)
     colours = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3).astype(np.float32)
     filled = _pull_push(colours, weight)
-    # The same size exactly is not interpolated.
+    # A no-op if the size is the same.
     large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
     levels = np.rint(np.clip(large, 0, np.iinfo(pixels.dtype).max)).astype(pixels.dtype)
     return np.where(visible[..., None], pixels, levels)
 
 
 def keep_hidden(restored: Pixels, original: Pixels, alpha: Pixels | None) -> Pixels:
-    """`restored` with the colours of `original` under alpha 0, so that nothing of a file is lost; itself if none is."""
+    """`restored` with the original colours of fully transparent pixels; `restored` itself if there are none."""
     if alpha is None or alpha.all():
         return restored
     return np.where((alpha > 0)[..., None], restored, original)
 
 
 def _pull_push(sums: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[Any]:
-    """Colours everywhere, from `sums` of colours times `weight`, (h, w, 3) and (h, w)."""
+    """Filled colours, from `sums` of colours times `weight` and the `weight`, (h, w, 3) and (h, w)."""
     height, width = weight.shape
     if min(height, width) == 1 or weight.min() > 0:
         total = max(float(weight.sum()), 1e-6)

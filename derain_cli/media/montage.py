@@ -1,4 +1,4 @@
-"""Several pictures on one: before and after side by side, and contact sheets."""
+"""Combined pictures: before and after side by side, and contact sheets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from derain_cli.media.pixels import Pixels
 __all__ = ["CELL", "compare", "contact_sheet", "thumbnail"]
 
 CELL = (320, 240)
-"""Width and height of a picture on a sheet, pixels."""
+"""Maximum width and height of a picture on a sheet, pixels."""
 
 _CAPTION, _GAP = 36, 8
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) made smaller to fit `CELL`; what is smaller stays."""
+    """(H, W, 3) downscaled to fit `CELL`; smaller pictures are unchanged."""
     import cv2
 
     height, width = picture.shape[:2]
@@ -30,12 +30,12 @@ def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def contact_sheet(
     pictures: Sequence[NDArray[np.uint8]], captions: Sequence[tuple[str, str]], columns: int
 ) -> NDArray[np.uint8]:
-    """Pictures in rows, two lines of text under each.
+    """Pictures in rows, with two lines of text below each.
 
     Args:
         pictures: from `thumbnail`.
-        captions: ASCII; at most 48 letters a line are seen.
-        columns: pictures in a row.
+        captions: ASCII; at most 48 characters per line are shown.
+        columns: pictures per row.
 
     Returns:
         (H, W, 3) RGB on dark grey.
@@ -56,7 +56,7 @@ def contact_sheet(
 
 
 def compare(before: Pixels, after: Pixels, *, divider: int = 4) -> Pixels:
-    """Before and after side by side, a white line between.
+    """Before and after side by side, separated by a white line.
 
     Args:
         before: (H, W, 3).

@@ -77,7 +77,7 @@ def test_an_output_that_was_changed_or_is_not_ours_stays(derain: Derain) -> None
     assert ended.code == 7 and "changed since" in ended.err
     Path(RECORD_NAME).unlink()
     ended = derain("a.png")
-    assert ended.code == 7 and "nothing is known" in ended.err
+    assert ended.code == 7 and "no record of how" in ended.err
 
 
 def test_missing_further_pictures_are_written_and_the_output_stays(derain: Derain) -> None:
@@ -134,7 +134,7 @@ def test_half_a_line_of_a_killed_run_spoils_nothing(tmp_path: Path) -> None:
     item = Item(str(tmp_path / "a.png"), str(tmp_path / "b.png"))
     (tmp_path / RECORD_NAME).write_bytes(b'\xff\x00\n[1]\n{"output": 3}\n{"output": "b.png"}\n{"outp\n')
     problem = MadeRecord({"strength": 1.0}).problem(item)
-    assert problem is not None and "nothing is known" in problem.reason
+    assert problem is not None and "no record of how" in problem.reason
     MadeRecord({"strength": 1.0}).add(item, 3)
     assert MadeRecord({"strength": 1.0}).problem(item) is None
     assert MadeRecord({"strength": 1.0, "new": 1}).problem(item) is not None

@@ -157,7 +157,7 @@ def test_photos_without_truth_have_figures_named_as_what_they_are(derain: Derain
     ended = derain("eval", "--dataset", "photos", "-m", "median", "--csv", "rows.csv", "--report", "page")
     assert ended.code == 0
     assert "streak energy removed" in ended.out
-    assert "not how good it is" in ended.out
+    assert "describe change, not quality" in ended.out
     assert "PSNR" not in ended.out
     assert len(Path("rows.csv").read_text().splitlines()) == 4
     assert len(list(Path("page/pictures").iterdir())) == 9
@@ -277,7 +277,7 @@ def test_rainy_and_clean_pictures_without_one_pair_are_4(derain: Derain) -> None
 
 @pytest.mark.parametrize(
     ("dataset", "code", "words"),
-    [("Rain200X", 2, "did you mean Rain200"), ("Rain200L", 4, "not there"), ("empty", 4, "no pairs found")],
+    [("Rain200X", 2, "did you mean Rain200"), ("Rain200L", 4, "not found"), ("empty", 4, "no pairs found")],
 )
 def test_data_sets_that_are_not_there(derain: Derain, dataset: str, code: int, words: str) -> None:
     Path("empty").mkdir()

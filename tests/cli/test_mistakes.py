@@ -77,7 +77,7 @@ def test_clips_go_to_their_own_command(derain: Derain) -> None:
 def test_photos_go_to_their_own_command(derain: Derain) -> None:
     photo("a.jpg")
     line = only_line(derain("video", "a.jpg"), 4)
-    assert "is a photo" in line and "without video" in line
+    assert "a photo, not a clip" in line and "without video" in line
 
 
 def test_a_folder_with_both_names_what_the_other_command_would_do(derain: Derain) -> None:
@@ -157,7 +157,7 @@ def test_a_folder_with_brackets_is_one(derain: Derain) -> None:
 def test_the_content_says_what_an_odd_name_becomes(derain: Derain, name: str, made: str) -> None:
     photo("x.jpg").rename(name)
     ended = derain(name, "-o", "out/")
-    assert ended.code == 0 and "cannot be written" not in ended.err
+    assert ended.code == 0 and "cannot write" not in ended.err
     assert listed("out") == [made]
 
 

@@ -157,7 +157,7 @@ def test_average_writes_weights_between_others_with_the_terms_of_both(
     ("argv", "code", "told"),
     [
         (("gone.safetensors",), 5, "gone"),
-        (("wider.safetensors", "--share", "1", "--share", "0", "--share", "0"), 2, "one shape"),
+        (("wider.safetensors", "--share", "1", "--share", "0", "--share", "0"), 2, "same configuration"),
         (("--share", "0.9"), 2, "1 shares for 2 networks"),
         (("--share", "0.9", "--share", "0.9"), 2, "sum to 1"),
         (("--val", "nowhere"), 2, "nowhere"),

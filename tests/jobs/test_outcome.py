@@ -41,14 +41,14 @@ class AcceleratorError(RuntimeError):
     [
         (full_disk(), ResourceError, True),
         (RuntimeError("serializing: (os error 28)"), ResourceError, True),
-        (ResourceError("the written picture does not read back"), ResourceError, True),
+        (ResourceError("the written picture cannot be read back"), ResourceError, True),
         (RuntimeError("CUDA error: device-side assert"), DeviceLostError, True),
         (AcceleratorError("unspecified launch failure"), DeviceLostError, True),
         (MemoryError(), OutOfMemoryError, False),
         (OutOfMemoryError("out of memory even with one small tile"), OutOfMemoryError, False),
         (InputError("truncated"), InputError, False),
         (WeightsError("damaged"), WeightsError, False),
-        (DestinationError("the destination exists"), DestinationError, False),
+        (DestinationError("the destination already exists"), DestinationError, False),
         (ValueError("a bug"), ValueError, False),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), PermissionError, False),
     ],
@@ -86,6 +86,6 @@ def test_a_full_disk_is_blamed_on_the_path_given_and_other_errors_keep_theirs() 
 
 def test_a_set_of_frames_has_one_folder_that_all_pictures_need() -> None:
     outcome = SourceOutcome(Source("a.mp4"))
-    assert outcome.failed(DestinationError("is not a folder")).fatal
+    assert outcome.failed(DestinationError("not a folder")).fatal
     assert outcome.failed(full_disk()).fatal
     assert not outcome.failed(InputError("truncated")).fatal

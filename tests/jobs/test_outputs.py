@@ -176,7 +176,7 @@ def test_folders_that_cannot_hold_outputs() -> None:
 def test_a_folder_without_write_permission() -> None:
     touch("a.jpg")
     Path("out").mkdir(mode=0o500)
-    with pytest.raises(DestinationError, match="cannot be written"):
+    with pytest.raises(DestinationError, match="not writable"):
         planned(["a.jpg"], output="out")
 
 

@@ -52,5 +52,5 @@ def test_shares_that_are_none_are_refused(shares, told):
 
 
 def test_networks_of_different_shapes_have_no_average():
-    with pytest.raises(UsageError, match="one shape"):
+    with pytest.raises(UsageError, match="same configuration"):
         average([make_network(SMALL), deepen(make_network(SMALL), 2)], [0.5, 0.5])

@@ -163,7 +163,7 @@ def test_a_folder_that_cannot_be_read_fails_alone() -> None:
     sources, search = finder(["in"], **DEEP)
     Path("in/x").chmod(0o700)
     assert sources == ["in/a.jpg"]
-    assert [str(error) for error in search.failed] == ["in/x: cannot be read: Permission denied"]
+    assert [str(error) for error in search.failed] == ["in/x: cannot read the folder: Permission denied"]
 
 
 def test_where_nothing_is_found_it_is_known_how_more_could_be() -> None:

@@ -52,5 +52,5 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch, res
     if resume:
         (tmp_path / "run.json").write_text("{}")
     monkeypatch.setattr(os, "access", lambda place, mode: False)
-    with pytest.raises(DestinationError, match="cannot be written to"):
+    with pytest.raises(DestinationError, match="not writable"):
         refuse_output(tmp_path if resume else tmp_path / "run", resume=resume)

@@ -1,4 +1,4 @@
-"""Which of the frames and photos that were looked at make the set: from the measures alone."""
+"""Selects the frames and photos of a data set from the measurements alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Choice", "Chosen", "choose"]
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """One picture of the set: `study.measured[place]`, in `split`; `rain` is the steadied score, nan of a photo."""
+    """One picture of the set: `study.measured[place]`, in `split`; `rain` is the smoothed score, nan for a photo."""
 
     study: Study
     place: int
@@ -51,10 +51,10 @@ class Choice:
 
     Attributes:
         pictures: in the order of their files.
-        refused: frames that were measured and cannot be used, by reason.
-        notes: one-line remarks: what is short, and why.
-        by_source: pictures chosen of each source's path.
-        rain: by path, the median of the steadied rain scores of a clip.
+        refused: number of unusable measured frames, by reason.
+        notes: one-line remarks on what is missing, and why.
+        by_source: number of selected pictures, by source path.
+        rain: median of the smoothed rain scores of a clip, by path.
     """
 
     pictures: tuple[Chosen, ...]
@@ -64,20 +64,20 @@ class Choice:
     rain: Mapping[str, float] = field(default_factory=dict)
 
     def count(self, split: str) -> int:
-        """Pictures of a split."""
+        """Number of pictures in a split."""
         return sum(picture.split == split for picture in self.pictures)
 
 
 def choose(studies: Sequence[Study], options: FramesOptions, rejected: frozenset[str] = frozenset()) -> Choice:
-    """Which frames and photos make the set.
+    """Select the frames and photos of a set.
 
     Args:
         studies: from `study_sources`.
-        options: how many, and what is good enough.
-        rejected: names of pictures that are not wanted.
+        options: number of pictures and requirements.
+        rejected: names of unwanted pictures.
 
     Raises:
-        NothingToDoError: not one can be used.
+        NothingToDoError: none is usable.
     """
     return _Chooser(studies, options, rejected).choose()
 
@@ -94,7 +94,7 @@ class _Chooser:
         usable = self._distinct(list(self._usable()))
         available = Counter(one.study.key for one in usable)
         limit = self.options.per_clip
-        # By content: in no order that anybody made, and always in the same.
+        # Sorted by content key: arbitrary but reproducible.
         sizes = {key: min(count, limit or count) for key, count in sorted(available.items())}
         testing = divided(sizes, self.options.total, self.options.test)
         wanted = {TEST: 0, TRAIN: self.options.total}
@@ -106,7 +106,7 @@ class _Chooser:
             pool = [one for one in usable if (one.study.key in testing) == (split == TEST)]
             pictures += self._taken(pool, wanted[split], split)
         if not pictures:
-            reasons = self._reasons()  # without any, no frame was even measured: demands have no part in it
+            reasons = self._reasons()  # without any, no frame was even measured, so lower requirements would not help
             remedy = Remedy.LOWER_DEMANDS if reasons else None
             raise NothingToDoError(f"no usable frames{reasons}", remedy=remedy)
         pictures.sort(key=lambda one: one.file)
@@ -131,7 +131,7 @@ class _Chooser:
                     self.refused[reason] += 1
 
     def _distinct(self, usable: list[Chosen]) -> list[Chosen]:
-        """One of each group of near-duplicates, in all clips together: the one with the most rain."""
+        """One picture per group of near-duplicates across all clips: the one with the most rain."""
         usable.sort(key=lambda one: (-np.nan_to_num(one.rain), one.study.key, one.place))
         hashes = np.array([one.study.hashes[one.place] for one in usable], np.uint8).reshape(-1, 8)
         repeats = near_duplicates(hashes, self.options.similar)
@@ -139,7 +139,7 @@ class _Chooser:
         return [one for one, repeat in zip(usable, repeats, strict=True) if repeat is None]
 
     def _taken(self, pool: list[Chosen], count: int, split: str) -> list[Chosen]:
-        # The rainiest is the first; from there on what is seen counts, not how much it rains.
+        # The rainiest comes first; after that diversity counts, not the amount of rain.
         looks = np.array([one.study.measured[one.place].look for one in pool], np.float32)
         places = taken(
             spread(looks),
@@ -156,15 +156,15 @@ class _Chooser:
 
     def _notes(self, there: int, sizes: Mapping[str, int], testing: frozenset[str]) -> Iterator[str]:
         if there < self.options.total:
-            yield f"only {there} pictures of {self.options.total} are to be had{self._reasons()}"
+            yield f"only {there} of {self.options.total} pictures found{self._reasons()}"
         known = {study.name(place) for study in self.studies for place in range(len(study.measured))}
         if unknown := sorted(self.rejected - known):
-            more = f", nor {len(unknown) - 1} others" if len(unknown) > 1 else ""
-            yield f"{REJECT}: no frame of these clips is called {unknown[0]}{more}"
+            more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+            yield f"{REJECT}: these clips have no frame named {unknown[0]}{more}"
         if self.options.test and not testing:
-            yield "no test: the split is by clip, and only one clip or photo is usable"
-        # Across clips: a clip that nothing could be taken of has no name in the manifest to be missed by.
+            yield "no test split: splits share no clip, and only one clip or photo is usable"
+        # Clips without a usable frame do not appear in the manifest, so they are reported here.
         for study in self.studies:
             score = self.rain.get(study.source.path)
             if study.source.is_clip and study.key not in sizes and score is not None:
-                yield f"{study.source.path}: no frame is usable (its rain score is {score:.2f})"
+                yield f"{study.source.path}: no usable frame (rain score {score:.2f})"

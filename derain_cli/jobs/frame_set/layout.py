@@ -1,4 +1,4 @@
-"""What lies where in a data set that `derain frames` makes, and what its user writes into it."""
+"""File layout of a data set made by `derain frames`, and the list of rejected pictures that its user writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAIN, TEST = "train", "test"
 
 
 def read_rejected(out: Path) -> frozenset[str]:
-    """Names in the list of pictures that are not wanted, without folder and suffix.
+    """Names of rejected pictures from the user's list, without folder and suffix.
 
     Raises:
         InputError: the list cannot be read.
@@ -24,7 +24,7 @@ def read_rejected(out: Path) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=out / REJECT) from error
+        raise InputError(f"cannot read the file: {error.strerror}", path=out / REJECT) from error
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     names = (re.split(r"[\\/]", line)[-1] for line in lines if line)
     return frozenset(name.removesuffix(".png") for name in names)

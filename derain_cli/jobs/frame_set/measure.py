@@ -1,6 +1,6 @@
-"""What is known of one frame or photo: rain, sharpness, light, and how it looks.
+"""Measurements of a frame or photo: rain, sharpness, exposure, and a descriptor of its appearance.
 
-Pure arrays, no files. Every frame is looked at at a working size, so that scores of clips of different sizes compare.
+Pure arrays, no files. Frames are measured at a working size, so that scores of clips of different sizes are comparable.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from derain_cli.jobs.frame_set.shots import Shots
 __all__ = ["DESCRIPTOR", "WORKING_SIDE", "Measured", "measured_frames", "measured_photo", "working_luma"]
 
 WORKING_SIDE = 480
-"""Longest short side, in pixels, at which frames are measured: streaks of photographs are 1 to 4 pixels wide there."""
+"""Maximum length of the shorter side, in pixels, for measuring: streaks in photographs are then 1 to 4 pixels wide."""
 
 _Luma = NDArray[np.float32]
 _SAME = 0.1
-"""Mean difference in levels up to which two frames are one that was repeated (another frame rate, a stalled camera);
-the coding of a repeated frame moves it by some hundredths, sensor noise alone by more than half a level."""
+"""Mean difference in levels up to which two frames count as one repeated frame (frame rate conversion, a stalled
+camera): re-encoding a repeated frame changes it by some hundredths, sensor noise alone by more than half a level."""
 
 _GRID = (8, 6)
 DESCRIPTOR = 3 * _GRID[0] * _GRID[1]
@@ -31,19 +31,19 @@ DESCRIPTOR = 3 * _GRID[0] * _GRID[1]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is known of one frame or photo.
+    """Measurements of one frame or photo.
 
     Attributes:
         index: number of the frame in its clip, from 0.
         seconds: its time; nan for a photo.
-        shot: number of the shot, from 0: a cut begins the next.
-        rain: of `rain_score`; nan where there are no two neighbours to tell (photos, ends of shots).
-        sharpness: 0..1, of photographs 0.6 to 0.9, of the same blurred by 2 pixels 0.25 to 0.55.
+        shot: number of the shot, from 0; every cut starts a new one.
+        rain: from `rain_score`; nan without two neighbours (photos, ends of shots).
+        sharpness: 0..1; 0.6 to 0.9 for photographs, 0.25 to 0.55 for the same blurred by 2 pixels.
         brightness: mean luma, 0..255.
-        contrast: between the 5th and the 95th percentile of luma, 0..255.
-        clipped: share of pixels that are black or white.
-        look: (DESCRIPTOR,) colours of a coarse grid, of about one unit each: the distance of two is how unlike they
-            look.
+        contrast: difference between the 5th and 95th percentile of luma, 0..255.
+        clipped: share of black or white pixels.
+        look: (DESCRIPTOR,) colours of a coarse grid, normalised to about unit length: the distance between two
+            descriptors measures how different the pictures look.
     """
 
     index: int
@@ -60,17 +60,16 @@ class Measured:
 def measured_frames(
     frames: Iterable[tuple[float, NDArray[np.uint8]]], every: float
 ) -> Iterator[tuple[Measured, NDArray[np.uint8]]]:
-    """Measure the frames of a clip, one in `every` seconds; three frames are in memory at a time.
+    """Measure the frames of a clip, one every `every` seconds; three frames are in memory at a time.
 
-    Frames without a neighbour on both sides in their shot cannot be told from each other by their rain and are passed
-    over, as are repetitions of the frame before.
+    Frames without neighbours on both sides in the same shot have no rain score and are skipped, as are repetitions.
 
     Args:
-        frames: time in seconds and (H, W, 3) RGB of one size, in order.
-        every: least time between two frames measured; 0 measures all.
+        frames: time in seconds and (H, W, 3) RGB, all of the same size, in order.
+        every: minimum time between measured frames; 0 measures all.
 
     Yields:
-        What was measured, and the frame.
+        The measurements and the frame.
     """
     shots = Shots()
     held: list[_Seen] = []
@@ -84,7 +83,7 @@ def measured_frames(
             continue
         before, now, after = held
         held.pop(0)
-        # A little slack: timestamps are rounded, and every fifth frame is to be every fifth frame.
+        # With some tolerance, since timestamps are rounded: every fifth frame must stay every fifth frame.
         due = now.seconds < last or now.seconds - last >= every - 1e-3
         if before.shot == now.shot == after.shot and due:
             last = now.seconds
@@ -93,7 +92,7 @@ def measured_frames(
 
 
 def measured_photo(picture: NDArray[np.uint8]) -> Measured:
-    """The same of one photo, (H, W, 3) RGB; its rain is nan."""
+    """Measure a photo, (H, W, 3) RGB; its rain is nan."""
     return _measured(_Seen(0, np.nan, picture, working_luma(picture), 0), np.nan)
 
 
@@ -134,8 +133,8 @@ def _measured(seen: _Seen, rain: float) -> Measured:
 
 
 def _sharpness(luma: _Luma) -> float:
-    """One less the perceptual blur of Crete, Dolmiere, Ladret and Nicolas (2007): how much of the variation between
-    neighbours a blur takes away. It does not depend on contrast, and little on content."""
+    """1 minus the perceptual blur of Crete, Dolmiere, Ladret and Nicolas (2007): the share of the variation between
+    neighbouring pixels that a blur removes. Independent of contrast, and nearly so of content."""
     import cv2
 
     least = 1.0

@@ -1,4 +1,4 @@
-"""What a data set is made from: clips and photos, and a folder for it. Nothing is written."""
+"""Plans a frame set: finds the source clips and photos and checks the output folder. Nothing is written."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Source:
 
 @dataclass(frozen=True)
 class FrameSetPlan:
-    """What a data set is made from.
+    """The sources and output folder of a frame set.
 
     Attributes:
         out: its folder.
         sources: clips and photos.
-        failed: what cannot be used, each with its path.
+        failed: unusable inputs, each with its path.
         notes: path and remark.
     """
 
@@ -53,23 +53,23 @@ def plan_frame_set(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> FrameSetPlan:
-    """What a data set is to be made from. Nothing is written.
+    """Find the sources of a frame set. Nothing is written.
 
     Args:
         clips: clips, folders of clips, patterns.
         out: the folder of the data set.
-        photos: the same of photos.
-        recursive: look into sub-folders.
-        include, exclude: patterns of names as in `Selection`.
+        photos: the same for photos.
+        recursive: search subfolders.
+        include, exclude: name patterns as in `Selection`.
 
     Raises:
-        UsageError: the output has no name.
+        UsageError: the output name is empty.
         NothingToDoError: no clips and no photos.
-        DestinationError: the output folder cannot be written to, holds what is no such data set, or its pictures are
-            named as inputs.
+        DestinationError: the output folder is not writable, contains other files, or its own pictures are among the
+            inputs.
     """
     if not os.fspath(out):
-        raise UsageError("the output has no name")
+        raise UsageError("the output name is empty")
     folder = Path(out)
     _refuse_output(folder)
     sources: dict[str, Source] = {}
@@ -100,12 +100,12 @@ def _refuse_output(out: Path) -> None:
     if problem is not None:
         raise problem
     if out.is_dir() and not (out / WORK).is_dir() and any(out.iterdir()):
-        raise DestinationError("holds files that derain frames did not make", path=out, remedy=Remedy.OTHER_OUTPUT)
+        raise DestinationError("contains files not created by derain frames", path=out, remedy=Remedy.OTHER_OUTPUT)
 
 
 def _refuse_sources(out: Path, sources: Mapping[str, Source]) -> None:
-    """A picture of the set as its own source would be cleared away with the set."""
+    """A picture of the set that is also a source could be removed when the set is updated."""
     root = os.path.realpath(out) + os.sep
     for real, source in sources.items():
         if real.startswith(root):
-            raise DestinationError("pictures go here, and come from here", path=source.path, remedy=Remedy.OTHER_OUTPUT)
+            raise DestinationError("the input is in the output folder", path=source.path, remedy=Remedy.OTHER_OUTPUT)

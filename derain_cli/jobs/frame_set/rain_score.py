@@ -1,4 +1,4 @@
-"""How much rain falls in a frame, by its two neighbours in the shot. Pure arrays."""
+"""Rain score of a frame, from its two neighbours in the shot. Pure arrays."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["rain_score", "streaks"]
 _Luma = NDArray[np.float32]
 _DIRECTIONS = 12
 _LENGTH, _WIDTH, _REACH = 6.0, 1.2, 14
-"""Sigma along and across a streak, and where the filter is cut off, pixels at the working size."""
+"""Sigma along and across a streak, and filter radius, in pixels at the working size."""
 
 _STREAK_LEVEL = 8.0
 """Response that counts as a streak. The filters have norm 1, so noise of 2 levels reaches it at 4 sigma."""
 
 _MOST_LEVEL = 32.0
-"""Residuals count up to here: a single bright pixel gives 0.22 of its level and does not pass for a streak."""
+"""Residuals are clipped here: a single bright pixel responds with 0.22 of its level and does not count as a streak."""
 
 _NEIGHBOURHOOD = 61
-"""Side, in pixels, of the squares whose brightness is taken for exposure and light, which change between frames too."""
+"""Side, in pixels, of the squares over which brightness is matched, since exposure and light change between frames."""
 
 _BLOCKS = (8, 6)
 
@@ -41,8 +41,8 @@ def _line_filters() -> tuple[_Luma, ...]:
 
 
 def streaks(residual: _Luma) -> _Luma:
-    """How much each pixel of a residual (H, W), 0 and more, lies on a line: a line's best direction, less what a dot
-    or a patch gives in all directions. Levels, 0 and more."""
+    """Line strength at each pixel of a non-negative residual (H, W): the response in the best direction, minus the
+    response that a dot or patch would give in all directions. Levels, non-negative."""
     import cv2
 
     best = total = None
@@ -56,17 +56,17 @@ def streaks(residual: _Luma) -> _Luma:
 
 
 def rain_score(before: _Luma, now: _Luma, after: _Luma) -> float:
-    """Rain in a frame by its two neighbours in the shot: percent of the picture under streaks that are there in
-    this frame alone.
+    """Rain score of a frame: percentage of the picture covered by streaks that appear only in this frame and not in
+    its two neighbours in the shot.
 
-    The neighbours are moved onto the frame along their optical flow and made as bright in every region, and what a
-    further displacement of one pixel explains is left out: edges of things that move do not count. What remains of
-    motion, noise and coding is as often darker as brighter than both neighbours, while rain is brighter only. So
-    twice the area of dark streaks is taken off that of bright ones, and no block of the picture counts more than
-    three quarters of the others do at most: rain is everywhere, somebody's white sleeve is not.
+    The neighbours are warped onto the frame by optical flow and matched in local brightness, and residuals that a
+    further shift of one pixel explains are ignored, so edges of moving objects do not count. Remaining residuals of
+    motion, noise and compression are equally often darker and brighter than both neighbours, while rain is only
+    brighter. So twice the area of dark streaks is subtracted from that of bright ones, and each block of the picture is
+    capped at the upper quartile of all blocks: rain is everywhere, a moving white sleeve is not.
 
     Args:
-        before, now, after: (H, W) luma in 0..255, of one size.
+        before, now, after: (H, W) luma in 0..255, of the same size.
 
     Returns:
         0 to 100.
@@ -97,7 +97,7 @@ def _as_bright(other: _Luma, now: _Luma) -> _Luma:
 
 
 def _moved(other: _Luma, now: _Luma) -> _Luma:
-    """`other` warped onto `now`. Farneback's flow: that of DIS depends on the number of threads."""
+    """`other` warped onto `now`, with Farneback's flow, since that of DIS depends on the number of threads."""
     import cv2
 
     height, width = now.shape

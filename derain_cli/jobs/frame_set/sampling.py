@@ -1,7 +1,4 @@
-"""Which of the measured frames make a set: what is refused, what repeats another, what is unlike the others, the split.
-
-Pure arrays, no files.
-"""
+"""Frame selection: rejection, near-duplicates, diversity and the split. Pure arrays, no files."""
 
 from __future__ import annotations
 
@@ -17,20 +14,20 @@ from derain_cli.jobs.frame_set.measure import Measured
 __all__ = ["count_for_test", "divided", "near_duplicates", "reason_against", "spread", "steadied", "taken"]
 
 _LEAST_SHARPNESS = 0.5
-"""Between photographs (0.6 and more) and the same blurred by 2 pixels (nine in ten below 0.48), which hides streaks."""
+"""Between sharp photographs (0.6 and more) and the same blurred by 2 pixels (90 % below 0.48), which hides streaks."""
 _DARKEST, _BRIGHTEST, _LEAST_CONTRAST, _MOST_CLIPPED = 16.0, 239.0, 24.0, 0.7
 _FALLEN_SHARPNESS = 0.75
-"""Of the usual sharpness of the shot: below, the camera was shaken or lost its focus."""
+"""Minimum share of the shot's usual sharpness: below it, the camera was shaken or lost focus."""
 
 
 def reason_against(frame: Measured, rain: float, usual_sharpness: float, least_rain: float) -> str | None:
-    """Why a frame is not to be used, in one word or two; None when it may be.
+    """Why a frame is rejected, in a word or two; None if it is usable.
 
     Args:
-        frame: what was measured.
-        rain: its score, or the steadied one; nan is not judged.
+        frame: its measurements.
+        rain: its score, possibly smoothed; nan is accepted.
         usual_sharpness: of its shot.
-        least_rain: score of the least rain wanted.
+        least_rain: minimum rain score.
     """
     if frame.brightness < _DARKEST:
         return "too dark"
@@ -46,8 +43,8 @@ def reason_against(frame: Measured, rain: float, usual_sharpness: float, least_r
 
 
 def steadied(values: Sequence[float], shots: Sequence[int], reach: int = 2) -> list[float]:
-    """Running median over `reach` frames on both sides within the shot: rain does not come and go within a second,
-    a lane mark that passes for a streak does."""
+    """Running median over `reach` frames on both sides within the shot: rain does not come and go within a second, but
+    lane markings mistaken for streaks do."""
     numbers, parts = np.asarray(values, np.float64), np.asarray(shots)
     found = []
     for place in range(len(numbers)):
@@ -57,11 +54,11 @@ def steadied(values: Sequence[float], shots: Sequence[int], reach: int = 2) -> l
 
 
 def near_duplicates(hashes: NDArray[np.uint8], distance: int) -> list[int | None]:
-    """For each of N pictures the earlier one, itself kept, that it repeats; None for those that are kept.
+    """For each of N pictures, the kept picture it duplicates, or None if it is kept itself.
 
     Args:
-        hashes: (N, B) perceptual hashes as bytes, the pictures to be preferred first.
-        distance: bits in which hashes of one picture may differ.
+        hashes: (N, B) perceptual hashes as bytes, preferred pictures first.
+        distance: maximum Hamming distance between duplicates.
     """
     kept = np.zeros_like(hashes)
     places: list[int] = []
@@ -78,10 +75,9 @@ def near_duplicates(hashes: NDArray[np.uint8], distance: int) -> list[int | None
 
 
 def spread(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
-    """Farthest-point order of N descriptors (N, D): each next one is farthest from its nearest predecessor.
+    """Farthest-point order of N descriptors (N, D): each is the farthest from its nearest predecessor.
 
-    Any beginning of it is a diverse choice, and what is asked for later changes nothing in it. Of equals the one with
-    the lower number comes first.
+    Every prefix is a diverse selection, independent of how much more is requested. Ties go to the lower index.
     """
     if not len(looks):
         return
@@ -89,7 +85,7 @@ def spread(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
     place = first
     while True:
         yield place
-        # Plain sums: a matrix product may differ in its last bits from machine to machine.
+        # Plain sums, since the last bits of a matrix product may differ between machines.
         away = np.minimum(away, np.square(looks - looks[place]).sum(axis=1, dtype=np.float64))
         away[place] = -1.0
         place = int(np.argmax(away))
@@ -100,9 +96,9 @@ def spread(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
 def taken(
     order: Iterable[int], groups: Sequence[str], count: int, *, per_group: int | None, without: Collection[int]
 ) -> list[int]:
-    """The first `count` of an order, at most `per_group` of a group, none of `without`.
+    """The first `count` of an order, at most `per_group` per group, without those in `without`.
 
-    As the order does not depend on `without`, one more picture in it costs that picture and brings in one other.
+    Since the order does not depend on `without`, excluding one more picture replaces only that picture.
     """
     chosen: list[int] = []
     given: Counter[str] = Counter()
@@ -122,15 +118,15 @@ def taken(
 
 
 def divided(sizes: Mapping[str, int], total: int, test: int) -> frozenset[str]:
-    """Groups that are kept for the test; every other one is for training.
+    """Groups for the test split; all others are for training.
 
     Args:
-        sizes: pictures that may be taken of each group, in the order in which groups are asked for the test.
-        total: pictures wanted.
-        test: how many of them for the test.
+        sizes: number of available pictures per group, in the order in which groups are considered for the test split.
+        total: requested number of pictures.
+        test: how many of these are for the test split.
 
     Returns:
-        Groups of together about `test` pictures (its share, where there are fewer than `total`); never all groups.
+        Groups with about `test` pictures in total (proportionally fewer if there are fewer than `total`); never all.
     """
     there = sum(sizes.values())
     if len(sizes) < 2 or not test or not there:
@@ -150,12 +146,12 @@ def divided(sizes: Mapping[str, int], total: int, test: int) -> frozenset[str]:
 
 
 def count_for_test(there: int, total: int, test: int) -> int:
-    """Pictures of the test where only so many are there: the same share of them, and one at least."""
+    """Test-split size if fewer than `total` pictures exist: the same fraction, at least one."""
     return min(test, max(1, round(test * min(1.0, there / total)))) if test else 0
 
 
 def _fair_share(sizes: Sequence[int], total: int) -> float:
-    """The most that a group gives when `total` is taken from all as evenly as they allow."""
+    """Maximum number of pictures per group when `total` is drawn from all groups as evenly as possible."""
     left, share = total, float("inf")
     for count, size in enumerate(sorted(sizes)):
         share = left / (len(sizes) - count)

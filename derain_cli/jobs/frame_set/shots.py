@@ -1,4 +1,4 @@
-"""Shots of a clip: where it was cut. Pure arrays."""
+"""Shot detection. Pure arrays."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _Luma = NDArray[np.float32]
 
 
 class Shots:
-    """Numbers of shots: a cut is a change of the coarse picture that is large and stands out from those before.
+    """Numbers the shots of a clip: a cut is a change of the downscaled picture that is large and above earlier ones.
 
-    Rain, noise and fine texture are gone at the coarse size. A fast pan changes it by much, but moves what is there:
-    where the picture before, moved as a whole, is much like this one, there is no cut.
+    Downscaling removes rain, noise and fine texture. A fast pan causes large changes too, but if the previous picture,
+    shifted as a whole, resembles this one, there is no cut.
     """
 
     _LEAST, _TIMES, _SIZE = 12.0, 3.0, (32, 18)
     _FINER = (64, 36)
-    """Size at which motion is looked for."""
+    """Size at which motion is estimated."""
     _SHARE, _PEAK = 0.8, 0.3
-    """Of a change, that what is left after the motion may be; of phase correlation's energy, that must lie in its peak:
-    two scenes reach 0.2."""
+    """Maximum share of the change that may remain after motion compensation; minimum share of the phase correlation
+    energy in its peak (two different scenes reach 0.2)."""
 
     def __init__(self) -> None:
         self._shot = 0
@@ -49,7 +49,7 @@ class Shots:
         return self._shot
 
     def _is_motion(self, before: _Luma, after: _Luma) -> bool:
-        """Whether the whole picture moved, by phase correlation."""
+        """Whether the change is a shift of the whole picture, by phase correlation."""
         import cv2
 
         width, height = self._FINER

@@ -1,7 +1,7 @@
-"""Looking at clips and photos: how much rain, how sharp, how alike.
+"""Measures clips and photos: rain, sharpness, similarity.
 
-What was measured is kept in a hidden folder of the set, by the content of the source: a run that was stopped goes on
-with the next one, and a run with other numbers or further clips looks at what is new only.
+Measurements are cached in a hidden folder of the set, keyed by the content of the source: interrupted runs resume with
+the next source, and runs with other options or additional clips measure only what is new.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from derain_cli.system.files import atomic_bytes, make_folder
 __all__ = ["SourceOutcome", "Stopped", "Study", "study_sources"]
 
 _MEASURES = 1
-"""Goes up when frames are measured in another way: what was kept of earlier runs is measured again."""
+"""Version of the measurements: increased when the method changes, which invalidates cached results."""
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What was measured of a source.
+    """Measurements of a source.
 
     Attributes:
         source: the clip or photo.
-        key: hexadecimal digits that stand for its content.
+        key: hexadecimal digest of its content.
         size: width and height, pixels.
-        frames: frames of the clip that were seen; 1 for a photo.
-        measured: one for each frame measured, in order.
+        frames: number of decoded frames; 1 for a photo.
+        measured: one per measured frame, in order.
         hashes: (N, 8), their perceptual hashes.
-        ended: why the rest of the clip could not be seen; None when all was.
+        ended: why the rest of the clip could not be decoded; None if all of it was.
     """
 
     source: Source
@@ -65,19 +65,19 @@ class Study:
     ended: str | None = None
 
     def name(self, place: int) -> str:
-        """What the picture of `measured[place]` is called, without suffix: safe on any disk and in any list."""
+        """Name of the picture of `measured[place]`, without suffix; safe on any file system and in lists."""
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(self.source.path).stem).strip("._-")[:32] or "clip"
-        # The content is part of the name: two clips of one name do not meet, and a name never means another picture.
+        # The content is part of the name, so clips with the same name do not collide, and names are never reused.
         head = f"{stem}-{self.key[:6]}"
         return f"{head}-{self.measured[place].index:06d}" if self.source.is_clip else head
 
 
 @dataclass(frozen=True)
 class SourceOutcome(Outcome[Source]):
-    """What became of one source, or of the pictures of one source.
+    """The result for one source, or for writing the pictures of one source.
 
     Attributes:
-        study: what was measured; None when nothing could be. Of a clip that ends early there is an error beside it.
+        study: its measurements; None if there are none. A truncated clip has measurements and an error.
         known: whether it was measured by an earlier run.
     """
 
@@ -85,13 +85,13 @@ class SourceOutcome(Outcome[Source]):
     known: bool = False
 
     def failed(self, error: Exception, path: str | os.PathLike[str] | None = None) -> Self:
-        # All pictures go into one folder: where one cannot be written, none can.
+        # All pictures go into one folder: if one cannot be written, none can.
         outcome = super().failed(error, path)
         return replace(outcome, fatal=outcome.fatal or isinstance(outcome.error, DestinationError))
 
 
 class Stopped(Exception):
-    """Nothing further is to be tried."""
+    """Processing was stopped."""
 
 
 def study_sources(
@@ -101,19 +101,19 @@ def study_sources(
     report: Callable[[SourceOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Study, ...]:
-    """Measure all clips and photos, or read what earlier runs measured.
+    """Measure all clips and photos, or load earlier measurements.
 
     Args:
         todo: a settled plan.
-        options: `every` and `jobs` matter here.
+        options: `every` and `jobs` are used.
         report: called for each source, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of sources done.
 
     Returns:
-        What could be measured, each content once, in an order that does not depend on the plan's.
+        The measurements, once per content, in an order independent of the plan.
 
     Raises:
-        DestinationError: the output folder cannot be made.
+        DestinationError: the output folder cannot be created.
         ResourceError: the disk is full.
     """
     make_folder(todo.out / WORK)
@@ -126,7 +126,7 @@ def study_sources(
         if outcome.study is not None:
             study = found.setdefault(outcome.study.key, outcome.study)
             if os.fsencode(outcome.study.source.path) < os.fsencode(study.source.path):
-                found[study.key] = outcome.study  # which of several names counts must not depend on their order
+                found[study.key] = outcome.study  # which of several names is used must not depend on their order
         report(outcome)
         if progress is not None:
             progress(done)
@@ -148,8 +148,8 @@ def study_sources(
 
 @contextmanager
 def _single_threads() -> Iterator[None]:
-    """OpenCV without threads of its own: clips have one each, and on small pictures they cost more than they bring
-    (measured on 160x120 pixels: three times the processor time)."""
+    """Disable OpenCV's threads: each clip has its own thread, and on small pictures extra threads cost more than they
+    gain (measured on 160x120 pixels: three times the CPU time)."""
     import cv2
 
     before = cv2.getNumThreads()
@@ -161,9 +161,9 @@ def _single_threads() -> Iterator[None]:
 
 
 def _studied(source: Source, work: Path, every: float, stop: threading.Event) -> SourceOutcome:
-    """In a thread."""
+    """Measurements of a source, cached or new. Runs in a worker thread."""
     if not source.is_clip:
-        probe_photo(source.path)  # nothing but a regular file that holds a picture is opened below
+        probe_photo(source.path)  # only regular files that contain a picture are opened below
         key = _content_key(source.path)
         study = _read_study(work, key, every, source)
         if study is not None:
@@ -174,7 +174,7 @@ def _studied(source: Source, work: Path, every: float, stop: threading.Event) ->
         study = Study(source, key, size, 1, (measured_photo(picture),), hashes)
         _keep_study(work, study, every)
         return SourceOutcome(source, study=study)
-    with open_clip(source.path) as clip:  # also says, each time anew, that it is a clip
+    with open_clip(source.path) as clip:  # also checks every time that it is a clip
         key = _content_key(source.path)
         study = _read_study(work, key, every, source)
         known = study is not None
@@ -215,8 +215,8 @@ _SAMPLE = 1 << 20
 
 
 def _content_key(path: str) -> str:
-    """32 hexadecimal digits that stand for a file's content: its length, and three parts of it. Hashing all of a
-    clip of hours would take as long as decoding a part of it."""
+    """Digest of a file's content, 32 hexadecimal digits: its length and three parts of it, since hashing a clip of
+    several hours would take as long as decoding part of it."""
     with Path(path).open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(str(length).encode())
@@ -243,7 +243,7 @@ def _keep_study(work: Path, study: Study, every: float) -> None:
 
 
 def _read_study(work: Path, key: str, every: float, source: Source) -> Study | None:
-    """What an earlier run measured; None where there is nothing that can be used."""
+    """Measurements cached by an earlier run; None if there are no usable ones."""
     try:
         with np.load(work / f"{key}.npz", allow_pickle=False) as kept:
             about = json.loads(kept["about"].tobytes())
@@ -259,5 +259,5 @@ def _read_study(work: Path, key: str, every: float, source: Source) -> Study | N
                 return None
             width, height = about["size"]
             return Study(source, key, (width, height), about["frames"], tuple(measured), hashes, about["ended"])
-    except Exception:  # missing, damaged, or of another program: it is measured once more
+    except Exception:  # missing, damaged, or not ours: measure again
         return None

@@ -1,4 +1,4 @@
-"""Writing a set: the chosen frames are decoded once more; what is there stays, what is no longer chosen goes."""
+"""Writes a frame set: decodes the selected frames again, keeps existing files, removes those no longer selected."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ __all__ = ["write_frame_set"]
 
 _COLUMNS, _ROWS = 5, 6
 _REJECT_HEAD = """\
-# Names of pictures that are not wanted, one a line, as they are in train/, in test/ and under the pictures in sheets/.
-# Run the same command again: they are taken away, others take their places, and they do not come back.
+# Names of unwanted pictures, one per line, as in train/, test/ and below the pictures in sheets/.
+# Run the same command again: they are removed, replaced by others, and not selected again.
 """
 
 
@@ -48,22 +48,22 @@ def write_frame_set(
     report: Callable[[SourceOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Chosen, ...]:
-    """Write the pictures that are not there yet, take away those that are no longer chosen, then sheets and manifest.
+    """Write missing pictures, remove those that are no longer selected, then write sheets and manifest.
 
-    Files that no run of this program wrote are left alone.
+    Files not written by this program are left alone.
 
     Args:
         todo: a settled plan.
         choice: from `choose`.
-        options: `jobs` matters here.
-        report: called for each source whose pictures were written, with an error where some are missing.
+        options: `jobs` is used.
+        report: called for each source whose pictures were written, with an error if some are missing.
         progress: called with the number of pictures written.
 
     Returns:
-        The pictures that are there now.
+        The pictures that exist now.
 
     Raises:
-        DestinationError: a folder cannot be made, or a file that is not ours is in the way.
+        DestinationError: a folder cannot be created, or a file that is not ours is in the way.
         ResourceError: the disk is full.
     """
     return _Writer(todo.out, choice, options, report, progress or (lambda done: None)).write()
@@ -84,7 +84,7 @@ class _Writer:
         known, sheets = self._read_record()
         for folder in {str(Path(file).parent) for file in (*planned, f"{TRAIN}/")} | {SHEETS}:
             make_folder(self.out / folder)
-        # Before the first picture: what a killed run has written must be known to the next as ours.
+        # Before the first picture, so that the next run recognises the files of a killed run as ours.
         self._keep_record(known | planned.keys(), sheets)
         self._write_pictures([one for one in planned.values() if not (self.out / one.file).is_file()])
         for file in sorted(known - planned.keys()):
@@ -124,7 +124,7 @@ class _Writer:
             raise fatal.error
 
     def _write_group(self, group: list[Chosen]) -> None:
-        """The pictures of one source. In a thread."""
+        """Write the pictures of one source. Runs in a worker thread."""
         study = group[0].study
         if not study.source.is_clip:
             self._write_picture(group[0], read_rgb(study.source.path))
@@ -139,14 +139,14 @@ class _Writer:
                     self._write_picture(one, to_uint8(frame.pixels))
                 if not wanted:
                     return
-        raise InputError("the clip has become shorter while it was worked on", path=study.source.path)
+        raise InputError("the clip became shorter during processing", path=study.source.path)
 
     def _write_picture(self, one: Chosen, pixels: NDArray[np.uint8]) -> None:
         write_rgb(self.out / one.file, pixels, overwrite=False)
         self.written += 1
 
     def _write_sheets(self, there: Sequence[Chosen], before: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Sheets of all pictures, those anew whose pictures have changed. Returns what is on each."""
+        """Write contact sheets of all pictures, only where they changed. Returns the contents of each sheet."""
         wanted: dict[str, list[Chosen]] = {}
         for split in (TRAIN, TEST):
             pictures = [one for one in there if one.split == split]
@@ -154,7 +154,7 @@ class _Writer:
                 wanted[f"{SHEETS}/{split}-{number + 1:03d}.jpg"] = pictures[start : start + _COLUMNS * _ROWS]
         content = {file: [one.file for one in pictures] for file, pictures in wanted.items()}
         old = [file for file in wanted if before.get(file) != content[file] or not (self.out / file).is_file()]
-        # While they change, the record says that they are ours and that nothing is known of what is on them.
+        # Meanwhile the record lists the changing sheets as ours, with unknown contents.
         self._keep_record({one.file for one in there}, dict(before) | {file: [] for file in old})
 
         def work(file: str) -> str:
@@ -169,7 +169,7 @@ class _Writer:
         return content
 
     def _read_record(self) -> tuple[set[str], dict[str, list[str]]]:
-        """Files that earlier runs wrote into the set: pictures, and sheets with what is on them."""
+        """Files that earlier runs wrote into the set: pictures, and sheets with their contents."""
         path = self.out / WORK / "written.json"
         try:
             record = json.loads(path.read_bytes())
@@ -180,7 +180,7 @@ class _Writer:
             return set(), {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DestinationError(
-                "the record of what was written is damaged", path=path, remedy=Remedy.OTHER_OUTPUT
+                "the record of written files is damaged", path=path, remedy=Remedy.OTHER_OUTPUT
             ) from error
 
     def _keep_record(self, pictures: set[str], sheets: Mapping[str, list[str]]) -> None:
@@ -189,7 +189,7 @@ class _Writer:
 
 
 def _is_ours(file: Any, folders: tuple[str, ...]) -> bool:
-    """Whether a file of the record lies where this program writes: what is removed must not hang on a list alone."""
+    """Whether a recorded file is where this program writes: a list alone must not decide what is deleted."""
     return isinstance(file, str) and re.fullmatch(rf"(?:{'|'.join(folders)})/[A-Za-z0-9._-]+", file) is not None
 
 
@@ -197,11 +197,11 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise DestinationError(f"cannot be removed: {error.strerror}", path=path) from error
+        raise DestinationError(f"cannot remove the file: {error.strerror}", path=path) from error
 
 
 def _write_if_new(path: Path, text: str) -> None:
-    """A run with nothing to do changes nothing."""
+    """Write the text unless the file has it already, so that a run with nothing to do changes nothing."""
     if not (path.is_file() and path.read_bytes() == text.encode("utf-8", "surrogateescape")):
         atomic_text(path, text)
 

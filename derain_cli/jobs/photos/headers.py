@@ -1,4 +1,4 @@
-"""Photos that their headers already tell to be unusable: looked at before anything that takes long is loaded."""
+"""Rejects unusable photos by their headers, before anything slow is loaded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["refused_by_header"]
 def refused_by_header(
     items: Sequence[Item], max_pixels: int, *, every: bool
 ) -> tuple[tuple[Item, ...], list[tuple[Item, DerainError]]]:
-    """The items that are left, and those refused with their errors.
+    """The remaining items, and the refused ones with their errors.
 
     Args:
         items: a settled plan.
         max_pixels: larger photos are refused.
-        every: look at all of them; else only until one is usable, since reading will tell about the others.
+        every: check all of them; otherwise only until one is usable, since reading will check the others.
     """
     refused: list[tuple[Item, DerainError]] = []
     left = []

@@ -1,4 +1,4 @@
-"""How photos are read and written."""
+"""Options for reading and writing photos."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class BatchOptions:
     """How photos are read and written.
 
     Attributes:
-        encode: how outputs are coded.
+        encode: how outputs are encoded.
         max_pixels: larger photos are refused.
-        overwrite: replace outputs that exist.
-        record: what is known of how outputs were made; None keeps no record.
-        companions: further pictures to write, of `COMPARE` and `LAYERS`.
-        jobs: threads that read, and as many that write, while the network works; 0 does one thing at a time.
+        overwrite: replace existing outputs.
+        record: of how outputs were made; None keeps no record.
+        companions: additional pictures to write, from `COMPARE` and `LAYERS`.
+        jobs: reader threads, and as many writer threads, alongside the network; 0 processes one photo at a time.
         fail_fast: stop after the first failure.
     """
 

@@ -1,4 +1,4 @@
-"""What became of a photo."""
+"""The result for a photo."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["PhotoOutcome"]
 
 @dataclass(frozen=True)
 class PhotoOutcome(Outcome[Item]):
-    """What became of one photo.
+    """The result for one photo.
 
     Attributes:
-        width, height: pixels; 0 when it could not be read.
-        seconds: reading, restoring and writing, waiting left out.
-        companions: further pictures written.
-        skipped: the output came into being meanwhile, as this run would have made it.
+        width, height: pixels; 0 if it could not be read.
+        seconds: for reading, restoring and writing, without waiting.
+        companions: additional pictures written.
+        skipped: another run wrote the same output in the meantime.
     """
 
     width: int = 0

@@ -1,8 +1,7 @@
-"""Many photos through one restorer: reading the next and writing the last overlap the network.
+"""Restores many photos with one restorer, while the next ones are read and finished ones are written.
 
-At most `jobs + 1` photos are in memory at a time, however many there are, and fewer where they are large; photos so
-small that the network takes several at once count as one together. Outcomes are told in the order of the work list,
-whatever the threads do.
+At most `jobs + 1` photos are in memory at a time, fewer if they are large; small photos that the network processes as a
+batch count as one. Results are reported in the order of the work list, regardless of the threads.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ __all__ = ["restore_photos"]
 Progress = Callable[[float], None]
 
 _PLACE = 64
-"""Of one photo in the room, in units; photos that the network takes together share it."""
+"""Places of one photo in the admission queue; photos that are batched share them."""
 _BYTES_PER_PIXEL = {"JPEG": 12}
 _BYTES_PER_PIXEL_AT_MOST = 24
-"""What a photo takes from reading to writing at most, by format: measured on the real command, network left out
-(docs/performance.md). More than JPEG may have 16 bits, which headers don't all tell."""
+"""Peak memory per pixel of a photo from reading to writing, by format: measured on the command without the network
+(docs/performance.md). Formats other than JPEG may have 16 bits, which not all headers reveal."""
 _PHOTO_BYTES = 2**30
-"""Photos that are read ahead or being written may take this much, or a quarter of the free memory if that is less; one
-alone may always. With an accelerator a quarter of the free memory: there coders, not the network, limit the speed."""
+"""Memory for photos being read ahead or written, or a quarter of the free memory if that is less; a single photo may
+exceed it. With an accelerator always a quarter of the free memory: encoding, not the network, is then the limit."""
 
 
 def restore_photos(
@@ -51,18 +50,18 @@ def restore_photos(
     report: Callable[[PhotoOutcome], None],
     progress: Progress | None = None,
 ) -> None:
-    """Restore every item; a failure concerns its own item, unless it is fatal.
+    """Restore every item; a failed item does not stop the others unless the error is fatal.
 
-    Files are written by helper threads only, so an exception that a signal handler raises in the calling
-    thread never hits a half-written file: what is being written is finished and told, the rest is dropped.
+    Only worker threads write files, so an exception from a signal handler in the calling thread never interrupts
+    a write: files being written are finished and reported, the rest is dropped.
 
     Args:
         items: a settled plan.
-        restorer: called from this thread alone.
+        restorer: called only from this thread.
         options: how to read and write.
-        report: called for each item that was tried, in order, in this thread: once, and again with the same outcome if
-            a signal's exception broke it off.
-        progress: called with the number of items done, fractions included.
+        report: called once for each attempted item, in order, in this thread, and again with the same outcome if an
+            exception from a signal interrupted it.
+        progress: called with the number of items done, including fractions.
     """
     _Run(items, restorer, options, report, progress or (lambda done: None)).run()
 
@@ -108,13 +107,13 @@ class _Run:
         return any(companion in LAYERS for companion in self.options.companions)
 
     def _read_ahead(self, index: int, readers: ThreadPoolExecutor) -> None:
-        # At least as many as the room may let in: it decides, and what waits at its door holds nothing.
+        # At least as many as can be admitted; waiting readers hold no memory.
         last = min(index + (self.options.jobs + 1) * _PLACE, len(self.items))
         for ahead in range(index + len(self.reading), last):
             self.reading.append(readers.submit(self._read, ahead, self.items[ahead]))
 
     def _read(self, index: int, item: Item) -> _Read:
-        # In a thread.
+        # In a worker thread.
         start = time.perf_counter()
         share = self._share(item)
         looked = time.perf_counter() - start
@@ -129,10 +128,10 @@ class _Run:
             raise
 
     def _share(self, item: Item) -> Share:
-        """What a photo takes of the room, by its header."""
+        """The resources of a photo, by its header."""
         try:
             info = probe_photo(item.source, max_pixels=self.options.max_pixels)
-        except Exception:  # reading it will tell
+        except Exception:  # reading it will report the error
             return Share(_PLACE, 0)
         each = _BYTES_PER_PIXEL.get(info.format, _BYTES_PER_PIXEL_AT_MOST) * (2 + len(self.options.companions)) // 2
         return Share(_PLACE // self._at_once(info.height, info.width), each * info.height * info.width)
@@ -142,7 +141,7 @@ class _Run:
         return 1 if apart else self.restorer.at_once(height, width)
 
     def _do_next(self, index: int) -> int:
-        """Restore what comes next and have it written; the index of what comes then."""
+        """Restore the next photo or batch and submit it for writing; returns the index after it."""
         group = self._next_group()
         last = index + len(group)
         together = self._together(group)
@@ -155,7 +154,7 @@ class _Run:
         return last
 
     def _next_group(self) -> deque[Future[_Read]]:
-        """The next photo, with what lies ready behind it and is best given to the network together with it."""
+        """The next photo, with following ones that are ready and can be batched with it."""
         group = deque([self.reading.popleft()])
         wait(group)
         if group[0].exception() is not None:
@@ -167,20 +166,20 @@ class _Run:
         return group
 
     def _together(self, group: Sequence[Future[_Read]]) -> deque[_Derained]:
-        """The photos of a group in one pass; none if it is one only, or if one of them fails."""
+        """The photos of a group restored as a batch; empty for a single photo, or if one of them fails."""
         if len(group) == 1:
             return deque()
         start = time.perf_counter()
         try:
             found = self.restorer.batch([future.result().shown for future in group])
-        except Exception:  # one by one it will be seen whose it is
+        except Exception:  # processing one by one will show which photo failed
             return deque()
         seconds = (time.perf_counter() - start) / len(group)
-        notes = tuple(f"{note} (one of {len(group)} photos in a pass)" for note in self.restorer.notes)
+        notes = tuple(f"{note} (one of {len(group)} photos in a batch)" for note in self.restorer.notes)
         return deque(_Derained(pixels, None, seconds, notes) for pixels in found)
 
     def _finish(self, index: int, reading: Future[_Read], found: _Derained | None) -> None:
-        """Restore an item and hand it over to be written; `found` is what came of it already."""
+        """Restore an item and submit it for writing; `found` is the result if there is one already."""
         item = self.items[index]
         outcome = PhotoOutcome(item)
         try:
@@ -196,12 +195,12 @@ class _Run:
             self.progress(index + 1)
             self.written.settle(outcome.failed(error))
             return
-        # What was read is not kept without need: the coder may want as much memory again.
+        # The input is kept only if needed, since the encoder may use as much memory again.
         before = pixels if COMPARE in self.options.companions else None
         photo = replace(read.photo, pixels=keep_hidden(found.pixels, pixels, read.photo.alpha))
         work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         written = self.written.begin(functools.partial(self.writer.write, work))
-        written.add_done_callback(lambda _: self.room.leave(index))  # also of what is not begun any more
+        written.add_done_callback(lambda _: self.room.leave(index))  # also for work that was dropped
 
     def _derained(self, index: int, pixels: NDArray[Any]) -> _Derained:
         def told(share: float) -> None:
@@ -214,14 +213,14 @@ class _Run:
         return _Derained(derained, layers, time.perf_counter() - start, tuple(self.restorer.notes))
 
     def _ends(self, outcome: PhotoOutcome) -> bool:
-        """Whether no further item is to be tried."""
+        """Whether this outcome ends the run."""
         return outcome.fatal or (outcome.error is not None and self.options.fail_fast)
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
     photo: Photo
-    shown: NDArray[Any]  # to the network: its pixels, with something plausible where nothing is to be seen
+    shown: NDArray[Any]  # the network's input: pixels with plausible colours where they are fully transparent
     seconds: float
 
 
@@ -234,7 +233,7 @@ class _Derained:
 
 
 def _is_like(reading: Future[_Read], pixels: NDArray[Any]) -> bool:
-    """Whether a photo lies ready that can share a pass with `pixels`."""
+    """Whether the photo is ready and can be batched with `pixels`."""
     if not reading.done() or reading.exception() is not None:
         return False
     other = reading.result().shown

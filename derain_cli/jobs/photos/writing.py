@@ -1,4 +1,4 @@
-"""A restored photo and its companions go to the disk."""
+"""Writes a restored photo and its companions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["Restored", "Writer"]
 
 @dataclass(frozen=True, eq=False)
 class Restored:
-    """A photo that is to be written.
+    """A restored photo to be written.
 
     Attributes:
         item: input and output.
         photo: derained.
-        before: the pixels as they were; None where no comparison is wanted.
-        layers: what was found; None where that is not wanted.
-        seconds: spent on it so far.
+        before: the original pixels; None without a comparison.
+        layers: rain and detail; None if not requested.
+        seconds: time spent so far.
         notes: one-line remarks so far.
     """
 
@@ -46,13 +46,13 @@ class Restored:
 
 @dataclass
 class Writer:
-    """Writes photos by `options`; folders are made when they are needed."""
+    """Writes photos according to `options`; creates folders as needed."""
 
     options: BatchOptions
     _swept: set[Path] = field(default_factory=set)
 
     def write(self, work: Restored) -> PhotoOutcome:
-        """Write a photo and its companions; what goes wrong is in the outcome. May be called from any thread."""
+        """Write a photo and its companions; errors are part of the outcome. Thread-safe."""
         start = time.perf_counter()
         height, width = work.photo.pixels.shape[:2]
         target = Path(work.item.target)
@@ -61,7 +61,7 @@ class Writer:
         try:
             self._make_folder(target.parent)
             companions = self._write_companions(work, notes)
-            # The output comes last: where it is, everything that belongs to it is.
+            # The output comes last: if it exists, so do its companions.
             if not work.item.stays:
                 notes += write_photo(
                     work.photo,
@@ -86,7 +86,7 @@ class Writer:
             self.options.record.add(item, length)
 
     def _beaten(self, outcome: PhotoOutcome) -> PhotoOutcome:
-        """Another run wrote the output first."""
+        """The outcome if another run wrote the output first."""
         record = self.options.record
         problem = None if record is None else record.problem(outcome.item, afresh=True)
         return replace(outcome, skipped=True) if problem is None else outcome.failed(problem)
@@ -103,9 +103,9 @@ class Writer:
             if os.path.lexists(path) and not self.options.overwrite:
                 if work.item.stays:
                     continue
-                notes.append(f"{Path(path).name} is there already and stays")
+                notes.append(f"{Path(path).name} already exists and was kept")
                 continue
-            bare = replace(work.photo.metadata, gain_map=None)  # it is for the photo's own shape and light
+            bare = replace(work.photo.metadata, gain_map=None)  # it only fits the photo itself
             picture = replace(work.photo, pixels=found[companion], alpha=None, metadata=bare)
             write_photo(picture, path, options=self.options.encode, overwrite=self.options.overwrite)
             written.append(path)

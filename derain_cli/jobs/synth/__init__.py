@@ -1,7 +1,6 @@
-"""Pairs to train and test with: clean photos, and the same photos with generated rain on them.
+"""Pairs for training and testing: clean photos, and the same photos with generated rain.
 
-The rain of a pair hangs on the seed, the photo's path below its folder, the profile and the number of the variant,
-and on nothing else: a run can be stopped, repeated, spread over threads, and extended by photos, profiles or
-variants without a change to the pairs that are there. The manifest beside them says what they were made with, so
-that pairs of another seed never come between them unnoticed.
+The rain of a pair depends only on the seed, the photo's relative path, the profile and the variant number: a run can be
+interrupted, repeated, spread over threads, and extended by photos, profiles or variants without changing existing
+pairs. The manifest records how they were made, so that pairs of another seed are never mixed in unnoticed.
 """

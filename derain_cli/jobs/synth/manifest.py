@@ -1,4 +1,4 @@
-"""The manifest beside the pairs: what they were made with, so that others never come between them unnoticed."""
+"""The manifest of the pairs: records how they were made, so that others are never mixed in unnoticed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ MANIFEST = "synth.json"
 
 
 def _layout(options: SynthOptions) -> dict[str, Any]:
-    """What files are called. Pairs that differ here must not share a folder: they would not be found, or twice."""
+    """Settings that determine file names. Pairs that differ in these must not share a folder: they would be found twice
+    or not at all."""
     return {"format": options.format, "folder_per_profile": options.has_groups, "numbered": options.variants > 1}
 
 
 def _rain(options: SynthOptions) -> dict[str, Any]:
-    """What pairs of one name have in common. Pairs that differ here may only replace each other."""
+    """Settings common to all pairs. Pairs that differ in these may only replace each other."""
     same = {"seed": options.seed, "target": options.target, "max_side": options.max_side}
     return same if options.has_groups else {"profile": options.profiles[0], **same}
 
@@ -52,14 +53,14 @@ def refuse_other_kind(manifest: Mapping[str, Any] | None, out: Path, options: Sy
     """The sources of earlier runs.
 
     Raises:
-        DestinationError: what lies in the output folder and the pairs to be made cannot be kept apart.
+        DestinationError: the contents of the output folder would mix with the new pairs.
     """
     if manifest is None:
         for place in pair_folders(out, *(options.profiles if options.has_groups else ())):
-            in_the_way = options.has_groups and place.parent == out  # would hide the folders of the profiles
+            in_the_way = options.has_groups and place.parent == out  # would hide the profile folders
             if (in_the_way or not options.overwrite) and place.is_dir() and any(place.iterdir()):
                 raise DestinationError(
-                    "holds files that derain synth did not make", path=place, remedy=Remedy.OTHER_OUTPUT
+                    "contains files not created by derain synth", path=place, remedy=Remedy.OTHER_OUTPUT
                 )
         return {}
     for part, wanted, may_replace in (("layout", _layout(options), False), ("rain", _rain(options), True)):
@@ -68,7 +69,7 @@ def refuse_other_kind(manifest: Mapping[str, Any] | None, out: Path, options: Sy
         if differing and not (may_replace and options.overwrite):
             key = differing[0]
             raise DestinationError(
-                f"holds pairs with {key.replace('_', ' ')} {there.get(key)!r}, not {wanted[key]!r}",
+                f"contains pairs with {key.replace('_', ' ')} {there.get(key)!r}, not {wanted[key]!r}",
                 path=out,
                 remedy=Remedy.OTHER_OUTPUT_OR_REPLACE if may_replace else Remedy.OTHER_OUTPUT,
             )

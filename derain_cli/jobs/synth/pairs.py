@@ -1,4 +1,4 @@
-"""What is to be made: photos, their pairs, and where these lie."""
+"""The photos to process, their pairs and file locations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RAINY, _CLEAN = "rain", "norain"
 
 @dataclass(frozen=True, slots=True)
 class PairTask:
-    """One pair to make: which rain, and the two files: of one name, in two sub-folders of `folder`."""
+    """One pair to make: its rain, and two files with the same name in two subfolders of `folder`."""
 
     profile: str
     variant: int
@@ -32,13 +32,13 @@ class PairTask:
 
     @property
     def is_there(self) -> bool:
-        """Whether both files are."""
+        """Whether both files exist."""
         return self.rainy.is_file() and self.clean.is_file()
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoTask:
-    """One photo and its pairs; `relative` is its path below the folder it was found in, with slashes."""
+    """One photo and its pairs; `relative` is its path relative to the searched folder, with slashes."""
 
     source: str
     relative: str
@@ -46,9 +46,9 @@ class PhotoTask:
 
     @property
     def name(self) -> str:
-        """What its pairs are called. Pairs are told apart by file name alone, so folders become part of the name."""
+        """Name of its pairs. Pairs are distinguished only by file name, so folders become part of the name."""
         stem = self.relative.removesuffix(PurePosixPath(self.relative).suffix)
-        # Hidden files are not looked at when pairs are searched.
+        # Hidden files are ignored when searching for pairs.
         return stem.replace("/", "__").lstrip(".") or "_"
 
 
@@ -58,11 +58,11 @@ class SynthPlan:
 
     Attributes:
         out: the output folder.
-        items: photos with the pairs that are to be made.
-        done: photos whose pairs are all there.
-        failed: what cannot be used, each with its path.
+        items: photos with the pairs to make.
+        done: photos whose pairs all exist.
+        failed: unusable inputs, each with its path.
         notes: path and remark.
-        sources: path of the photo, seen from the output folder, by name; those of earlier runs included.
+        sources: path of each photo relative to the output folder, by name, including earlier runs.
     """
 
     out: Path

@@ -1,4 +1,4 @@
-"""What pairs are to be made of which photos, settled before any is written."""
+"""Plans which pairs to make, before any is written."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = ["plan_synthesis"]
 def plan_synthesis(
     paths: Sequence[str], out: str | os.PathLike[str], options: SynthOptions, *, recursive: bool = False
 ) -> SynthPlan:
-    """What is to be made of folders of photos (single photos and patterns work, too). Nothing is written.
+    """Plan the pairs for folders of photos (single photos and patterns work too). Nothing is written.
 
     Raises:
-        UsageError: the output has no name.
+        UsageError: the output name is empty.
         NothingToDoError: no photos.
-        DestinationError: the output folder is an input, cannot be written to, holds pairs of another kind, or two
-            photos would have one name in it.
+        DestinationError: the output folder is an input, is not writable, contains pairs of another kind, or two photos
+            would have the same name in it.
     """
     if not os.fspath(out):
-        raise UsageError("the output has no name")
+        raise UsageError("the output name is empty")
     return _Planner(paths, Path(out), options, recursive).plan()
 
 
@@ -65,15 +65,15 @@ class _Planner:
     ) -> SynthPlan:
         items, done, notes = [], [], list(finder.notes)
         if manifest is not None and manifest.get("version") != __version__:
-            made = f"was begun with version {manifest.get('version')}, whose rain may look different"
-            notes.append((str(self.out), made))
+            remark = f"was started with version {manifest.get('version')}, whose rain may look different"
+            notes.append((str(self.out), remark))
         sources = dict(known)
         start = os.path.realpath(self.out)
         for task in tasks:
             source = os.path.relpath(os.path.realpath(task.source), start).replace(os.sep, "/")
             if sources.setdefault(task.name, source) != source:
                 if not self.options.overwrite:
-                    notes.append((task.source, f"pairs of this name were begun with {sources[task.name]}"))
+                    notes.append((task.source, f"pairs with this name were made from {sources[task.name]}"))
                 sources[task.name] = source
             missing = tuple(pair for pair in task.pairs if self.options.overwrite or not pair.is_there)
             if missing:
@@ -87,7 +87,7 @@ class _Planner:
         for photo in finder.find():
             bare = PhotoTask(photo.source, Path(photo.below, Path(photo.source).name).as_posix(), ())
             if photo.identity is not None and (photo.identity, bare.relative) in seen:
-                finder.notes.append((photo.source, "is named twice"))
+                finder.notes.append((photo.source, "was given twice"))
                 continue
             seen.add((photo.identity, bare.relative))
             yield PhotoTask(bare.source, bare.relative, tuple(self._pairs(bare.name)))
@@ -109,7 +109,7 @@ class _Planner:
                 raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_sources(self, tasks: list[PhotoTask]) -> None:
-        """No photo may lie where pairs go: it would be replaced, or rained on once more at every run."""
+        """No photo may be where pairs are written: it would be replaced, or get more rain in every run."""
         places = {place.resolve() for place in pair_folders(self.out, *PROFILES)}
         for folder in {Path(task.source).parent for task in tasks}:
             real = folder.resolve()
@@ -117,14 +117,14 @@ class _Planner:
                 raise DestinationError("the output folder is an input", path=folder, remedy=Remedy.OTHER_OUTPUT)
             if not places.isdisjoint((real, *real.parents)):
                 raise DestinationError(
-                    "pairs go here, and photos come from here", path=folder, remedy=Remedy.OTHER_OUTPUT
+                    "the input folder is also an output folder", path=folder, remedy=Remedy.OTHER_OUTPUT
                 )
         for path in (path for task in tasks for pair in task.pairs for path in (pair.rainy, pair.clean)):
             if path.is_symlink():
                 raise DestinationError("the destination is a symbolic link", path=path, remedy=Remedy.OTHER_OUTPUT)
 
     def _refuse_clashes(self, tasks: list[PhotoTask], known: Mapping[str, str]) -> None:
-        """No two photos may have one name, in the way in which names are compared when pairs are looked for."""
+        """No two photos may have the same name, as compared when searching for pairs."""
         takers: dict[str, str] = {}
         for name in known:
             takers.update((self._key(stem), name) for stem in self.options.stems(name))
@@ -135,7 +135,7 @@ class _Planner:
                 other = takers.setdefault(self._key(stem), task.name)
                 if other != task.name or task.name in planned:
                     raise DestinationError(
-                        f"two photos would be one pair: {sources[other]} and {task.source}",
+                        f"two photos would have the same pair: {sources[other]} and {task.source}",
                         path=task.pairs[0].rainy,
                         remedy=Remedy.RENAME_OR_OTHER_FOLDER,
                     )
@@ -147,7 +147,7 @@ class _Planner:
 
 
 def _nothing(finder: Finder) -> NothingToDoError:
-    """Why there is nothing to do: the first reason if there are any."""
+    """The error if there is nothing to do: the first failure, if any."""
     first = next(iter(finder.failed), None)
     if first is None:
         return NothingToDoError("no photos found", remedy=finder.passed_over.remedy())

@@ -1,4 +1,4 @@
-"""Pairs are made: photos are read, rained on, and written."""
+"""Makes pairs: reads photos, adds rain, and writes both."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["SynthOutcome", "synthesize"]
 
 @dataclass(frozen=True)
 class SynthOutcome(Outcome[PhotoTask]):
-    """What became of one photo.
+    """The result for one photo.
 
     Attributes:
-        width, height: of its pairs, pixels; 0 when it could not be read.
+        width, height: of its pairs, pixels; 0 if it could not be read.
     """
 
     width: int = 0
@@ -46,22 +46,22 @@ def synthesize(
     report: Callable[[SynthOutcome], None],
     progress: Callable[[int], None] | None = None,
 ) -> bool:
-    """Make the pairs of a plan, and the manifest. A failure concerns its own photo, unless it is fatal.
+    """Make the pairs of a plan, and the manifest. A failed photo does not stop the others unless the error is fatal.
 
-    Files are written by helper threads only, so what a signal handler raises in the calling thread never
-    hits a half-written pair: what is being written is finished and told, the rest is dropped.
+    Only worker threads write files, so an exception from a signal handler in the calling thread never interrupts
+    a write: pairs being written are finished and reported, the rest is dropped.
 
     Args:
         todo: a settled plan.
         options: those the plan was made with.
-        report: called for each photo that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
+        report: called for each attempted photo, in order, in this thread; see `jobs.ordered.InOrder`.
         progress: called with the number of photos done.
 
     Returns:
-        Whether all pairs of the plan are there now.
+        Whether all pairs of the plan exist now.
 
     Raises:
-        DestinationError: the output folder or the manifest cannot be made.
+        DestinationError: the output folder or the manifest cannot be created.
         ResourceError: the disk is full when the manifest is written.
     """
     return _Run(todo, options, report, progress or (lambda done: None)).run()
@@ -80,7 +80,7 @@ class _Run:
         if self.todo.items:
             for folder in self._folders():
                 make_folder(folder)
-            # Before the first pair: whoever kills the run must not be able to mix seeds afterwards.
+            # Before the first pair, so that seeds cannot be mixed after a killed run.
             write_manifest(self.todo, self.options, complete=False)
             fatal = in_order(
                 self._make,
@@ -91,7 +91,7 @@ class _Run:
                 stop=self.stop,
             )
             if fatal is not None:
-                return False  # the disk is full: the manifest says already that pairs are missing
+                return False  # the disk is full; the manifest already says that pairs are missing
         complete = not self.failed and not self.todo.failed
         write_manifest(self.todo, self.options, complete=complete, without=self.failed)
         return complete
@@ -108,8 +108,8 @@ class _Run:
         self.progress(done)
 
     def _make(self, task: PhotoTask) -> SynthOutcome | None:
-        """All pairs of a photo; None when the run was stopped before the last."""
-        # In a thread.
+        """Make all pairs of a photo; None if the run was stopped before the last."""
+        # In a worker thread.
         outcome = SynthOutcome(task)
         try:
             photo = read_photo(task.source, max_pixels=self.options.max_pixels)
@@ -124,14 +124,14 @@ class _Run:
             return outcome.failed(error, task.source)
 
     def _prepared(self, photo: Photo) -> tuple[Photo, tuple[str, ...]]:
-        """The photo as it is rained on: 8 bits, no alpha, as large as wanted. Its colour profile stays."""
+        """The photo prepared for rain: 8 bits, no alpha, downscaled if requested, with its colour profile."""
         notes = list(photo.notes)
         if photo.pixels.dtype != np.uint8:
             notes.append("16-bit reduced to 8-bit")
         if photo.alpha is not None:
-            notes.append("alpha dropped")
+            notes.append("transparency dropped")
         pixels = _within(to_uint8(photo.pixels), self.options.max_side)
-        # A profile of grey pixels says nothing about colours, and pairs are in colour: rain is not grey.
+        # A grey profile does not apply to the pairs, which are in colour, since rain is not grey.
         icc = None if photo.grey else photo.metadata.icc_profile
         return Photo(pixels, metadata=Metadata(icc_profile=icc, lossless=True)), tuple(notes)
 
@@ -145,13 +145,13 @@ class _Run:
 
 
 def _generator(seed: int, relative: str, pair: PairTask) -> np.random.Generator:
-    """The randomness of one pair. Fields are parted by a byte that no path holds."""
+    """The random generator of one pair. Fields are separated by a byte that no path contains."""
     fields = [str(seed).encode(), os.fsencode(relative), pair.profile.encode(), str(pair.variant).encode()]
     return np.random.default_rng(int.from_bytes(hashlib.sha256(b"\0".join(fields)).digest()))
 
 
 def _within(pixels: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
-    """The picture with its longer side at most `max_side`."""
+    """The picture, downscaled so that its longer side is at most `max_side`."""
     height, width = pixels.shape[:2]
     if max_side is None or max(height, width) <= max_side:
         return pixels

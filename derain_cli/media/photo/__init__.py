@@ -1,7 +1,7 @@
-"""Photos in and out: the only code that opens picture files.
+"""Reading and writing of photos; the only code that opens picture files.
 
-In: `opening` refuses what is broken, too large or not to be read, `decode` gives pixels, upright, and their metadata.
-Out: `encode` writes them. `sixteen_bit` does what Pillow does not; `png` and `jpeg` look into the files themselves.
+Reading: `opening` refuses broken, oversized and unsupported files, `decode` returns upright pixels and metadata.
+Writing: `encode`. `sixteen_bit` adds what Pillow lacks; `png` and `jpeg` parse the file structure.
 """
 
 from derain_cli.config import DEFAULT_MAX_PIXELS, EncodeOptions

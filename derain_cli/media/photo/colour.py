@@ -1,4 +1,4 @@
-"""Colours told by numbers instead of a profile: the code points of ITU-T H.273 (CICP) in AVIF, HEIF and PNG."""
+"""Colour spaces given by code points instead of a profile: ITU-T H.273 (CICP) in AVIF, HEIF and PNG."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PRIMARIES = {
 _HDR = {16: "PQ", 18: "HLG"}
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _CURVES = {4: (2.2,), 5: (2.8,), 8: (1.0,), 13: _SRGB_CURVE} | dict.fromkeys((1, 2, 6, 14, 15), _SRGB_CURVE)
-"""By transfer characteristics: exponent, or the five numbers of ICC's function type 3. What cameras call BT.709 is
-shown as sRGB by everybody."""
+"""By transfer characteristics: exponent, or the five parameters of ICC function type 3. What cameras call BT.709 is
+displayed as sRGB by all programs."""
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50 = np.array([0.9642, 1.0, 0.8249])
 
@@ -37,23 +37,23 @@ class CodePoints:
 
     @property
     def is_usual(self) -> bool:
-        """sRGB, or nothing is said: what everybody takes unmarked pixels for."""
+        """Whether it is sRGB or unspecified, which is the default interpretation of untagged pixels."""
         return self.primaries in (1, 2) and self.transfer in (1, 2, 6, 13, 14, 15)
 
     @property
     def name(self) -> str:
-        """In words."""
+        """Display name."""
         space = _PRIMARIES[self.primaries][0] if self.primaries in _PRIMARIES else f"primaries {self.primaries}"
         return f"{space} {_HDR[self.transfer]}" if self.transfer in _HDR else space
 
     def profile(self) -> bytes | None:
-        """An ICC profile (version 4, matrix and curve) that says the same; None for HDR, which has no such profile."""
+        """An equivalent ICC profile (version 4, matrix and curve); None for HDR, which has no such profile."""
         known = self.primaries in _PRIMARIES and self.transfer in _CURVES
         return _profile(self.primaries, self.transfer) if known else None
 
 
 def read_box(data: bytes) -> CodePoints | None:
-    """What an AVIF or HEIF file says by numbers (`colr` box of type `nclx`)."""
+    """The code points of an AVIF or HEIF file (`colr` box of type `nclx`), unless they are the default."""
     place = data.find(_BOX, 0, _LOOK_AHEAD)
     if place < 0 or len(data) < place + 12:
         return None
@@ -62,7 +62,7 @@ def read_box(data: bytes) -> CodePoints | None:
 
 
 def with_box(data: bytes, points: CodePoints) -> bytes | None:
-    """The same AVIF or HEIF with these numbers in place of its own; None where it has no box for them."""
+    """The AVIF or HEIF file with these code points instead of its own; None if it has no box for them."""
     place = data.find(_BOX, 0, _LOOK_AHEAD)
     if place < 0:
         return None
@@ -71,7 +71,7 @@ def with_box(data: bytes, points: CodePoints) -> bytes | None:
 
 
 def colour_chunk(points: CodePoints) -> tuple[bytes, bytes]:
-    """The same for PNG: full range, no matrix."""
+    """The PNG chunk for these code points: full range, no matrix."""
     return b"cICP", bytes((points.primaries, points.transfer, 0, 1))
 
 
@@ -94,7 +94,7 @@ def _profile(primaries: int, transfer: int) -> bytes:
 
 
 def _rgb_to_xyz(primaries: tuple[tuple[float, float], ...]) -> npt.NDArray[np.float64]:
-    """Of linear RGB under D65 (SMPTE RP 177)."""
+    """Matrix from linear RGB with white point D65 to XYZ (SMPTE RP 177)."""
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
     return columns * np.linalg.solve(columns, _white())
 
@@ -105,7 +105,7 @@ def _white() -> npt.NDArray[np.float64]:
 
 
 def _adapted(to_xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """To D50, which ICC wants, by Bradford's method."""
+    """Matrix adapted to D50, as ICC requires, by the Bradford method."""
     gains = (_BRADFORD @ _D50) / (_BRADFORD @ _white())
     adapted: npt.NDArray[np.float64] = np.linalg.inv(_BRADFORD) @ np.diag(gains) @ _BRADFORD @ to_xyz
     return adapted

@@ -1,7 +1,7 @@
-"""Photos in: pixels, upright, and their metadata.
+"""Reads photos: upright pixels and metadata.
 
-Pillow decodes and carries the metadata; it is the one that notices broken files. It opens 16-bit colour as 8-bit
-without a word; `sixteen_bit` has the 16 bits.
+Pillow decodes, provides metadata and detects broken files. It silently opens 16-bit colour as 8-bit; `sixteen_bit`
+recovers the 16 bits.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _Array = npt.NDArray[Any]
 
 
 def read_photo(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
-    """Read a photo whole and upright.
+    """Read a complete photo, upright.
 
-    Formats, by content: JPEG, PNG, WebP, TIFF, BMP, PPM/PGM/PBM, AVIF, single-frame GIF, and HEIF where
-    pillow-heif is installed. Only regular files (symbolic links followed) are opened.
+    Formats, by content: JPEG, PNG, WebP, TIFF, BMP, PPM/PGM/PBM, AVIF, single-frame GIF, and HEIF if pillow-heif
+    is installed. Only regular files (following symbolic links) are opened.
 
     Args:
         path: the file.
-        max_pixels: larger photos are refused from their header.
+        max_pixels: larger photos are refused by their header.
 
     Raises:
         InputError: the file cannot be used; the reason says why.
-        ResourceError: memory ran out.
+        ResourceError: out of memory.
     """
     path = Path(path)
     with decoding(path):
@@ -63,13 +63,13 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PI
 
 
 def probe_photo(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PhotoInfo:
-    """Read the header of a photo; the guards and errors of `read_photo`, without its look at the pixels."""
+    """Read the header of a photo, with the checks and errors of `read_photo` except those of the pixels."""
     path = Path(path)
     with decoding(path), open_regular(path) as file:
         kind = known_kind(file, path)
         with open_header(file, kind, max_pixels, path) as image:
             width, height = image.size
-            if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow gives the upright size here already
+            if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow already returns the upright size here
                 width, height = image.tag_v2[256], image.tag_v2[257]
             if _orientation(image) >= 5:
                 width, height = height, width
@@ -77,24 +77,24 @@ def probe_photo(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_P
 
 
 def read_rgb(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels8:
-    """Read a photo as (H, W, 3) uint8 RGB, upright; 16 bits are reduced, alpha is left out. Errors: `read_photo`."""
+    """Read a photo as (H, W, 3) uint8 RGB, upright, 16 bits reduced, without alpha. Errors as for `read_photo`."""
     return to_uint8(read_photo(path, max_pixels=max_pixels).pixels)
 
 
 def _decode(data: bytes, image: Image.Image, kind: str, path: Path, notes: list[str]) -> Photo:
-    """The loaded picture as arrays, upright, with its metadata."""
+    """The loaded picture as upright arrays with metadata."""
     named = (FORMAT_OF_SUFFIX | READ_ONLY).get(path.suffix.lower())
     if named not in (None, kind):
-        notes.append(f"content is {kind} though the name says {path.suffix}")
+        notes.append(f"the content is {kind}, despite the name {path.suffix}")
     if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
-        notes.append(f"only the main picture is used, not the {image.n_frames - 1} packed with it")  # type: ignore[attr-defined]
+        notes.append(f"only the main picture is used, not the {image.n_frames - 1} others in the file")  # type: ignore[attr-defined]
     orientation = _orientation(image)
     metadata = read_metadata(image, data, orientation=orientation, notes=notes)
     depth = _bit_depth(image, kind, data)
     if image.mode == "CMYK":
         image, metadata = _cmyk_to_rgb(image, metadata, notes)
     pixels, alpha, grey = _planes(image, kind, data, path)
-    image.close()  # of a large picture its memory is wanted now; what it says of itself stays
+    image.close()  # frees the memory of a large picture; its attributes remain
     if depth > 8 and pixels.dtype == np.uint8:
         deep = deep_planes(data, kind, image, pixels, alpha) if depth == 16 else None
         if deep is None:
@@ -107,10 +107,10 @@ def _decode(data: bytes, image: Image.Image, kind: str, path: Path, notes: list[
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF or XMP orientation, 1..8, that is still to be applied (Pillow turns TIFF by itself while loading)."""
+    """EXIF or XMP orientation, 1..8, still to be applied (Pillow rotates TIFF files while loading)."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except Exception:  # damaged EXIF says nothing about how the photo was held
+    except Exception:  # damaged EXIF has no orientation
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -120,7 +120,7 @@ def _as_rgb(array: _Array) -> _Array:
 
 
 def _bit_depth(image: Image.Image, kind: str, data: bytes) -> int:
-    """Bits per sample as the file says; Pillow's mode does not tell."""
+    """Bits per sample according to the file, which Pillow's mode does not reveal."""
     if kind == "PNG":
         return data[24]
     if kind == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -136,7 +136,7 @@ def _bit_depth(image: Image.Image, kind: str, data: bytes) -> int:
 
 
 def _cmyk_to_rgb(image: Image.Image, metadata: Metadata, notes: list[str]) -> tuple[Image.Image, Metadata]:
-    """Through the embedded profile if it is a usable one; the profile then says nothing about the RGB pixels."""
+    """Convert with the embedded profile if it is usable, and drop the profile, which does not apply to RGB pixels."""
     notes.append("CMYK converted to RGB")
     without = replace(metadata, icc_profile=None)
     if metadata.icc_profile:
@@ -146,7 +146,7 @@ def _cmyk_to_rgb(image: Image.Image, metadata: Metadata, notes: list[str]) -> tu
             if converted is not None:
                 return converted, without
         except (ImageCms.PyCMSError, OSError, ValueError):
-            notes.append("its colour profile is damaged: colours are approximate")
+            notes.append("the colour profile is damaged: colours are approximate")
     return image.convert("RGB"), without
 
 
@@ -159,27 +159,27 @@ def _planes(image: Image.Image, kind: str, data: bytes, path: Path) -> tuple[_Ar
     if mode.startswith("I;16") or (mode == "I" and kind == "PPM"):
         deep = np.asarray(image).astype(np.uint16)
         if kind == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0:
-            deep = 65535 - deep  # white is zero: Pillow inverts 8 bits but not 16
+            deep = 65535 - deep  # white is zero: Pillow inverts 8-bit pictures but not 16-bit ones
         return deep, keyed_alpha(deep, key), True
     if mode in ("LA", "La"):
         both = np.asarray(image.convert("LA"))
         return both[..., 0], both[..., 1], True
     if mode in ("RGBA", "RGBa", "PA") or (mode == "P" and _palette_has_alpha(image)):
-        if kind == "PNG" and data[25] == 4:  # 16-bit grey with alpha: Pillow makes it RGBA
+        if kind == "PNG" and data[25] == 4:  # 16-bit grey with alpha, which Pillow opens as RGBA
             grey, alpha = _channels(image, "RGBA", 0, 3)
             return grey, alpha, True
         colour, alpha = _channels(image, "RGBA", slice(3), 3)
         return colour, alpha, False
     if mode in ("RGB", "RGBX", "P", "YCbCr"):
         (three,) = _channels(image, "RGB", slice(3))
-        wide = kind == "PNG" and data[24] == 16  # its key is in 16 bits: `deep_planes` applies it
+        wide = kind == "PNG" and data[24] == 16  # the transparent colour has 16 bits: `deep_planes` applies it
         return three, None if wide else keyed_alpha(three, key), False
     name = "floating-point pixels" if mode == "F" else f"pixels of mode {mode}"
     raise InputError(f"unsupported: {name}", path=path, hint="convert it to RGB")
 
 
 def _channels(image: Image.Image, mode: str, *wanted: int | slice) -> list[_Array]:
-    """Channels of a picture in an 8-bit mode. Block by block: Pillow's own way makes two copies of all of it."""
+    """Channels of a picture in an 8-bit mode, block by block, since Pillow would make two copies of all of it."""
     height, width = image.height, image.width
     out = [np.empty((height, width) if isinstance(c, int) else (height, width, 3), np.uint8) for c in wanted]
     for rows in row_blocks(height, width * len(out) * 3):
@@ -195,7 +195,7 @@ def _palette_has_alpha(image: Image.Image) -> bool:
 
 
 def _scaled_key(key: object, data: bytes, kind: str) -> object:
-    """The transparent grey value in 8 bits: Pillow scales the pixels of 1, 2 and 4 bits, the value not always."""
+    """The transparent grey value in 8 bits: Pillow scales pixels of 1, 2 and 4 bits, but not always this value."""
     if not isinstance(key, int) or kind != "PNG":
         return key
     return {1: 255 * bool(key), 2: 85 * key, 4: 17 * key}.get(data[24], key)

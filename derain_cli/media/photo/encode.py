@@ -1,4 +1,4 @@
-"""Photos out: coded, written whole or not at all, looked at, renamed."""
+"""Writes photos atomically: encoded, written to a temporary file, verified, renamed."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def write_photo(
     overwrite: bool = False,
     ready: Callable[[int], None] | None = None,
 ) -> tuple[str, ...]:
-    """Write a photo whole or not at all; the suffix of `path` says the format.
+    """Write a photo atomically, in the format given by the suffix of `path`.
 
-    The picture is coded in memory or in parts, written to a temporary file, looked at, and renamed.
+    The picture is encoded in memory or in parts, written to a temporary file, verified, and renamed.
 
     Args:
-        photo: what to write; its `metadata` goes along as far as the format can hold it.
+        photo: the photo; its `metadata` is kept as far as the format supports it.
         path: the final name.
-        options: how to code; None for the defaults.
+        options: encoding options; None for the defaults.
         overwrite: replace an existing file.
-        ready: called with the length in bytes when all is written, just before the file gets its name.
+        ready: called with the length in bytes once everything is written, just before the file gets its final name.
 
     Returns:
-        One-line notes about what the format could not hold.
+        One-line notes about what the format cannot store.
 
     Raises:
         UsageError: unknown suffix.
-        DestinationError: as `atomic_file`, or the format cannot hold this picture.
-        ResourceError: the disk is full or failing, or memory ran out.
+        DestinationError: as for `atomic_file`, or the format cannot store this picture.
+        ResourceError: the disk is full or failing, or out of memory.
     """
     path = Path(path)
     kind = _format_of(path)
@@ -73,10 +73,10 @@ def write_photo(
     height, width = photo.pixels.shape[:2]
     if max(height, width) > _MAX_SIDE.get(kind, 1 << 30):
         raise DestinationError(
-            f"{kind} holds at most {_MAX_SIDE[kind]} pixels a side", path=path, hint="write .png or .tif"
+            f"{kind} supports at most {_MAX_SIDE[kind]} pixels a side", path=path, hint="use .png or .tif"
         )
     with atomic_file(path, overwrite=overwrite) as temporary:
-        # Not by Pillow itself: measured, its JPEG writer leaves a stump on a full disk and reports nothing.
+        # Not by Pillow itself: its JPEG writer leaves a truncated file on a full disk without raising (measured).
         length = 0
         with temporary.open("wb") as file:
             for part in _encode(photo, kind, options or EncodeOptions(), path, notes):
@@ -103,20 +103,20 @@ def _format_of(path: Path) -> str:
 
 
 def _look_at(temporary: Path, kind: str, size: tuple[int, int], length: int, path: Path) -> None:
-    """The file on the disk is as long as what was coded and its header says what was meant."""
+    """Verify that the file on disk has the length of the encoded data and a correct header."""
     try:
         with temporary.open("rb") as file, open_unlimited(file, kind) as image:
             sound = temporary.stat().st_size == length and image.size == size
     except (OSError, SyntaxError, ValueError):
         sound = False
     if not sound:
-        raise ResourceError("the written picture does not read back", path=path, hint="is the disk sound?")
+        raise ResourceError("the written picture cannot be read back", path=path, hint="check the disk")
 
 
 def _encode(
     photo: Photo, kind: str, options: EncodeOptions, path: Path, notes: list[str]
 ) -> Iterable[bytes | memoryview]:
-    """The content of the file, in parts."""
+    """The encoded file, in parts."""
     planes = _fitting_planes(photo, kind, notes)
     if photo.metadata.exif is not None:
         photo = replace(photo, metadata=replace(photo.metadata, exif=fitted(photo.metadata.exif, planes)))
@@ -138,8 +138,8 @@ def _encode(
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         if resource_error_from(error, path) is not None:
             raise
-        raise DestinationError(f"cannot be coded as {kind}: {error}", path=path, hint="write .png or .tif") from error
-    if kind == "PNG":  # Pillow leaves out the chunks that it does not know
+        raise DestinationError(f"cannot encode it as {kind}: {error}", path=path, hint="use .png or .tif") from error
+    if kind == "PNG":  # Pillow drops chunks that it does not know
         return with_png_chunks(stream.getbuffer(), png_colour_chunks(photo.metadata))
     if kind == "JPEG" and photo.metadata.gain_map is not None:
         return with_gain_map(stream.getvalue(), photo.metadata.gain_map)
@@ -151,17 +151,17 @@ def _encode(
 def _with_numbers(data: bytes, points: CodePoints, notes: list[str]) -> bytes:
     marked = with_box(data, points)
     if marked is None:
-        notes.append(f"colours are {points.name}, which the coder did not mark")
+        notes.append(f"colours are {points.name}, but the encoder did not tag them")
     return marked or data
 
 
 def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, Any]:
-    """Pillow's options for the pixels of one format."""
+    """Pillow's encoding options for a format."""
     if kind == "JPEG":
-        # 4:4:4 unless the source has thrown the colour detail away already. No `optimize`: it fails on some photos.
+        # 4:4:4 unless the source was already subsampled. No `optimize`, which fails on some photos.
         return {"quality": options.quality, "subsampling": metadata.subsampling or 0}
     if kind == "WEBP" and metadata.lossless:
-        return {"lossless": True, "exact": True, "quality": 25, "method": 4}  # here quality is effort only
+        return {"lossless": True, "exact": True, "quality": 25, "method": 4}  # quality only means effort here
     if kind == "AVIF":
         return {"quality": options.quality, "subsampling": _CHROMA[metadata.subsampling or 0]}
     if kind == "HEIF":
@@ -172,19 +172,19 @@ def _coding(metadata: Metadata, kind: str, options: EncodeOptions) -> dict[str, 
 
 
 def _fitting_planes(photo: Photo, kind: str, notes: list[str]) -> _Array:
-    """(H, W, C) with the channels and the depth that the format holds, C of 1 (grey), 2 (+ alpha), 3 or 4."""
+    """(H, W, C) with channels and depth supported by the format; C is 1 (grey), 2 (with alpha), 3 or 4."""
     pixels, alpha = photo.pixels, photo.alpha
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"pixels must be (H, W, 3) uint8 or uint16, not {pixels.shape} {pixels.dtype}")
     if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
         raise ValueError(f"alpha must be {pixels.shape[:2]} {pixels.dtype}, not {alpha.shape} {alpha.dtype}")
     if pixels.dtype == np.uint16 and kind not in _HOLDS_16_BITS:
-        notes.append(f"16-bit reduced to 8-bit: {kind} holds 8 bits")
+        notes.append(f"16-bit reduced to 8-bit: {kind} has 8 bits")
         pixels, alpha = to_uint8(pixels), None if alpha is None else to_uint8(alpha)
     if alpha is not None and kind in _HOLDS_NO_ALPHA:
-        notes.append(f"alpha dropped: {kind} has none")
+        notes.append(f"transparency dropped: {kind} does not support it")
         alpha = None
-    # Few programs, Pillow not among them, open 16-bit grey with alpha in a TIFF.
+    # Few programs can open a TIFF with 16-bit grey and alpha; Pillow cannot.
     as_grey = photo.grey and kind not in _HOLDS_NO_GREY
     as_grey = as_grey and not (kind == "TIFF" and alpha is not None and pixels.dtype == np.uint16)
     planes = _mean_of_channels(pixels)[..., None] if as_grey else pixels
@@ -192,9 +192,9 @@ def _fitting_planes(photo: Photo, kind: str, notes: list[str]) -> _Array:
 
 
 def _mean_of_channels(pixels: _Array) -> _Array:
-    """(H, W, 3) to (H, W), rounded; three equal channels give themselves.
+    """(H, W, 3) to (H, W), rounded; three equal channels are preserved.
 
-    A mean, no luma weights: the three channels are equally good estimates of one grey value.
+    A mean without luma weights, since the channels are equally good estimates of one grey value.
     """
     mean = np.empty(pixels.shape[:2], pixels.dtype)
     for rows in row_blocks(len(pixels), pixels[0].size):

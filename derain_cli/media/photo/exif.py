@@ -1,4 +1,4 @@
-"""EXIF blocks: changed in place rather than parsed and written anew, so that maker notes keep their offsets."""
+"""EXIF blocks, patched in place instead of being rewritten, so that maker notes keep their offsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
 _SHOWN_WIDTH, _SHOWN_HEIGHT = 0xA002, 0xA003
 _STRIPS, _STRIP_SIZES, _JPEG, _JPEG_SIZE = 0x0111, 0x0117, 0x0201, 0x0202
-# The tags of a TIFF's main directory that describe the photo; the others describe how this one file is stored.
+# Tags of a TIFF's main directory that describe the photo; the others describe how the file is stored.
 _DESCRIPTIVE = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x4746, 0x4749, 0x8298)
 _FORMATS = {1: "B", 3: "H", 4: "I"}
 _THUMBNAIL_SIDE = 160
@@ -30,7 +30,7 @@ _Array = npt.NDArray[Any]
 
 @dataclass
 class _Block:
-    """An EXIF block without its head, with what is needed to change it."""
+    """An EXIF block without its prefix, with its byte order."""
 
     data: bytearray
     order: str
@@ -44,25 +44,25 @@ class _Block:
         return int(struct.unpack_from(self.order + form, self.data, at)[0])
 
     def entries(self, start: int) -> Iterator[tuple[int, int]]:
-        """(tag, place of the entry) of a directory; struct.error where it breaks off."""
+        """(tag, offset of the entry) of a directory; raises struct.error if it is truncated."""
         for number in range(self.number("H", start)):
             at = start + 2 + 12 * number
             struct.unpack_from("12s", self.data, at)
             yield self.number("H", at), at
 
     def next_at(self, start: int) -> int:
-        """Where the offset of the directory after this one stands."""
+        """Position of the offset of the next directory."""
         return start + 2 + 12 * self.number("H", start)
 
     def value(self, at: int) -> int:
-        """The number of an entry that holds one."""
+        """The value of an entry with a single number."""
         form = _FORMATS.get(self.number("H", at + 2))
         if form is None or self.number("I", at + 4) != 1:
             raise struct.error("not one number")
         return self.number(form, at + 8)
 
     def put(self, at: int, value: int) -> None:
-        """One number into an entry, of the type that it has where that holds it."""
+        """Write a single number into an entry, keeping its type if the number fits."""
         kind = self.number("H", at + 2)
         if kind not in (3, 4) or (kind == 3 and value > 0xFFFF):
             kind = 4
@@ -72,7 +72,7 @@ class _Block:
 
 
 def reset_orientation(raw: bytes) -> bytes:
-    """The same block, without its head, with orientation 1.
+    """The block without its prefix, with orientation 1.
 
     Raises:
         KeyError, struct.error: it is damaged.
@@ -85,13 +85,13 @@ def reset_orientation(raw: bytes) -> bytes:
 
 
 def fitted(raw: bytes, pixels: _Array) -> bytes:
-    """The block, without its head, to go with `pixels`: their size, and a thumbnail of them where there was one.
+    """The block, without its prefix, adapted to `pixels`: their size, and a new thumbnail if there was one.
 
-    A thumbnail that is no JPEG, or does not fit in the place of the old one, is taken out, its bytes too.
+    A thumbnail that is not a JPEG, or for which the new one would be too large, is erased.
 
     Args:
-        raw: a block that `reset_orientation` gave.
-        pixels: (H, W, C) uint8 or uint16, as they are written; C of 1 or 3, or with alpha 2 or 4.
+        raw: a block from `reset_orientation`.
+        pixels: (H, W, C) uint8 or uint16, as written; C is 1 or 3, or 2 or 4 with alpha.
     """
     block = _Block.of(raw)
     try:
@@ -104,7 +104,7 @@ def fitted(raw: bytes, pixels: _Array) -> bytes:
                 if tag in sizes:
                     block.put(at, sizes[tag])
         _renew_thumbnail(block, block.next_at(main), pixels)
-    except struct.error:  # what is damaged further in stays as it is
+    except struct.error:  # the rest is damaged and stays unchanged
         return bytes(block.data)
     return bytes(block.data)
 
@@ -135,7 +135,7 @@ def _renew_thumbnail(block: _Block, link: int, pixels: _Array) -> None:
 
 
 def _strips(block: _Block, places: Mapping[int, int]) -> tuple[int, int]:
-    """Place and length of a thumbnail that is no JPEG; (0, 0) where that cannot be told."""
+    """Offset and length of a thumbnail that is not a JPEG; (0, 0) if unknown."""
     try:
         return block.value(places[_STRIPS]), block.value(places[_STRIP_SIZES])
     except (KeyError, struct.error):
@@ -143,13 +143,13 @@ def _strips(block: _Block, places: Mapping[int, int]) -> tuple[int, int]:
 
 
 def _thumbnail(pixels: _Array, old: bytes | bytearray) -> bytes | None:
-    """A JPEG of `pixels` no longer than the old one, and no larger to look at."""
+    """A JPEG thumbnail of `pixels`, with no more bytes or pixels than the old one; None if impossible."""
     try:
         side = max(Image.open(io.BytesIO(old)).size)
-    except Exception:  # damaged: nothing says how large it was
+    except Exception:  # damaged: its size is unknown
         side = _THUMBNAIL_SIDE
     height, width = pixels.shape[:2]
-    step = max(1, min(height, width) // (4 * side))  # no copy of a large picture is wanted
+    step = max(1, min(height, width) // (4 * side))  # avoids copying a large picture
     small = pixels[::step, ::step]
     if small.dtype == np.uint16:
         small = (small >> 8).astype(np.uint8)
@@ -164,7 +164,7 @@ def _thumbnail(pixels: _Array, old: bytes | bytearray) -> bytes | None:
 
 
 def descriptive_exif(source: Image.Exif) -> bytes | None:
-    """A new block, without its head, with what describes the photo, nothing about how the file stores its pixels."""
+    """A new block, without its prefix, with the descriptive tags but nothing about how the file stores its pixels."""
     exif = Image.Exif()
     for tag, value in tiff_entries(source).items():
         if isinstance(value, dict):
@@ -174,13 +174,13 @@ def descriptive_exif(source: Image.Exif) -> bytes | None:
 
 
 def tiff_entries(exif: Image.Exif) -> dict[int, Any]:
-    """What describes the photo as main-directory entries of a TIFF: tag to value, sub-directories as dicts.
+    """The descriptive tags as main-directory entries of a TIFF: tag to value, sub-directories as dicts.
 
-    Text stays the bytes that it is: Pillow reads them as Latin-1 and writes all that is not ASCII as question marks.
+    Text is kept as bytes: Pillow decodes it as Latin-1 and writes everything that is not ASCII as question marks.
     """
     entries: dict[int, Any] = {tag: _bytes_of(exif[tag]) for tag in _DESCRIPTIVE if tag in exif}
     for tag in (_EXIF_IFD, _GPS_IFD):
-        # Interoperability is an offset into the old file.
+        # The interoperability entry is an offset into the old file.
         directory = {k: _bytes_of(v) for k, v in exif.get_ifd(tag).items() if k != _INTEROP_IFD}
         if directory:
             entries[tag] = directory

@@ -1,4 +1,4 @@
-"""Which picture files there are: by name, by content, read or written."""
+"""Picture formats by name and by content, readable and writable."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ CLIP = "not read: clip"
 
 _PHOTO_SUFFIXES = FORMAT_OF_SUFFIX | READ_ONLY
 READABLE_SUFFIXES = frozenset(s for s, kind in _PHOTO_SUFFIXES.items() if kind != "HEIF" or HAS_HEIF)
-"""Names that are taken for photos in a folder; HEIF only where pillow-heif is. The content decides what a file is."""
+"""File suffixes of photos in folders, HEIF only with pillow-heif. The actual format is determined by content."""
 LOSSY_SUFFIXES = frozenset(s for s, kind in FORMAT_OF_SUFFIX.items() if kind in ("JPEG", "WEBP", "AVIF", "HEIF"))
-"""Of formats whose pixels hang on the quality asked for (WebP's now and then)."""
+"""Suffixes of formats whose pixels depend on the quality setting (for WebP only sometimes)."""
 HEIF_SUFFIXES = frozenset(s for s, kind in _PHOTO_SUFFIXES.items() if kind == "HEIF")
 UNREAD_SUFFIXES = frozenset(
     f".{name}"
@@ -97,9 +97,9 @@ UNREAD_SUFFIXES = frozenset(
         ),
     )
 )
-"""Names of photos that nothing here reads: camera RAW, newer JPEG kinds, editors' own formats."""
+"""Suffixes of unsupported photos: camera RAW, newer JPEG standards, formats of image editors."""
 WRITABLE_SUFFIXES = frozenset(s for s, kind in FORMAT_OF_SUFFIX.items() if kind != "HEIF" or HAS_HEIF)
-"""Names that `write_photo` knows; HEIF only where pillow-heif is installed."""
+"""Suffixes supported by `write_photo`, HEIF only with pillow-heif."""
 
 
 def register_heif() -> None:
@@ -140,9 +140,9 @@ _STILL = {"JPEG", "TIFF", "BMP", "PPM", "HEIF"}
 
 
 def _kind_of(path: str) -> str | None:
-    """What `sniff` says of a regular file; nothing else is opened."""
+    """The result of `sniff` for a regular file; nothing else is opened."""
     try:
-        if not os.path.isfile(path):  # noqa: PTH113  (a FIFO would hang)
+        if not os.path.isfile(path):  # noqa: PTH113  (reading a FIFO would block)
             return None
         with open(path, "rb") as file:  # noqa: PTH123  (paths are strings where outputs are planned)
             return sniff(file.read(64))
@@ -151,18 +151,18 @@ def _kind_of(path: str) -> str | None:
 
 
 def suffix_by_content(path: str) -> str | None:
-    """The usual suffix of the format of a file, whatever it is called; None for what is not written or read."""
+    """The usual suffix for the format of a file, regardless of its name; None for formats not read and written."""
     return _USUAL_SUFFIX.get(_kind_of(path) or "")
 
 
 def is_still(path: str) -> bool:
-    """Whether a file is a picture of a format that holds no animation."""
+    """Whether a file is a picture in a format without animation."""
     return _kind_of(path) in _STILL
 
 
 def sniff(head: bytes) -> str | None:
-    """Pillow's format name for a file that begins with `head` (64 bytes are enough).
+    """Pillow's format name for a file that starts with `head` (64 bytes are enough).
 
-    "not read: NAME" for a known kind that this program does not open; None for an unknown one.
+    "not read: NAME" for a known but unsupported kind; None for an unknown one.
     """
     return next((name for pattern, name in _MAGIC if pattern.match(head)), None)

@@ -1,4 +1,4 @@
-"""Photoshop's image resources, in which JPEG and TIFF carry IPTC captions."""
+"""Photoshop image resources, which hold IPTC captions in JPEG and TIFF."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = [
 
 PHOTOSHOP_HEAD = b"Photoshop 3.0\0"
 TIFF_IPTC, TIFF_PHOTOSHOP = 33723, 34377
-"""Tags of a TIFF with the captions alone, and with the resources."""
+"""TIFF tags for the captions only, and for the resources."""
 _IPTC, _PREVIEWS = 0x0404, (0x0409, 0x040C)  # the latter are small copies of the rainy picture
 
 
 def _resources(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(number, whole block, content) of each resource; stops silently where they break off."""
+    """(number, whole block, content) of each resource; stops silently where they are truncated."""
     position = 0
     while data[position : position + 4] == b"8BIM" and position + 7 <= len(data):
         number = int.from_bytes(data[position + 4 : position + 6], "big")
@@ -37,17 +37,17 @@ def _resources(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def without_previews(data: bytes) -> bytes | None:
-    """The same resources without their small pictures; None when nothing is left."""
+    """The resources without preview pictures; None if nothing is left."""
     return b"".join(block for number, block, _ in _resources(data) if number not in _PREVIEWS) or None
 
 
 def iptc_from_photoshop(data: bytes) -> bytes | None:
-    """The captions alone (IPTC IIM)."""
+    """Only the captions (IPTC IIM)."""
     return next((content for number, _, content in _resources(data) if number == _IPTC), None)
 
 
 def photoshop_from_iptc(captions: bytes) -> bytes | None:
-    """Captions (IPTC IIM) as the one image resource."""
+    """Captions (IPTC IIM) as a single image resource."""
     if not captions.startswith(b"\x1c"):
         return None
     return b"8BIM" + struct.pack(">HHI", _IPTC, 0, len(captions)) + captions + bytes(len(captions) & 1)

@@ -1,4 +1,4 @@
-"""The end of JPEG files: whether it is there, and whether what lacks it is whole."""
+"""JPEG segments and end markers: whether a file has one, and whether a file without one is complete."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd8]")
 
 
 def jpeg_has_end(data: bytes) -> bool:
-    """Whether an end marker follows the last scan header. Pillow misses it only when the decoder looks that far."""
+    """Whether an end marker follows the last scan header. Pillow notices a missing one only if it reads that far."""
     return data.rfind(_JPEG_END) > data.rfind(b"\xff\xda")
 
 
 def jpeg_head(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, body) of each segment before the first scan; stops silently where they break off."""
+    """(marker, body) of each segment before the first scan; stops silently where they are truncated."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
@@ -27,12 +27,12 @@ def jpeg_head(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def jpeg_segment(marker: int, body: bytes) -> bytes:
-    """A segment as `jpeg_head` reads it."""
+    """The encoded segment; the inverse of `jpeg_head`."""
     return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def jpeg_end(data: bytes, start: int = 0) -> int:
-    """Where the JPEG that begins at `start` ends, behind its end marker; 0 where that cannot be told."""
+    """The position after the end marker of the JPEG that begins at `start`; 0 if unknown."""
     if data[start : start + 2] != b"\xff\xd8":
         return 0
     position = start + 2
@@ -45,17 +45,17 @@ def jpeg_end(data: bytes, start: int = 0) -> int:
 
 
 def jpeg_lacks_only_its_end(data: bytes, decode: Callable[[bytes], bytes]) -> bool:
-    """Whether no pixel of a JPEG without end marker depends on what is missing.
+    """Whether no pixel of a JPEG without end marker depends on missing data.
 
-    libjpeg fills in whatever lacks, so the fact that it decodes says nothing. Here different bits are put in the
-    place of the missing ones: if the pixels are the same for all of them, nothing had been missing. Scans that
-    are missing as a whole (progressive JPEG) show in the scan headers instead.
+    libjpeg fills in missing data, so successful decoding proves nothing. Instead, different bits are appended: if the
+    pixels are the same for all of them, nothing is missing. Completely missing scans (progressive JPEG) are detected
+    from the scan headers.
 
     Args:
         data: the whole file.
-        decode: pixels of a JPEG as bytes; may raise.
+        decode: returns the pixels of a JPEG as bytes; may raise.
     """
-    body = data.rstrip(b"\xff")  # half of a marker; more bits must not turn it into another one
+    body = data.rstrip(b"\xff")  # half a marker, which appended bits must not turn into another one
     try:
         if not _jpeg_scans_are_complete(body):
             return False
@@ -63,7 +63,7 @@ def jpeg_lacks_only_its_end(data: bytes, decode: Callable[[bytes], bytes]) -> bo
         return False
     chance = random.Random(7)
     noise = [bytes(b for b in chance.randbytes(256) if b != 0xFF) for _ in range(4)]
-    # The very next bits may be all that is missing: zeros, ones (FF is escaped as FF 00) and both alternations.
+    # Only the very next bits may be missing: zeros, ones (FF is escaped as FF 00) and both alternations.
     plain = [b"\x00" * 64, b"\xff\x00" * 64, b"\x55" * 64, b"\xaa" * 64]
     restarts = re.findall(rb"\xff([\xd0-\xd7])", body[body.rfind(b"\xff\xda") :])
     follow = restarts[-1][0] - 0xD0 + 1 if restarts else 0
@@ -71,12 +71,12 @@ def jpeg_lacks_only_its_end(data: bytes, decode: Callable[[bytes], bytes]) -> bo
     try:
         pixels: bytes = decode(body + _JPEG_END)
         return all(decode(body + tail + _JPEG_END) == pixels for tail in (*noise, *plain, marked))
-    except Exception:  # a decoder that stumbles over the tail was still reading picture data
+    except Exception:  # a decoder that fails on the tail was still reading picture data
         return False
 
 
 def _jpeg_scans_are_complete(data: bytes) -> bool:
-    """Whether the scans that began bring every coefficient of every component to its full precision."""
+    """Whether the scans that started bring every coefficient of every component to full precision."""
     lowest: dict[int, list[int]] = {}  # component: the lowest bit sent so far, per coefficient
     for marker, body in _jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

@@ -1,6 +1,6 @@
-"""What libtiff says while it decodes. Pillow passes its errors over, and by itself libtiff writes them on the terminal.
+"""Captures libtiff's errors during decoding, which Pillow ignores and libtiff prints to the terminal.
 
-A fax whose code words are damaged decodes "well" for Pillow: what libtiff says is all there is to know it by.
+Pillow "successfully" decodes a fax with damaged code words: libtiff's messages are the only sign of the damage.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _here = threading.local()
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """The errors that libtiff meets in this thread inside the block, in the words of its own format strings.
+    """The errors that libtiff reports in this thread within the context, as its unformatted format strings.
 
-    Where Pillow's libtiff cannot be reached (Windows, where it is linked into Pillow), the list stays empty. Warnings
-    are not heard: Pillow takes their handler away.
+    If Pillow's libtiff is not accessible (on Windows it is linked into Pillow), the list stays empty. Warnings are not
+    captured, since Pillow removes their handler.
     """
     _take_over()
     before, _here.errors = getattr(_here, "errors", None), list[str]()
@@ -40,12 +40,12 @@ def _on_error(module: bytes | None, words: bytes | None, values: Any) -> None:
         errors.append((words or b"").decode("ascii", "replace"))
 
 
-_handler = _HANDLER(_on_error)  # libtiff keeps its address: it must live on
+_handler = _HANDLER(_on_error)  # must stay alive: libtiff keeps its address
 
 
 @functools.cache
 def _take_over() -> None:
-    """Puts our handler in the place of libtiff's, for the process; the symbol is looked up through Pillow's module."""
+    """Replace libtiff's error handler for the process; the symbol is looked up through Pillow's module."""
     try:
         setter = ctypes.CDLL(importlib.import_module("PIL._imaging").__file__).TIFFSetErrorHandler
     except (AttributeError, ImportError, OSError, TypeError):

@@ -1,7 +1,7 @@
-"""What lies around the pixels in a picture file: EXIF, ICC, XMP, DPI, and the containers' own structure.
+"""Metadata of picture files: EXIF, ICC, XMP, DPI and format-specific data.
 
-Nothing here decodes pixels. Metadata is carried as the bytes it came as wherever that is possible: EXIF is
-patched in place rather than parsed and written anew, so maker notes keep their offsets.
+Nothing here decodes pixels. Metadata is passed on as raw bytes wherever possible: EXIF is patched in place instead of
+being rewritten, so maker notes keep their offsets.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ from derain_cli.media.photo.png import png_chunks
 __all__ = ["Metadata", "exif_for_tiff", "png_colour_chunks", "png_surroundings", "read_metadata", "save_arguments"]
 
 _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
-_BOXES_END = 1 << 18  # the boxes that describe an AVIF or HEIF lie before that
+_BOXES_END = 1 << 18  # the descriptive boxes of an AVIF or HEIF are before this offset
 _TIFF_COLOUR = (301, 318, 319, 342)  # transfer function, white point, primaries, transfer range
-_MAX_TEXT = 1 << 18  # bytes of PNG text that are carried along; more is a payload, not a description
+_MAX_TEXT = 1 << 18  # maximum bytes of PNG text to keep; more is a payload, not a description
 _JPEG_MAX = {"exif": 65533 - len(EXIF_HEAD), "xmp": 65504, "comment": 65533}
 _THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)  # of the rainy picture
 _EXTENDED = re.compile(
     rb"\s+xmpNote:HasExtendedXMP\s*=\s*(?:\"[^\"]*\"|'[^']*')|<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>"
 )
-"""Says that there is more in segments of its own, which Pillow does not read."""
+"""Refers to further XMP in separate segments, which Pillow does not read."""
 _ICC_SPACES = {b"RGB ": "RGB", b"GRAY": "grey"}
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with a photo beside its pixels. Every field may be empty.
+    """The metadata of a photo. Every field may be empty.
 
     Attributes:
-        exif: TIFF-structured EXIF block without the "Exif" head; orientation 1 or absent. Size and thumbnail
-            are those of the file it came from: `exif.fitted` makes them those of the picture that is written.
+        exif: TIFF-structured EXIF block without the "Exif" prefix; orientation 1 or absent. Size and thumbnail are
+            those of the source file: `exif.fitted` adapts them to the picture that is written.
         icc_profile: the colour profile, for RGB or for grey pixels.
         xmp: XMP packet, tiff:Orientation 1 or absent.
         dpi: horizontal and vertical dots per inch of the upright picture.
-        comment: of a JPEG or GIF; JPEG holds it.
-        photoshop: image resource blocks (IPTC captions among them) without previews; JPEG and TIFF hold them.
+        comment: of a JPEG or GIF; written to JPEG.
+        photoshop: image resource blocks (including IPTC captions) without previews; written to JPEG and TIFF.
         text: PNG text entries (keyword, text), PNG to PNG only.
         png_colour: PNG colour chunks (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (name, body), PNG to PNG only.
         tiff_colour: TIFF colour tags (white point, primaries, transfer function) as (tag, value), TIFF to TIFF only.
-        code_points: colours told by numbers, where they are not the usual ones.
-        gain_map: what makes the picture HDR on screens that can, upright; JPEG to JPEG only.
+        code_points: colour space as code points, unless it is the default.
+        gain_map: the upright HDR gain map; JPEG to JPEG only.
         subsampling: chroma subsampling of a JPEG, AVIF or HEIF, Pillow's number (0 4:4:4, 1 4:2:2, 2 4:2:0).
-        lossless: the source lost nothing when it was coded.
+        lossless: whether the source was encoded losslessly.
     """
 
     exif: bytes | None = None
@@ -89,12 +89,12 @@ def read_metadata(image: Image.Image, data: bytes, *, orientation: int, notes: l
     Args:
         image: the picture after `load()`.
         data: the whole file.
-        orientation: EXIF's number, by which the picture is still to be made upright.
+        orientation: EXIF orientation that is still to be applied.
         notes: one-line warnings are appended here.
     """
     info = image.info
     is_png = image.format == "PNG"
-    # Pillow takes numbers without a unit for inches, and makes them up where a TIFF has none.
+    # Pillow assumes inches if there is no unit, and invents a resolution if a TIFF has none.
     png_colour = tuple((n, b) for n, b in png_chunks(data) if n in _PNG_COLOUR) if is_png else ()
     dpi = None if _has_no_unit(image) else _dpi(info.get("dpi"))
     return Metadata(
@@ -139,7 +139,7 @@ def _has_no_unit(image: Image.Image) -> bool:
 
 
 def _read_photoshop(image: Image.Image) -> bytes | None:
-    """Photoshop's image resources; of a TIFF that has the captions alone, they as one."""
+    """Photoshop image resources; for a TIFF with only captions, these as a resource."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         resources, captions = (_tag_bytes(image, tag) for tag in (TIFF_PHOTOSHOP, TIFF_IPTC))
         return without_previews(resources) or photoshop_from_iptc(captions)
@@ -148,7 +148,7 @@ def _read_photoshop(image: Image.Image) -> bytes | None:
 
 
 def _tag_bytes(image: TiffImagePlugin.TiffImageFile, tag: int) -> bytes:
-    """The bytes of a tag, whatever type its writer gave it: captions are often marked as numbers."""
+    """The bytes of a tag, regardless of its declared type: captions are often declared as numbers."""
     data: bytes = image.tag_v2._tagdata.get(tag, b"")
     kind = image.tag_v2.tagtype.get(tag)
     if kind == TiffTags.LONG and image.tag_v2.prefix == b"MM":
@@ -174,17 +174,17 @@ def _read_code_points(
 
 
 def _read_packed(data: bytes, orientation: int, notes: list[str]) -> GainMap | None:
-    """The gain map; what else lies behind the picture is named."""
+    """The gain map; anything else appended to the picture is noted."""
     packed = look_behind(data)
     if packed.pictures:
-        notes.append(f"only the main picture is used, not the {packed.pictures} packed with it")
+        notes.append(f"only the main picture is used, not the {packed.pictures} others in the file")
     if packed.clip:
-        notes.append("the clip behind the picture (motion photo) is left out")
+        notes.append("the video of the motion photo is dropped")
     if packed.gain_map is None:
         return None
     try:
         return turned(packed.gain_map, orientation)
-    except Exception:  # arbitrary bytes behind a sound picture
+    except Exception:  # arbitrary bytes after an intact picture
         notes.append("damaged HDR gain map dropped")
         return None
 
@@ -224,8 +224,8 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
     try:
         if raw is not None:
             return reset_orientation(raw)
-        return descriptive_exif(image.getexif())  # TIFF, and old PNG that keep EXIF in a text chunk
-    except Exception:  # the parser meets arbitrary bytes; the pixels are sound whatever it says
+        return descriptive_exif(image.getexif())  # TIFF, and old PNG files with EXIF in a text chunk
+    except Exception:  # the parser sees arbitrary bytes; the pixels are intact in any case
         notes.append("damaged EXIF dropped")
         return None
 
@@ -233,7 +233,7 @@ def _read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
 def _read_xmp(info: dict[Any, Any], notes: list[str]) -> bytes | None:
     xmp = _as_bytes(info.get("xmp")) or _as_bytes(info.get("XML:com.adobe.xmp"))
     if xmp and _EXTENDED.search(xmp):
-        notes.append("further XMP dropped: it mostly holds pictures, such as depth, or the photo as it was")
+        notes.append("extended XMP dropped: it mostly holds pictures such as depth maps or the original photo")
         xmp = _EXTENDED.sub(b"", xmp)
     xmp = xmp and _THUMBNAILS.sub(b"", xmp)
     return xmp and without_directory(re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp))
@@ -247,7 +247,7 @@ def _read_text(image: Image.Image, notes: list[str]) -> tuple[tuple[str, str], .
         if key != "XML:com.adobe.xmp" and not key.startswith("Raw profile type")
     )
     if sum(len(key) + len(value) for key, value in text) > _MAX_TEXT:
-        notes.append("PNG text dropped: too much of it")
+        notes.append("PNG text dropped: too long")
         return ()
     return text
 
@@ -256,18 +256,20 @@ def _read_text(image: Image.Image, notes: list[str]) -> tuple[tuple[str, str], .
 
 
 def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -> dict[str, Any]:
-    """Keyword arguments for Pillow's `save` that carry `meta` in a file of format `kind`.
+    """Keyword arguments for Pillow's `save` that store `meta` in a file of format `kind`.
 
-    What the format cannot hold is left out with a note.
+    Anything the format does not support is dropped with a note.
 
     Args:
+        meta: the metadata.
         kind: Pillow's format name.
-        grey: the pixels are written as one channel (a colour profile must agree, or the file is invalid).
+        grey: the pixels are written as one channel (a colour profile must match, or the file is invalid).
+        notes: one-line warnings are appended here.
     """
     _note_losses(meta, kind, notes)
     if kind in ("BMP", "PPM"):
         if meta.exif or meta.xmp or meta.icc_profile:
-            notes.append(f"metadata dropped: {kind} holds none")
+            notes.append(f"metadata dropped: {kind} does not support it")
         return {"dpi": meta.dpi} if meta.dpi and kind == "BMP" else {}
     arguments: dict[str, Any] = {}
     if meta.exif:
@@ -289,17 +291,17 @@ def save_arguments(meta: Metadata, kind: str, *, grey: bool, notes: list[str]) -
 
 
 def _profile_of_numbers(points: CodePoints | None, kind: str, grey: bool, notes: list[str]) -> bytes | None:
-    """A profile where the format cannot hold the numbers themselves."""
+    """A profile equivalent to the code points, for formats that cannot store these."""
     if points is None or grey or kind in ("AVIF", "HEIF", "PNG"):
         return None
     profile = points.profile()
     if profile is None:
-        notes.append(f"colours are {points.name}, which {kind} cannot say: they will look pale (PNG and AVIF hold it)")
+        notes.append(f"colours are {points.name}, which {kind} cannot store: they will look pale (use PNG or AVIF)")
     return profile
 
 
 def _note_losses(meta: Metadata, kind: str, notes: list[str]) -> None:
-    """What only some formats hold."""
+    """Note metadata that only some formats support."""
     lost = {
         "IPTC captions": meta.photoshop is not None and kind not in ("JPEG", "TIFF"),
         "the HDR gain map": meta.gain_map is not None and kind != "JPEG",
@@ -307,7 +309,7 @@ def _note_losses(meta: Metadata, kind: str, notes: list[str]) -> None:
         "text": bool(meta.text) and kind != "PNG",
     }
     if names := [name for name, is_lost in lost.items() if is_lost]:
-        notes.append(f"dropped: {' and '.join(names)}, {kind} has no place for it")
+        notes.append(f"dropped, as {kind} does not support it: {' and '.join(names)}")
 
 
 def _matching_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes | None:
@@ -316,7 +318,7 @@ def _matching_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes 
     space = _ICC_SPACES.get(icc[16:20], "other")
     if space == ("grey" if grey else "RGB"):
         return icc
-    notes.append(f"colour profile dropped: it is for {space} pixels, the file holds {'grey' if grey else 'RGB'}")
+    notes.append(f"colour profile dropped: it is for {space} pixels, the file has {'grey' if grey else 'RGB'} ones")
     return None
 
 
@@ -349,14 +351,14 @@ def _png_info(meta: Metadata) -> PngImagePlugin.PngInfo:
 
 
 def png_colour_chunks(meta: Metadata) -> tuple[tuple[bytes, bytes], ...]:
-    """The chunks of a PNG that say what its colours mean; Pillow writes some of them only."""
+    """The colour space chunks of a PNG, of which Pillow writes only some."""
     if meta.code_points is None or meta.png_colour:
         return meta.png_colour
     return (colour_chunk(meta.code_points),)
 
 
 def png_surroundings(meta: Metadata, *, grey: bool, notes: list[str]) -> list[tuple[bytes, bytes]]:
-    """The metadata chunks of a PNG, as Pillow writes them, to be put before the pixels of a 16-bit one."""
+    """The metadata chunks of a PNG, as written by Pillow, for use in a 16-bit PNG."""
     stream = io.BytesIO()
     Image.new("L" if grey else "RGB", (1, 1)).save(stream, "PNG", **save_arguments(meta, "PNG", grey=grey, notes=notes))
     made = png_chunks(stream.getvalue())
@@ -364,7 +366,7 @@ def png_surroundings(meta: Metadata, *, grey: bool, notes: list[str]) -> list[tu
 
 
 def exif_for_tiff(meta: Metadata) -> dict[int, Any]:
-    """The main-directory entries (tag to value, sub-directories as dicts) that carry `meta.exif` in a TIFF."""
+    """`meta.exif` as main-directory entries of a TIFF (tag to value, sub-directories as dicts)."""
     if meta.exif is None:
         return {}
     exif = Image.Exif()

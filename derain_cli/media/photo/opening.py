@@ -1,4 +1,4 @@
-"""Opening picture files, and refusing those that are broken, too large, or not to be read."""
+"""Opens picture files and refuses those that are broken, too large or unsupported."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = [
 
 _PHOTOMETRIC, _SUB_FOLDERS, _DNG_VERSION = 262, 330, 50706
 _SENSOR_VALUES = (32803, 34892)
-"""Photometric interpretations of camera RAW: a colour filter array, and DNG's linear raw."""
-_WHOLE_NUMBERS = "convert it to 16-bit whole numbers"
+"""Photometric interpretations of camera RAW: colour filter array, and DNG's linear raw."""
+_WHOLE_NUMBERS = "convert it to 16-bit integers"
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises on a broken file is the file's fault, except running out of memory."""
+    """Attribute any error of a decoder to the file, except running out of memory."""
     try:
         yield
     except DerainError:
@@ -55,12 +55,12 @@ def _reason(error: Exception) -> str:
     if isinstance(error, EOFError) or "truncat" in words or "end of file" in words:
         return "truncated"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"cannot be read: {error.strerror}"
+        return f"cannot read the file: {error.strerror}"
     return "corrupt data"
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file; nothing else is ever opened (a FIFO would hang, a device may act)."""
+    """Open a regular file; anything else is refused (a FIFO would block, a device could have side effects)."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -68,16 +68,16 @@ def open_regular(path: Path) -> BinaryIO:
         raise InputError(reason, path=path) from error
     except (OSError, ValueError) as error:
         loop = path.is_symlink() and "symbolic" in str(error).lower()
-        reason = "loop of symbolic links" if loop else f"cannot be read: {getattr(error, 'strerror', error)}"
+        reason = "loop of symbolic links" if loop else f"cannot read the file: {getattr(error, 'strerror', error)}"
         raise InputError(reason, path=path) from error
     _refuse_irregular(status, path)
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+        raise InputError(f"cannot read the file: {error.strerror}", path=path) from error
     file = os.fdopen(handle, "rb")
     try:
-        _refuse_irregular(os.fstat(handle), path)  # it may have been exchanged since
+        _refuse_irregular(os.fstat(handle), path)  # it may have been replaced since
     except BaseException:
         file.close()
         raise
@@ -86,7 +86,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 def _refuse_irregular(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise InputError("is a folder", path=path)
+        raise InputError("a folder, not a file", path=path)
     if not stat.S_ISREG(status.st_mode):
         raise InputError("not a regular file (a FIFO, socket or device)", path=path)
     if status.st_size == 0:
@@ -94,7 +94,7 @@ def _refuse_irregular(status: os.stat_result, path: Path) -> None:
 
 
 def known_kind(file: BinaryIO, path: Path) -> str:
-    """The format by content, of those that are read; leaves the file at its start."""
+    """The format by content; refuses unsupported ones and leaves the file at its start."""
     kind = sniff(file.read(64))
     file.seek(0)
     if kind is None:
@@ -102,9 +102,9 @@ def known_kind(file: BinaryIO, path: Path) -> str:
     if kind == RAW:
         raise _raw(path)
     if kind == CLIP:
-        raise InputError("is a clip, not a photo", path=path, remedy=Remedy.CLIP_COMMAND)
+        raise InputError("a clip, not a photo", path=path, remedy=Remedy.CLIP_COMMAND)
     if kind.startswith("not read: "):
-        raise InputError(f"unsupported: {kind.removeprefix('not read: ')} files are not read", path=path)
+        raise InputError(f"unsupported format: {kind.removeprefix('not read: ')}", path=path)
     if kind == "HEIF":
         if not HAS_HEIF:
             raise InputError("unsupported: HEIF needs a plug-in", path=path, hint=HEIF_HINT)
@@ -113,26 +113,26 @@ def known_kind(file: BinaryIO, path: Path) -> str:
 
 
 def refuse_still(path: str) -> None:
-    """See that what is to be a clip is no photo.
+    """Check that an input for a clip is not a photo.
 
     Raises:
-        InputError: it is a picture of a format that holds no animation.
+        InputError: it is a picture in a format without animation.
     """
     if is_still(path):
-        raise InputError("is a photo, not a clip", path=path, remedy=Remedy.PHOTO_COMMAND)
+        raise InputError("a photo, not a clip", path=path, remedy=Remedy.PHOTO_COMMAND)
 
 
 def refuse_oversized_file(file: BinaryIO, max_pixels: int, path: Path) -> None:
-    """The file is read into memory, so that every look at it sees the same bytes; its size is bounded first."""
+    """Limit the file size, since the file is read into memory (so that all checks see the same bytes)."""
     size, limit = os.fstat(file.fileno()).st_size, 8 * max_pixels + (256 << 20)
     if size > limit:
         raise InputError(
-            f"too large: a file of {size >> 20} MiB > limit {limit >> 20} MiB", path=path, remedy=Remedy.MORE_PIXELS
+            f"too large: {size >> 20} MiB file, limit {limit >> 20} MiB", path=path, remedy=Remedy.MORE_PIXELS
         )
 
 
 def open_header(file: BinaryIO, kind: str, max_pixels: int, path: Path) -> Image.Image:
-    """Open a picture without decoding it, refuse it if it is too large or has several frames."""
+    """Open a picture without decoding it; refuse it if it is too large or has several frames."""
     try:
         image = open_unlimited(file, kind)
     except UnidentifiedImageError as error:
@@ -147,15 +147,15 @@ def open_header(file: BinaryIO, kind: str, max_pixels: int, path: Path) -> Image
 
 
 def open_unlimited(file: BinaryIO, kind: str) -> Image.Image:
-    """`Image.open` for one format, without Pillow's bomb check: ours is `_refuse_large`."""
+    """`Image.open` for one format, without Pillow's decompression bomb check, which `_refuse_large` replaces."""
     with _pillow_limit.lifted():
         return Image.open(file, formats=[kind])
 
 
 class _PillowLimit:
-    """Pillow's bomb check knows one limit for the whole process and prints warnings; ours is per call.
+    """Disables Pillow's decompression bomb check, which has one limit per process and warns. Ours is per file.
 
-    While any thread is inside `lifted`, Pillow checks nothing; then its limit is what it was.
+    While any thread is inside `lifted`, Pillow checks nothing; afterwards its limit is restored.
     """
 
     def __init__(self) -> None:
@@ -185,11 +185,11 @@ def _refuse_large(image: Image.Image, max_pixels: int, path: Path) -> None:
     count = image.width * image.height
     if count > max_pixels:
         size, limit = (f"{n / 1e9:.1f} Gpx" if n >= 1e9 else f"{n / 1e6:.3g} Mpx" for n in (count, max_pixels))
-        raise InputError(f"too large: {size} > limit {limit}", path=path, remedy=Remedy.MORE_PIXELS)
+        raise InputError(f"too large: {size}, limit {limit}", path=path, remedy=Remedy.MORE_PIXELS)
 
 
 def _refuse_raw(image: Image.Image, path: Path) -> None:
-    """A camera's raw file is a TIFF whose first picture is a small preview; to derain that one would be a trick."""
+    """Refuse camera RAW files: TIFF files whose first picture is only a small preview."""
     if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_raw(image):
         raise _raw(path)
 
@@ -205,7 +205,7 @@ def _is_raw(image: TiffImagePlugin.TiffImageFile) -> bool:
     below = tags.get(_SUB_FOLDERS, ())
     for offset in below if isinstance(below, tuple) else (below,):
         directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=tags.prefix)
-        with suppress(Exception):  # a sub-directory that cannot be read says nothing
+        with suppress(Exception):  # ignore an unreadable sub-directory
             assert image.fp is not None
             image.fp.seek(offset)
             directory.load(image.fp)
@@ -215,7 +215,7 @@ def _is_raw(image: TiffImagePlugin.TiffImageFile) -> bool:
 
 
 def _refusal_by_tags(file: BinaryIO, path: Path) -> InputError | None:
-    """Why a TIFF that Pillow cannot open is not read, as its main directory tells."""
+    """Why Pillow cannot open a TIFF, according to its main directory; None if unknown."""
     file.seek(0)
     with suppress(Exception):
         directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
@@ -233,22 +233,24 @@ def _floating(path: Path) -> InputError:
 
 
 def _refuse_frames(image: Image.Image, kind: str, path: Path) -> None:
-    """One frame is never quietly taken for all. Phones pack extras behind the photo in JPEG and HEIF: see `_decode`."""
+    """Refuse several frames rather than silently use one. Extras in phones' JPEG and HEIF are handled by `_decode`."""
     if kind in ("JPEG", "HEIF") or not getattr(image, "is_animated", False):
         return
     count = getattr(image, "n_frames", 2)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         pages = _pages(image, count)
-        if len(pages) == 1:  # the others are previews, as scanners and editors leave them
+        if len(pages) == 1:  # the others are previews added by scanners and editors
             image.seek(pages[0])
             return
         image.seek(0)
-        raise InputError(f"{len(pages)} pages: only single pictures are derained", path=path, remedy=Remedy.SPLIT_PAGES)
-    raise InputError(f"{count} frames: an animation, not a photo", path=path, remedy=Remedy.MAKE_VIDEO)
+        raise InputError(
+            f"{len(pages)} pages: only single pictures are supported", path=path, remedy=Remedy.SPLIT_PAGES
+        )
+    raise InputError(f"an animation with {count} frames, not a photo", path=path, remedy=Remedy.MAKE_VIDEO)
 
 
 def _pages(image: TiffImagePlugin.TiffImageFile, count: int) -> list[int]:
-    """The pages of a TIFF that are no smaller copy and no mask of another one."""
+    """The pages of a TIFF, without reduced-size copies and masks."""
     pages = []
     for number in range(count):
         image.seek(number)
@@ -258,17 +260,17 @@ def _pages(image: TiffImagePlugin.TiffImageFile, count: int) -> list[int]:
 
 
 def open_whole(data: bytes, kind: str, max_pixels: int, path: Path, notes: list[str]) -> tuple[bytes, Image.Image]:
-    """Open and load the pixels of a file in memory, with the checks that Pillow's `load` leaves out.
+    """Open and load the pixels of a file in memory, with checks that Pillow's `load` omits.
 
-    Returns the bytes that were decoded (repaired if need be) and the loaded picture.
+    Returns the decoded bytes (repaired if necessary) and the loaded picture.
     """
     try:
         image = open_header(io.BytesIO(data), kind, max_pixels, path)
     except ValueError:
-        if kind != "PNG":  # Pillow bounds what text chunks may unpack to
+        if kind != "PNG":  # Pillow limits the size of unpacked text chunks
             raise
         data = drop_png_text(data)
-        notes.append("PNG text dropped: too much of it")
+        notes.append("PNG text dropped: too long")
         image = open_header(io.BytesIO(data), kind, max_pixels, path)
     if kind == "PNG":
         _verify_png(data, path)
@@ -279,7 +281,7 @@ def open_whole(data: bytes, kind: str, max_pixels: int, path: Path, notes: list[
     if kind == "JPEG" and not jpeg_has_end(data):
         notes.append("JPEG lacks its end marker")
     try:
-        # Pillow checks the size of a TIFF again here.
+        # Pillow checks the size of a TIFF again while loading.
         with _pillow_limit.lifted() if kind == "TIFF" else nullcontext(), listening() as errors:
             image.load()
         if errors:
@@ -300,21 +302,21 @@ def _jpeg_bytes(data: bytes) -> bytes:
 
 
 def _verify_png(data: bytes, path: Path) -> None:
-    """Check sums of all chunks and the end chunk: `load` looks at neither."""
+    """Verify the checksums of all chunks, and the end chunk, which `load` does not check."""
     try:
         open_unlimited(io.BytesIO(data), "PNG").verify()
     except (SyntaxError, ValueError) as error:
-        raise InputError("corrupt data: a check sum of the PNG is wrong", path=path) from error
+        raise InputError("corrupt data: wrong PNG checksum", path=path) from error
 
 
 def _png_is_filled(image: Image.Image, data: bytes) -> bool:
-    """Missing rows are zeros at the end; only a picture that ends in zeros needs the slow look."""
+    """Whether all rows are there. Missing rows are zeros, so only a picture that ends in zeros needs the slow check."""
     last_row = image.crop((0, image.height - 1, image.width, image.height))
     return last_row.getbbox(alpha_only=False) is not None or png_rows_are_complete(data)
 
 
 def _refuse_samples(image: Image.Image, path: Path) -> None:
-    """TIFF samples that are no plain counts: signed, floating, or of odd widths."""
+    """Refuse TIFF samples that are not unsigned integers of common widths."""
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     bits = set(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
     kinds = set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)))

@@ -1,7 +1,7 @@
-"""What phones pack behind the picture of a JPEG: an HDR gain map, a clip, further pictures.
+"""Data that phones append to a JPEG: an HDR gain map, a video, further pictures.
 
-A gain map goes along, turned as the picture is; all else is left out, and what XMP says of it too, or galleries would
-offer what is not there. Google's Ultra HDR 1.1 (XMP container directory), CIPA DC-007 (MPF) and ISO 21496-1.
+A gain map is kept and rotated like the picture; everything else is dropped, together with its XMP entries, so that
+galleries do not offer it. Formats: Google's Ultra HDR 1.1 (XMP container directory), CIPA DC-007 (MPF) and ISO 21496-1.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF orientation, as PIL.ImageOps.exif_transpose turns."""
+"""By EXIF orientation, as in PIL.ImageOps.exif_transpose."""
 
 
 @dataclass(frozen=True)
 class GainMap:
-    """A gain map: the JPEG, its own metadata in it, and the segment that ISO 21496-1 wants in the main picture."""
+    """A gain map: a JPEG with its own metadata, and the segment that ISO 21496-1 requires in the main picture."""
 
     jpeg: bytes
     iso: bytes = b""
@@ -44,12 +44,12 @@ class GainMap:
 
 @dataclass
 class Packed:
-    """What was found behind the picture.
+    """Data found after the main picture.
 
     Attributes:
-        gain_map: as it lies there.
-        pictures: how many others.
-        clip: whether there is a clip (motion photo).
+        gain_map: unmodified.
+        pictures: number of other pictures.
+        clip: whether there is a video (motion photo).
         other: bytes of anything else.
     """
 
@@ -61,7 +61,7 @@ class Packed:
 
 
 def look_behind(data: bytes) -> Packed:
-    """What lies behind the first picture of a JPEG file."""
+    """The data after the first picture of a JPEG file."""
     found = Packed()
     start = jpeg_end(data)
     while 0 < start < len(data):
@@ -88,20 +88,20 @@ def look_behind(data: bytes) -> Packed:
 
 
 def turned(gain_map: GainMap, orientation: int) -> GainMap:
-    """The gain map of a picture that was turned upright."""
+    """The gain map, rotated upright like its picture."""
     if orientation not in _TURNS:
         return gain_map
     with Image.open(io.BytesIO(gain_map.jpeg), formats=["JPEG"]) as image:
         stream = io.BytesIO()
         image.transpose(_TURNS[orientation]).save(stream, "JPEG", quality=95, subsampling=0)
-    # Its metadata say how it is meant; they hold nothing that hangs on how it lies.
+    # Its metadata define its meaning and are independent of orientation.
     own = b"".join(jpeg_segment(code, body) for code, body in jpeg_head(gain_map.jpeg) if code in (0xE1, 0xE2))
     new = stream.getvalue()
     return GainMap(new[:2] + own + new[2:], gain_map.iso)
 
 
 def without_directory(xmp: bytes) -> bytes:
-    """XMP that no longer speaks of what lies behind the picture."""
+    """The XMP without entries about appended data."""
     prefixes = [p for space in _SPACES for p in re.findall(rb"xmlns:([\w.-]+)\s*=\s*[\"']" + re.escape(space), xmp)]
     for prefix in dict.fromkeys(prefixes):
         name = re.escape(prefix) + rb":(?:Directory|MotionPhoto\w*|MicroVideo\w*|(?<=hdrgm:)\w+)"
@@ -111,7 +111,7 @@ def without_directory(xmp: bytes) -> bytes:
 
 
 def with_directory(xmp: bytes | None, length: int) -> bytes:
-    """XMP that says that a gain map of `length` bytes lies behind the picture."""
+    """The XMP with an entry for an appended gain map of `length` bytes."""
     said = (
         b'<rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" xmlns:Container="'
         + _CONTAINER
@@ -131,12 +131,12 @@ def with_directory(xmp: bytes | None, length: int) -> bytes:
 
 
 def with_gain_map(jpeg: bytes, gain_map: GainMap) -> list[bytes]:
-    """The parts of a file with both pictures, and the index (MPF) by which decoders find the second one."""
+    """The parts of a file with both pictures and the MPF index that lets decoders find the second one."""
     place = 2 + sum(len(jpeg_segment(code, body)) for code, body in _leading(jpeg))
     iso = jpeg_segment(0xE2, gain_map.iso) if gain_map.iso else b""
     index_length = 90
     total = len(jpeg) + len(iso) + index_length
-    origin = place + len(iso) + 8  # of its offsets: behind marker, length and name
+    origin = place + len(iso) + 8  # offsets are relative to here: after marker, length and name
     entries = struct.pack("<IIIHH", 0x00030000, total, 0, 0, 0)
     entries += struct.pack("<IIIHH", 0, len(gain_map.jpeg), total - origin, 0, 0)
     index = b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
@@ -145,7 +145,7 @@ def with_gain_map(jpeg: bytes, gain_map: GainMap) -> list[bytes]:
 
 
 def _leading(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
-    """The application segments that a JPEG begins with."""
+    """The leading application segments of a JPEG."""
     for code, body in jpeg_head(jpeg):
         if not 0xE0 <= code <= 0xEF:
             return

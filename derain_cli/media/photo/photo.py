@@ -16,12 +16,12 @@ class Photo:
 
     Attributes:
         pixels: (H, W, 3) RGB, uint8 in 0..255 or uint16 in 0..65535, upright.
-        alpha: (H, W) of the same dtype, 0 transparent; None when the photo has none.
-        grey: the source has one channel (all three of `pixels` are equal) and is written as one channel again:
-            the rounded mean of the three, which gives an untouched grey back bit for bit.
+        alpha: (H, W) of the same dtype, 0 is transparent; None if the photo has none.
+        grey: the source has one channel (all three of `pixels` are equal) and is written as one channel: the rounded
+            mean of the three, which preserves unmodified grey values exactly.
         format: Pillow's name of the source format, by content.
-        metadata: what lies around the pixels.
-        notes: one-line warnings about the reading.
+        metadata: everything but the pixels.
+        notes: one-line warnings from reading.
     """
 
     pixels: Pixels
@@ -34,7 +34,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """What the header of a picture says: format by content, and the upright size in pixels."""
+    """Header information of a picture: format by content, and upright size in pixels."""
 
     format: str
     width: int

@@ -1,4 +1,4 @@
-"""The structure of PNG files: chunks, and whether all rows are there."""
+"""The structure of PNG files: chunks, and completeness of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADER_END = 33
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, body) of each whole chunk of a PNG file up to IEND; stops silently where the file breaks off."""
+    """(name, body) of each complete chunk of a PNG file up to IEND; stops silently where the file is truncated."""
     position = 8
     while position + 12 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
@@ -26,7 +26,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def drop_png_text(data: bytes) -> bytes:
-    """The same PNG without its text chunks, for files that hide a payload there."""
+    """The PNG without its text chunks, for files that hide a payload there."""
     kept = [data[:8]]
     for name, body in png_chunks(data):
         if name not in (b"tEXt", b"zTXt", b"iTXt"):
@@ -35,12 +35,12 @@ def drop_png_text(data: bytes) -> bytes:
 
 
 def png_chunk(name: bytes, body: bytes) -> bytes:
-    """One chunk with its length and check sum."""
+    """An encoded chunk with length and checksum."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
 
 
 def with_png_chunks(data: memoryview, chunks: Iterable[tuple[bytes, bytes]]) -> list[bytes | memoryview]:
-    """The same PNG, in parts, with further chunks (name, body) behind its header; what it has of them gives way."""
+    """The PNG, in parts, with chunks (name, body) inserted after its header, replacing those with the same name."""
     wanted = dict(chunks)
     if not wanted:
         return [data]
@@ -55,10 +55,10 @@ def with_png_chunks(data: memoryview, chunks: Iterable[tuple[bytes, bytes]]) -> 
 
 
 def png_rows_are_complete(data: bytes) -> bool:
-    """Whether the compressed stream of a PNG holds all rows.
+    """Whether the compressed stream of a PNG contains all rows.
 
-    Pillow fills missing rows with zeros without a word when the stream was ended properly too early.
-    Memory stays at a few MB however large the picture is.
+    Pillow silently fills missing rows with zeros if the stream ends properly but too early. Needs only a few MB
+    of memory for pictures of any size.
     """
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
@@ -75,7 +75,7 @@ def png_rows_are_complete(data: bytes) -> bool:
 
 
 def _png_passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
-    """(columns, rows) of each pass; a pass without columns holds nothing."""
+    """(columns, rows) of each non-empty pass."""
     if not interlaced:
         return [(width, height)]
     grid = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))

@@ -1,7 +1,7 @@
-"""What Pillow does not do: 16-bit colour in PNG, TIFF and PPM, read and written.
+"""Reading and writing of 16-bit colour in PNG, TIFF and PPM, which Pillow does not support.
 
-The readers here are never the judge of a file: Pillow has found it sound before, and what they see must agree with
-the 8 bits that Pillow saw.
+These readers do not decide whether a file is valid: Pillow has accepted it before, and their result must agree with
+the 8 bits that Pillow returned.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_al
 _Array = npt.NDArray[Any]
 _PLANAR, _SEPARATE = 284, 2
 _TRANSFER_FUNCTION = 301
-_LEVEL = 3  # of zlib; measured on photos: as small as 6 and faster
+_LEVEL = 3  # zlib compression level; measured on photos: as small as 6 and faster
 
 
 def upright(array: _Array, orientation: int) -> _Array:
-    """(H, W, ...) turned and mirrored as PIL.ImageOps.exif_transpose does it. Returns a view."""
+    """(H, W, ...) rotated and flipped as by PIL.ImageOps.exif_transpose. Returns a view."""
     if orientation in (5, 7):
         array = array.swapaxes(0, 1)
     turns = {3: 2, 4: 2, 6: 3, 7: 2, 8: 1}.get(orientation, 0)
@@ -41,7 +41,7 @@ def upright(array: _Array, orientation: int) -> _Array:
 
 
 def keyed_alpha(pixels: _Array, key: object) -> _Array | None:
-    """Alpha of a PNG that names one transparent value or colour."""
+    """Alpha of a PNG with a transparent value or colour."""
     if isinstance(key, int):
         hit = pixels == key
     elif isinstance(key, tuple) and pixels.ndim == 3 and len(key) == 3:
@@ -56,13 +56,13 @@ def keyed_alpha(pixels: _Array, key: object) -> _Array | None:
 def deep_planes(
     data: bytes, kind: str, image: Image.Image, pixels: _Array, alpha: _Array | None
 ) -> tuple[_Array, _Array | None] | None:
-    """16-bit pixels and alpha in the layout of the 8-bit ones that Pillow gave, or None.
+    """16-bit pixels and alpha in the layout of Pillow's 8-bit ones, or None.
 
-    None when the second decoder does not see the same picture (other channel order, premultiplied alpha,
-    a colour transform): 8 right bits are better than 16 doubtful ones.
+    None if the second decoder does not return the same picture (other channel order, premultiplied alpha, a
+    colour transform): 8 correct bits are better than 16 doubtful ones.
     """
     if kind == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
-        if image.tag_v2.get(_PLANAR) == _SEPARATE:  # Pillow garbles these: nothing to compare with
+        if image.tag_v2.get(_PLANAR) == _SEPARATE:  # Pillow decodes these wrongly: nothing to compare with
             deep = upright(_separate_planes(data, image.tag_v2), image.tag_v2.get(274, 1))
             return _with_alpha(deep, alpha is not None, premultiplied=_is_premultiplied(image))
         premultiplied = alpha is not None and _is_premultiplied(image)
@@ -73,7 +73,7 @@ def deep_planes(
         return None
     deep_pixels, deep_alpha = _with_alpha(found, alpha is not None, premultiplied=premultiplied)
     deep_pixels = deep_pixels[..., 0] if pixels.ndim == 2 else deep_pixels
-    # OpenCV turns some TIFF upright by itself, and Pillow has done so: one of these fits.
+    # OpenCV rotates some TIFF files upright, and Pillow has rotated all: find the orientation that matches.
     for orientation in range(1, 9) if kind == "TIFF" else (1,):
         turned = upright(deep_pixels, orientation)
         if not _same_high_bits(turned, pixels, alpha if premultiplied else None):
@@ -91,13 +91,13 @@ def _is_premultiplied(image: TiffImagePlugin.TiffImageFile) -> bool:
 
 
 def _with_alpha(samples: _Array, wanted: bool, *, premultiplied: bool) -> tuple[_Array, _Array | None]:
-    """(H, W, C) parted into colours, alpha taken out of them, and alpha if that is wanted."""
+    """(H, W, C) split into (unmultiplied) colours, and alpha if wanted."""
     pixels, alpha = samples[..., :3], samples[..., 3] if wanted else None
     return (_straight(pixels, alpha) if premultiplied and alpha is not None else pixels), alpha
 
 
 def _straight(pixels: _Array, alpha: _Array) -> _Array:
-    """Colours (H, W, 3) that were multiplied by alpha (H, W), as they were before."""
+    """Colours (H, W, 3) divided by their premultiplied alpha (H, W)."""
     out = np.empty(pixels.shape, np.uint16)
     for rows in row_blocks(len(pixels), pixels[0].size):
         shares = np.maximum(alpha[rows, :, None].astype(np.float64), 1) / 65535
@@ -106,7 +106,7 @@ def _straight(pixels: _Array, alpha: _Array) -> _Array:
 
 
 def _separate_planes(data: bytes, tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Array:
-    """A TIFF that stores each channel by itself, (H, W, C): each is read as a grey TIFF on the same bytes."""
+    """The samples (H, W, C) of a TIFF with separate planes, each read as a grey TIFF from the same bytes."""
     places, sizes = (324, 325) if 324 in tags else (273, 279)
     count = len(tags[places]) // tags[277]
     planes = []
@@ -121,7 +121,7 @@ def _separate_planes(data: bytes, tags: TiffImagePlugin.ImageFileDirectory_v2) -
 
 
 def _with_directory(data: bytes, prefix: bytes, layout: Mapping[int, Any]) -> bytes:
-    """The same file with another directory, at its end; all values as 32-bit numbers."""
+    """The file with a different directory, appended at its end; all values as 32-bit numbers."""
     order = "<" if prefix == b"II" else ">"
     start = len(data) + len(data) % 2
     beyond = start + 2 + 12 * len(layout) + 4
@@ -140,12 +140,12 @@ def _with_directory(data: bytes, prefix: bytes, layout: Mapping[int, Any]) -> by
 
 
 def _opencv_rgb(data: bytes) -> _Array | None:
-    """The samples as they lie in the file, (H, W, C) in RGB(A) order. OpenCV has no part in judging the file."""
+    """The samples as stored, (H, W, C) in RGB(A) order; None if OpenCV cannot decode them."""
     import cv2
 
     logging = cv2.utils.logging
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints remarks about unusual TIFF tags
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints warnings about unusual TIFF tags
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -164,7 +164,7 @@ def _opencv_rgb(data: bytes) -> _Array | None:
 def _same_high_bits(deep: _Array, shallow: _Array, alpha: _Array | None = None) -> bool:
     """Whether 16-bit and 8-bit samples agree; Pillow keeps the high byte, or rounds (PPM).
 
-    With `alpha` (8 bits) both were divided by it: what is nearly transparent says little then.
+    With `alpha` (8 bits) both were divided by it, so nearly transparent pixels are weighted down.
     """
     if deep.shape != shallow.shape:
         return False
@@ -178,7 +178,7 @@ def _same_high_bits(deep: _Array, shallow: _Array, alpha: _Array | None = None) 
 
 
 def ppm_header(data: bytes) -> tuple[int, int, int, int]:
-    """Width, height, largest value, and where the samples of a PNM file start."""
+    """Width, height, maximum value, and offset of the samples of a PNM file."""
     bitmap = data[1:2] in b"14"
     space = rb"(?:\s|#[^\n]*\n)"
     numbers = rb"%b+(\d{1,10})" % space * (2 if bitmap else 3)
@@ -207,7 +207,7 @@ def encode_ppm(planes: _Array, path: Path, notes: list[str]) -> Iterator[bytes]:
     """A binary PGM or PPM from (H, W, 1) or (H, W, 3), 8 or 16 bits, in parts."""
     colour = planes.shape[2] == 3
     if colour and path.suffix.lower() == ".pgm":
-        notes.append("content is colour (PPM) though the name says .pgm")
+        notes.append("the content is colour (PPM), despite the name .pgm")
     height, width, channels = planes.shape
     yield b"P%d\n%d %d\n%d\n" % (6 if colour else 5, width, height, np.iinfo(planes.dtype).max)
     for rows in row_blocks(height, width * channels):
@@ -215,7 +215,7 @@ def encode_ppm(planes: _Array, path: Path, notes: list[str]) -> Iterator[bytes]:
 
 
 def encode_png16(planes: _Array, chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """A 16-bit PNG (Pillow writes 16 bits for grey only), in parts. Rows are stored as differences to the one above."""
+    """A 16-bit PNG in parts (Pillow writes only grey with 16 bits). Rows are stored as differences to the one above."""
     height, width, channels = planes.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     header = b"".join((width.to_bytes(4, "big"), height.to_bytes(4, "big"), bytes((16, colour, 0, 0, 0))))
@@ -233,7 +233,7 @@ def encode_png16(planes: _Array, chunks: Iterable[tuple[bytes, bytes]]) -> Itera
 
 
 def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> list[bytes]:
-    """The parts of a TIFF of 8 or 16 bits with 1 to 4 channels (Pillow writes no 16-bit colour): deflate, predictor."""
+    """A TIFF in parts, 8 or 16 bits, 1 to 4 channels, deflate with predictor (Pillow writes no 16-bit colour)."""
     height, width, channels = planes.shape
     arguments = save_arguments(metadata, "TIFF", grey=channels < 3, notes=notes)
     blocks = list(row_blocks(height, width * channels * planes.itemsize))
@@ -255,12 +255,12 @@ def encode_tiff(planes: _Array, metadata: Metadata, notes: list[str]) -> list[by
         339: (1,) * channels,
     }
     if channels in (2, 4):
-        layout[338] = (2,)  # the last channel is alpha, not multiplied in
+        layout[338] = (2,)  # the last channel is alpha, not premultiplied
     stream = io.BytesIO()
     try:
         _tiff_directory(layout, strips, arguments, metadata, exif_for_tiff(metadata)).save(stream)
-    except Exception:  # EXIF values whose types the writer cannot tell; the pixels matter more
-        notes.append("EXIF dropped: it cannot be written as TIFF")
+    except Exception:  # EXIF values whose types the writer cannot determine; the pixels matter more
+        notes.append("EXIF dropped: it cannot be written to a TIFF")
         stream = io.BytesIO()
         _tiff_directory(layout, strips, arguments, metadata, {}).save(stream)
     return [stream.getvalue(), *strips]
@@ -273,7 +273,7 @@ def _tiff_directory(
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
     colour = dict(metadata.tiff_colour)
     levels = 2 ** layout[258][0]
-    if len(colour.get(_TRANSFER_FUNCTION, ())) not in (levels, 3 * levels):  # it was of another depth
+    if len(colour.get(_TRANSFER_FUNCTION, ())) not in (levels, 3 * levels):  # for another bit depth
         colour.pop(_TRANSFER_FUNCTION, None)
     for tag, value in (exif | layout | colour).items():
         directory[tag] = value

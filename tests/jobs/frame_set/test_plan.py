@@ -51,6 +51,6 @@ def test_outputs_that_are_refused() -> None:
 def test_pictures_of_the_set_are_no_sources_of_it() -> None:
     touch("clips/x.mp4", "set/train/a.png")
     Path("set", WORK).mkdir()
-    with pytest.raises(DestinationError, match="come from here"):
+    with pytest.raises(DestinationError, match="is in the output folder"):
         plan_frame_set(["clips"], "set", photos=["set/train"])
     assert plan_frame_set(["clips"], "set", photos=["."], recursive=True).sources == (Source("clips/x.mp4"),)

@@ -64,9 +64,9 @@ def test_pairs_of_another_layout_stay_out(photos, tmp_path, changed, overwrite):
 
 def test_pairs_of_somebody_else_are_not_mixed_with_ours(photos, tmp_path, pairs):
     out = pairs(tmp_path / "out", count=1)
-    with pytest.raises(DestinationError, match="did not make"):
+    with pytest.raises(DestinationError, match="not created by"):
         make(photos, out)
-    with pytest.raises(DestinationError, match="did not make"):
+    with pytest.raises(DestinationError, match="not created by"):
         make(photos, out, profiles=("light", "heavy"), overwrite=True)  # nobody would find the folders beside rain/
     make(photos, out, overwrite=True)
 

@@ -28,7 +28,7 @@ def test_photos_whose_pairs_would_be_taken_for_one(tmp_path, picture, names):
     (tmp_path / "photos").mkdir()
     for name in names:
         write_rgb(tmp_path / "photos" / name, picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair") as caught:
+    with pytest.raises(DestinationError, match="the same pair") as caught:
         make(tmp_path / "photos", tmp_path / "out")
     assert all(name in str(caught.value) for name in names)
     assert not (tmp_path / "out").exists()
@@ -37,13 +37,13 @@ def test_photos_whose_pairs_would_be_taken_for_one(tmp_path, picture, names):
 def test_a_photo_that_would_be_taken_for_one_of_an_earlier_run(photos, tmp_path, picture):
     make(photos, tmp_path / "out")
     write_rgb(tmp_path / "bow.png", picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair"):
+    with pytest.raises(DestinationError, match="the same pair"):
         make(tmp_path / "bow.png", tmp_path / "out")
 
 
 def test_a_folder_in_a_name_makes_no_pair_of_two_photos(photos, tmp_path, picture):
     write_rgb(photos / "sub__a.png", picture(20, 20))
-    with pytest.raises(DestinationError, match="one pair"):
+    with pytest.raises(DestinationError, match="the same pair"):
         make(photos, tmp_path / "out", recursive=True)
 
 
@@ -60,7 +60,7 @@ def test_a_photo_named_twice_is_done_once(photos, tmp_path):
     named = [str(photos), str(photos / "a.png"), f"{photos}/./b.png"]
     todo = plan_synthesis(named, tmp_path / "out", SynthOptions())
     assert [Path(task.source).name for task in todo.items] == ["a.png", "b.png", "rainbow.png"]
-    assert [text for _, text in todo.notes] == ["is named twice"] * 2
+    assert [text for _, text in todo.notes] == ["was given twice"] * 2
 
 
 def test_outputs_of_derain_beside_their_photos_get_no_rain(photos, tmp_path, picture):

@@ -49,7 +49,7 @@ def test_lossless_formats_give_back_every_bit_they_can_hold(
         expected, expected_mask = to_uint8(pixels), None if mask is None else to_uint8(mask)
     assert back.pixels.dtype == expected.dtype and np.array_equal(back.pixels, expected)
     assert any("16-bit reduced" in n for n in notes) == (deep and not keeps_depth)
-    assert any("alpha dropped" in n for n in notes) == (alpha and not keeps_alpha)
+    assert any("transparency dropped" in n for n in notes) == (alpha and not keeps_alpha)
     if keeps_alpha and mask is not None and not (suffix == ".webp" and (expected_mask == 255).all()):
         assert back.alpha is not None and np.array_equal(back.alpha, expected_mask)
     if suffix in (".png", ".ppm"):

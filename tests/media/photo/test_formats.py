@@ -18,7 +18,7 @@ from tests.media.photo.samples import coded, put, reason, scene
 
 def test_the_content_counts_not_the_name(tmp_path: Path) -> None:
     photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "PNG")))
-    assert photo.format == "PNG" and photo.notes == ("content is PNG though the name says .jpg",)
+    assert photo.format == "PNG" and photo.notes == ("the content is PNG, despite the name .jpg",)
     write_photo(photo, tmp_path / "b.jpg")
     assert read_photo(tmp_path / "b.jpg").format == "JPEG"
 

@@ -232,7 +232,7 @@ def test_xmp_in_further_segments_is_dropped_with_a_note_and_no_longer_promised(t
     more = b"http://ns.adobe.com/xmp/extension/\0" + guid + struct.pack(">II", 20, 0) + b"the rainy photo 1234"
     segment = b"\xff\xe1" + struct.pack(">H", len(more) + 2) + more
     photo = read_photo(put(tmp_path, "a.jpg", coded(scene(), "JPEG", xmp=promise, extra=segment)))
-    assert any("further XMP" in note for note in photo.notes)
+    assert any("extended XMP" in note for note in photo.notes)
     write_photo(photo, tmp_path / "b.jpg")
     data = (tmp_path / "b.jpg").read_bytes()
     assert b"HasExtendedXMP" not in data and b"rainy photo" not in data and b'a="1"' in data
