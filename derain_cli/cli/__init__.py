@@ -1,9 +1,9 @@
-"""The command line: commands by name, the default command, and what each way to end is called.
+"""The command line: command table, default command, exit codes.
 
-A command's module is imported when the command is used, and it imports torch only when it starts to work.
+A command's module is imported when the command is used; torch only when the work starts.
 """
 
-# Arguments are strings, and mostly no paths.
+# Arguments are strings, most of them not paths.
 # ruff: noqa: PTH110, PTH112, PTH113, PTH122
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from derain_cli import __version__
 from derain_cli.cli.console import as_derain_error, debug_wanted, print_data, print_error
+from derain_cli.cli.help import HelpfulCommand, write_examples
 from derain_cli.cli.options import SETTINGS, new_app
 from derain_cli.cli.pipes import PIPE
 from derain_cli.errors import DerainError, UsageError
@@ -32,7 +33,7 @@ __all__ = ["COMMANDS", "DEFAULT_COMMAND", "app", "main", "route"]
 
 
 class Command(NamedTuple):
-    """Where a command is: a function, or a Typer application with commands of its own."""
+    """Where a command is defined: a function, or a Typer application with subcommands."""
 
     module: str
     name: str
@@ -41,35 +42,35 @@ class Command(NamedTuple):
 
 DEFAULT_COMMAND = "derain"
 COMMANDS = {
-    "derain": Command("derain_cli.cli.derain", "derain", "Take the rain out of photos and folders (the default)."),
-    "video": Command("derain_cli.cli.video", "video", "Take the rain out of clips; sound and all else stay."),
-    "watch": Command("derain_cli.cli.watch", "watch", "Take the rain out of what arrives in a folder."),
+    "derain": Command("derain_cli.cli.derain", "derain", "Remove rain from photos and folders (the default)."),
+    "video": Command("derain_cli.cli.video", "video", "Remove rain from clips; sound and metadata are kept."),
+    "watch": Command("derain_cli.cli.watch", "watch", "Remove rain from files as they arrive in a folder."),
     "frames": Command("derain_cli.cli.frames", "frames", "Build a data set of real rain from clips."),
-    "eval": Command("derain_cli.cli.eval", "evaluate", "Measure networks on data sets: PSNR, SSIM, a report."),
+    "eval": Command("derain_cli.cli.eval", "evaluate", "Evaluate networks on data sets: PSNR, SSIM, a report."),
     "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),
     "finetune-real": Command(
         "derain_cli.cli.finetune_real", "finetune_real", "Adapt a network to your own photos in real rain."
     ),
-    "synth": Command("derain_cli.cli.synth", "synth", "Put rain on clean photos: pairs to train and test with."),
-    "models": Command("derain_cli.cli.models", "app", "List, describe and verify the installed weights."),
-    "info": Command("derain_cli.cli.info", "info", "Versions, devices, and what `auto` picks and why."),
+    "synth": Command("derain_cli.cli.synth", "synth", "Add rain to clean photos: pairs for training and tests."),
+    "models": Command("derain_cli.cli.models", "app", "List, describe, verify and average weights."),
+    "info": Command("derain_cli.cli.info", "info", "Show versions, devices, and what `auto` picks and why."),
 }
 _TURNS = "1000"
-"""Of GNU's OpenMP, about 10 microseconds; more slow down on a busy machine, fewer on an idle one."""
+"""Spin count of GNU OpenMP, about 10 microseconds; more is slower on a busy machine, less on an idle one."""
 _ROOT_FLAGS = ("--help", "-h", "--version")
 _OTHER_WORDS = {"help": "--help", "version": "--version"}
-"""What people type for the flags of the root."""
+"""Words people type in place of the root flags."""
 _PIPED = ("derain", "video")
-"""Commands for which - is standard input or output."""
+"""Commands that accept - for standard input or output."""
 _SWITCHES = {"-q", "--quiet", "-v", "--verbose", "--json", "--debug", "--dry-run", "-r", "--recursive", "--overwrite"}
-"""Flags without a value that may stand before a command."""
+"""Flags without a value that may precede a command."""
 
-# Typer carries a Click of its own since 0.26: its usage error is reached through what Typer itself gives out.
+# Typer vendors Click since 0.26; its usage error is reached through a class that Typer exports.
 _ClickUsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class _LazyGroup(TyperGroup):
-    """Knows its commands by the table; imports the one that is used."""
+    """Lists commands from the table and imports only the one that is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -80,14 +81,17 @@ class _LazyGroup(TyperGroup):
             return None
         target = getattr(importlib.import_module(command.module), command.name)
         if not isinstance(target, typer.Typer):
-            lone = new_app()
-            lone.command(cmd_name, context_settings=SETTINGS)(target)
-            target = lone
+            single = new_app()
+            single.command(cmd_name, cls=HelpfulCommand, context_settings=SETTINGS)(target)
+            target = single
         return typer.main.get_command(target)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        write_examples(ctx, formatter)
 
 
 app = new_app(cls=_LazyGroup)
@@ -105,17 +109,18 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the rain out of photos, offline.
+    """Remove rain from photos and clips, offline.
 
-    `derain PATH...` is `derain derain PATH...`; `derain derain --help` shows its options.
+    `derain PATH...` is short for `derain derain PATH...`; its options: `derain derain --help`.
     """
 
 
 def route(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the command in front that they are for, unless they begin with one or with a flag of the root.
+    """Prepend the command that `arguments` are meant for, unless they start with a command or a root flag.
 
     Raises:
-        UsageError: no command or file goes by the first word, but a command nearly does; or an argument can't be meant.
+        UsageError: the first word is neither a command nor a file but resembles a command, or an argument would be
+            misread by the parser.
     """
     if not arguments:
         return ["--help"]
@@ -132,7 +137,7 @@ def route(arguments: Sequence[str]) -> list[str]:
             return [word, *flags, *arguments[len(flags) + 1 :]]
         if near := _nearest_command(word):
             hint = f"did you mean derain {near}? See derain --help"
-            raise UsageError(f"no command or file is called {word!r}", hint=hint)
+            raise UsageError(f"no command or file named {word!r}", hint=hint)
     return ["video" if _are_clips(arguments) else DEFAULT_COMMAND, *arguments]
 
 
@@ -143,16 +148,16 @@ def _nearest_command(word: str) -> str | None:
 
 
 def _are_clips(arguments: Sequence[str]) -> bool:
-    """Whether the files among the arguments are clips by their names, and none is a photo or a folder."""
+    """Whether the files among the arguments are clips, judging by their names, with no photo or folder among them."""
     from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.clip.streams import STREAMS
 
-    if PIPE in arguments:  # what comes in has no name: only what it is to become says what it is
+    if PIPE in arguments:  # standard input has no name; the requested output format tells photo from clip
         wanted = {f".{word}".lower() for word in (*STREAMS, *(suffix[1:] for suffix in READABLE_CLIPS))}
         return any(f".{re.split('[.=]', argument)[-1]}".lower() in wanted for argument in arguments)
-    there = [argument for argument in arguments if not argument.startswith("-") and os.path.exists(argument)]
-    clips = [path for path in there if os.path.splitext(path)[1].lower() in READABLE_CLIPS and os.path.isfile(path)]
-    return bool(clips) and not any(os.path.isdir(path) or _is_photo(path) for path in there)
+    paths = [argument for argument in arguments if not argument.startswith("-") and os.path.exists(argument)]
+    clips = [path for path in paths if os.path.splitext(path)[1].lower() in READABLE_CLIPS and os.path.isfile(path)]
+    return bool(clips) and not any(os.path.isdir(path) or _is_photo(path) for path in paths)
 
 
 def _is_photo(path: str) -> bool:
@@ -162,36 +167,36 @@ def _is_photo(path: str) -> bool:
 
 
 def _refuse_odd_arguments(arguments: Sequence[str]) -> None:
-    """What the parser would take for something else.
+    """Refuse arguments that the parser would misread.
 
     Raises:
-        UsageError: a file whose name begins with a dash, or a dash alone where nothing is piped.
+        UsageError: a file name begins with a dash, or - is given to a command that does not support pipes.
     """
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
         if argument == PIPE and arguments[0] in COMMANDS and arguments[0] not in _PIPED:
             raise UsageError(
-                f"derain {arguments[0]} does not read or write pipes", hint="name files; ./- is one called -"
+                f"derain {arguments[0]} does not support pipes", hint="give file names; write ./- for a file named -"
             )
         if argument != PIPE and argument.startswith("-") and os.path.lexists(argument):
-            raise UsageError(f"{argument} begins with a dash", hint=f"write ./{argument} for the file")
+            raise UsageError(f"{argument} begins with a dash", hint=f"write ./{argument} if you mean the file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code and never raises for what a command does.
+    """Run the program and return its exit code; exceptions of commands are reported, never raised.
 
     Args:
-        argv: what follows the program's name; None takes the process's own.
+        argv: the arguments after the program name; None uses those of the process.
     """
     if argv is None:
         _open_standard_streams()
-        _wait_asleep(os.environ)
+        _limit_spinning(os.environ)
     given = sys.argv[1:] if argv is None else argv
     debug = debug_wanted(list(given))
     try:
         arguments = route(given)
         with signals(), warnings.catch_warnings():
             if not debug:
-                warnings.simplefilter("ignore")  # libraries warn their callers; what a user must know we say
+                warnings.simplefilter("ignore")  # library warnings are for developers
             code = typer.main.get_command(app).main(args=arguments, prog_name="derain", standalone_mode=False)
             return code if isinstance(code, int) else 0
     except Interrupted as stop:
@@ -211,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _expected(error: Exception) -> DerainError:
-    """The error to tell, usage errors of Typer included."""
+    """The error to report; usage errors of Typer are converted."""
     if not isinstance(error, _ClickUsageError):
         return as_derain_error(error)
     context = getattr(error, "ctx", None)
@@ -219,18 +224,19 @@ def _expected(error: Exception) -> DerainError:
     return UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)  # type: ignore[attr-defined]
 
 
-def _wait_asleep(environment: MutableMapping[str, str]) -> None:
-    """Threads of a network that wait for each other are to sleep soon; before torch is imported, which reads this once.
+def _limit_spinning(environment: MutableMapping[str, str]) -> None:
+    """Make waiting OpenMP threads sleep early. Call before torch is imported, which reads the setting once.
 
-    GNU's OpenMP has them turn in circles for some milliseconds first. With another program on one of the cores they
-    then keep each other from working: 23 times as slow, measured (docs/performance.md). A user's own setting stays.
+    By default GNU OpenMP threads spin for milliseconds while they wait. If another program occupies one of the cores,
+    they take time from the thread they wait for: measured 23 times slower (docs/performance.md). A user's own setting
+    is kept.
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", _TURNS)
 
 
 def _open_standard_streams() -> None:
-    """A standard stream that is closed would give its number to the next file opened: to an output, say."""
+    """Open closed standard streams on the null device; otherwise the next opened file would get their descriptor."""
     for number in range(3):
         try:
             os.fstat(number)

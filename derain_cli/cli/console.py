@@ -1,7 +1,7 @@
-"""The two streams: data and JSON lines on stdout, messages and errors on stderr.
+"""Standard streams: data and JSON lines on stdout, messages and errors on stderr.
 
-Both streams may be closed, full, or unable to show a character; none of that may stop the work, except that
-nobody reads stdout any more.
+A stream that is closed, full or unable to encode a character does not stop the work; only a reader that closes stdout
+does.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ __all__ = [
     "stdout_for_bytes",
 ]
 
-_NO_ROOM = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
-"""What the dynamic loader says when a library does not fit into the memory left."""
+_OUT_OF_MEMORY = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
+"""Messages of the dynamic loader when a library does not fit into memory."""
 
 _SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
 
 
 def debug_wanted(arguments: list[str] | None = None) -> bool:
-    """Whether tracebacks are to be shown: `--debug` among the options, or DERAIN_DEBUG set to something but 0."""
+    """Whether to show tracebacks: `--debug` is given, or DERAIN_DEBUG is set and not 0."""
     options = arguments or []
     options = options[: options.index("--")] if "--" in options else options
     return "--debug" in options or os.environ.get("DERAIN_DEBUG", "0") not in ("", "0")
 
 
 def as_derain_error(error: Exception, path: str | os.PathLike[str] | None = None) -> DerainError:
-    """The error to tell: as it is, as what it stands for, or as a bug of ours; about `path` if it names none."""
+    """Convert any exception to a `DerainError`; unexpected ones become internal errors. `path` fills a missing path."""
     known = expected(error, path)
-    if known is None and isinstance(error, ImportError) and any(words in str(error) for words in _NO_ROOM):
+    if known is None and isinstance(error, ImportError) and any(words in str(error) for words in _OUT_OF_MEMORY):
         known = ResourceError("not enough memory to load torch", hint="close other programs, or raise the limit")
     if known is None:
         first = (str(error).strip().splitlines() or [""])[0]
@@ -67,8 +67,8 @@ def print_data(text: str) -> None:
     """One line on stdout.
 
     Raises:
-        Interrupted: nobody reads it any more.
-        OSError: it cannot be written for another reason, such as a full disk.
+        Interrupted: the reader has closed stdout.
+        OSError: writing fails for another reason, such as a full disk.
     """
     try:
         _write_line(sys.stdout, text)
@@ -76,25 +76,25 @@ def print_data(text: str) -> None:
         _drop_stdout()
         raise Interrupted(_SIGPIPE) from error
     except OSError as error:
-        if error.errno != errno.EBADF:  # closed from the start: nobody wants it
+        if error.errno != errno.EBADF:  # stdout was closed before we started; ignore
             raise
 
 
 def print_json(record: Mapping[str, Any]) -> None:
-    """One JSON record on one line of stdout; undecodable bytes of names come as Python's surrogate escapes."""
+    """One JSON record on one line of stdout; undecodable bytes in file names appear as Python surrogate escapes."""
     print_data(json.dumps(record, allow_nan=False))
 
 
 @contextlib.contextmanager
 def stdout_for_bytes() -> Iterator[BinaryIO]:
-    """Standard output for data that are no text.
+    """Standard output for binary data.
 
     Raises:
-        Interrupted: nobody reads it any more.
-        OSError: it cannot be written for another reason, such as a full disk.
+        Interrupted: the reader has closed stdout.
+        OSError: writing fails for another reason, such as a full disk.
     """
     stream: Any = sys.stdout.buffer
-    if isinstance(stream, io.RawIOBase):  # with PYTHONUNBUFFERED; it may write a part and raise nothing
+    if isinstance(stream, io.RawIOBase):  # with PYTHONUNBUFFERED; raw writes can be partial without raising
         stream = io.BufferedWriter(stream)
     try:
         yield stream
@@ -107,7 +107,7 @@ def stdout_for_bytes() -> Iterator[BinaryIO]:
 
 
 def can_be_asked() -> bool:
-    """Whether somebody sits there who reads questions and can answer them."""
+    """Whether a user at a terminal can answer a question."""
     try:
         return bool(sys.stdin and sys.stderr and sys.stdin.isatty() and sys.stderr.isatty())
     except (OSError, ValueError):
@@ -115,14 +115,14 @@ def can_be_asked() -> bool:
 
 
 def print_error(error: DerainError, *, debug: bool = False) -> None:
-    """`derain: error: PATH: REASON (HINT)` on stderr, with `debug` the traceback before it."""
+    """`derain: error: PATH: REASON (HINT)` on stderr, preceded by the traceback if `debug`."""
     if debug:
         print_message("".join(traceback.format_exception(error)).rstrip())
     print_message(f"derain: error: {line_of(error)}")
 
 
 def print_message(text: str) -> None:
-    """One line on stderr, as far as it can be written."""
+    """One line on stderr; write errors are ignored."""
     with contextlib.suppress(OSError, ValueError):
         _write_line(sys.stderr, text)
 
@@ -139,7 +139,7 @@ def _write_line(stream: TextIO | None, text: str) -> None:
 
 
 def _drop_stdout() -> None:
-    """What is left in the buffer would raise once more when the interpreter ends."""
+    """Redirect stdout to the null device, or the rest of the buffer would raise again at exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

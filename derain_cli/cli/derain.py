@@ -1,4 +1,4 @@
-"""`derain derain`: photos and folders of photos. Also what `derain PATH...` means."""
+"""`derain derain`, or `derain PATH...`: photos and folders of photos."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PhotoFlags:
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Photos, folders of photos, quoted patterns like '**/*.jpg', or - for standard input.",
+            help="Photos, folders, quoted patterns such as '**/*.jpg', or - for standard input.",
         ),
     ]
     output: options.Output = None
@@ -58,7 +58,7 @@ class PhotoFlags:
         """Where outputs go.
 
         Raises:
-            UsageError: a suffix or format that cannot be used.
+            UsageError: invalid suffix or format.
         """
         from derain_cli.media.photo import WRITABLE_SUFFIXES, suffix_by_content
 
@@ -75,10 +75,10 @@ class PhotoFlags:
 
 @takes(PhotoFlags)
 def derain(flags: PhotoFlags) -> int:
-    """Take the rain out of photos and folders of photos.
+    """Remove rain from photos and folders of photos.
 
-    The result of photo.jpg is photo_derained.jpg beside it, that of a folder is folder_derained; -o says otherwise.
-    Outputs that exist are skipped, so a run that was stopped goes on where it was. -o - writes to standard output.
+    Without -o, photo.jpg becomes photo_derained.jpg next to it, and a folder becomes folder_derained. -o - writes to
+    standard output. Existing outputs are skipped: run the same command again to resume an interrupted job.
     """
     if not is_piped(flags.paths, flags.output):
         return restore_photo_files(flags, flags.messages.reporter())
@@ -113,7 +113,9 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
         work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
         head = tally.check_engine(flags.model, restore)
         if head.config.frames > 1:
-            raise UsageError(f"{flags.model} sees {head.config.frames} frames of a clip at once: use derain video")
+            raise UsageError(
+                f"{flags.model} needs {head.config.frames} frames of a clip at once", hint="use `derain video`"
+            )
         settings = tally.settings(head, restore) | {"quality": flags.quality}
         record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
         work = settled(work, record, naming.companions_of)
@@ -144,40 +146,40 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
 
 
 def _other_kinds(unread: Mapping[str, int]) -> list[str]:
-    """Remarks on photos in folders that are not read, and on clips."""
+    """Notes on files in folders that are ignored: unreadable photos, and clips."""
     from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.photo import HEIF_HINT, HEIF_SUFFIXES, UNREAD_SUFFIXES
 
-    told = []
+    notes = []
     for kinds, one, many, words in (
-        (UNREAD_SUFFIXES, "photo", "photos", "of kinds that are not read"),
-        (HEIF_SUFFIXES, "photo", "photos", f"for which a plug-in is missing, {HEIF_HINT}"),
-        (READABLE_CLIPS, "clip", "clips", "left to `derain video`"),
+        (UNREAD_SUFFIXES, "photo", "photos", "in unsupported formats"),
+        (HEIF_SUFFIXES, "photo", "photos", f"in a format that needs a plug-in, {HEIF_HINT}"),
+        (READABLE_CLIPS, "clip", "clips", "left for `derain video`"),
     ):
         found = {suffix: count for suffix, count in sorted(unread.items()) if suffix in kinds}
         if count := sum(found.values()):
-            told.append(f"{count} {one if count == 1 else many} {words}: {' '.join(found)}")
-    return told
+            notes.append(f"{count} {one if count == 1 else many} {words}: {' '.join(found)}")
+    return notes
 
 
 @dataclass
 class _PhotoTally(ItemTally):
-    """What became of the photos."""
+    """Results of the photos."""
 
     _items: tuple[Item, ...] = ()
     _bar: Bar = field(default_factory=Bar)
 
     def watch(self, work: WorkList, bar: Bar) -> None:
-        """The bar to move while `work` is done."""
+        """Set the bar to update while `work` is done."""
         self._items, self._bar = work.items, bar
 
     def progress(self, done: float) -> None:
-        """Move the bar."""
+        """Update the bar."""
         current = self._items[min(int(done), len(self._items) - 1)].source
         self._bar.update(done, printable(os.path.basename(current)))  # noqa: PTH119  (sources are strings)
 
     def report(self, outcome: PhotoOutcome) -> None:
-        """A photo that was worked on."""
+        """Report a finished photo."""
         if self.is_told(outcome):
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}

@@ -1,9 +1,8 @@
-"""`derain eval`: networks and baselines side by side on data sets."""
+"""`derain eval`: evaluates networks and baselines on data sets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,9 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
 from derain_cli.cli.flags import takes
+from derain_cli.cli.help import MESSAGES, MODEL, OUTPUT
 from derain_cli.cli.reporter import Bar, Reporter
+from derain_cli.cli.score_tables import tables
 from derain_cli.errors import DestinationError, InputError, UsageError, printable
 from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.remedies import Remedy
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+_DATA = "Data"
+
 Datasets = Annotated[
     list[str],
-    typer.Option("--dataset", metavar="NAME|DIR", help="A known data set, or a folder of pairs or photos; repeatable."),
+    typer.Option(
+        "--dataset",
+        metavar="NAME|DIR",
+        help="A known data set, or a folder of pairs or photos. Repeatable.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Models = Annotated[
     list[str] | None,
@@ -35,34 +43,73 @@ Models = Annotated[
         "--model",
         "-m",
         metavar="NAME|FILE|...",
-        help="Repeatable. Weights as everywhere; input, median or guided; module:function from your own Python path; "
-        "a TorchScript (.pt, .ts) or ONNX (.onnx) file.",
+        show_default="DERAIN_MODEL or fast",
+        help="Weights; input, median or guided (baselines); module:function on the Python path; a TorchScript "
+        "(.pt, .ts) or ONNX (.onnx) file. Repeatable.",
+        rich_help_panel=MODEL,
     ),
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", metavar="DIR", help="Where data sets lie (DERAIN_DATA, else ./datasets)."),
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        show_default="DERAIN_DATA or ./datasets",
+        help="Folder of all data sets.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Download = Annotated[
-    bool, typer.Option("--download", help="Fetch named data sets from the Hugging Face Hub first, where it has them.")
+    bool,
+    typer.Option(
+        "--download",
+        help="First download the named data sets that are on the Hugging Face Hub.",
+        rich_help_panel=_DATA,
+    ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="test|train|val", help="Part of the data sets.")]
-Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write one line per picture and model.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="test|train|val", help="Split of the data sets.", rich_help_panel=_DATA)
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Also write one line per picture and model.", rich_help_panel=OUTPUT),
+]
 ReportFolder = Annotated[
     Path | None,
-    typer.Option("--report", metavar="DIR", help="Also write a page with the worst, median and best pictures."),
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Also write an HTML report with the worst, median and best pictures.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 PadMultiple = Annotated[
     int,
-    typer.Option("--pad-multiple", metavar="N", min=0, help="Pad pictures for foreign networks; 0 asks the network."),
+    typer.Option(
+        "--pad-multiple",
+        metavar="N",
+        min=0,
+        help="Pad pictures to multiples of N for third-party networks; 0 asks the network.",
+        rich_help_panel=MODEL,
+    ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Suspicious data (swapped, incomplete, seen in training) end the run.")]  # fmt: skip  # noqa: E501
-JsonDocument = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop at suspicious data: swapped, incomplete, or seen in training.",
+        rich_help_panel=_DATA,
+    ),
+]
+JsonDocument = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document to stdout instead of tables.", rich_help_panel=MESSAGES),
+]
 
 
 @dataclass(frozen=True)
 class DocumentTalk(options.Talk):
-    """How the command talks, with one document at the end."""
+    """Messages of the command; its JSON is a single document."""
 
     json: JsonDocument = False
 
@@ -85,10 +132,10 @@ class EvalFlags:
     talk: DocumentTalk = field(default_factory=DocumentTalk)
 
     def benchmark_options(self) -> BenchmarkOptions:
-        """What is measured.
+        """What is evaluated.
 
         Raises:
-            UsageError: one is out of range, or there is no data set.
+            UsageError: a value is out of range, or there is no data set.
         """
         restore = self.computing.restore_options()
         if not self.dataset:
@@ -107,13 +154,14 @@ class EvalFlags:
 
 @takes(EvalFlags)
 def evaluate(flags: EvalFlags) -> int:
-    """Measure networks on data sets: PSNR and SSIM in both protocols of the field, or what changed without truth.
+    """Evaluate networks on data sets: PSNR and SSIM, or no-reference figures when there is no ground truth.
 
-    Protocol rgb: PSNR over RGB, SSIM uniform 7x7 (scikit-image). Protocol y: MATLAB luma, SSIM gaussian 11x11.
+    Two protocols are common in the literature. rgb: PSNR over RGB, SSIM with a uniform 7x7 window (scikit-image).
+    y: MATLAB luma, SSIM with a Gaussian 11x11 window.
     """
     wanted = flags.benchmark_options()
     if flags.csv is not None and flags.csv.exists() and not flags.overwrite:
-        raise DestinationError("there is a file already", path=flags.csv, remedy=Remedy.REPLACE)
+        raise DestinationError("already exists", path=flags.csv, remedy=Remedy.REPLACE)
     from derain_cli.evaluation.report import Report
 
     _check_early(wanted)
@@ -129,10 +177,10 @@ def evaluate(flags: EvalFlags) -> int:
 
 
 def _check_early(wanted: BenchmarkOptions) -> None:
-    """See that devices, data sets and weights of our own can be had, before torch is loaded.
+    """Check the device, the data sets and our own weights before torch is loaded.
 
     Raises:
-        ResourceError, UsageError, WeightsError: one cannot.
+        ResourceError, UsageError, WeightsError: one is not available.
     """
     from derain_cli.checkpoints.find import find_weights
     from derain_cli.datasets.catalogue import find_record
@@ -163,14 +211,14 @@ def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, report
     if reporter.json:
         print_json(result.document)
     else:
-        for line in _tables(result.document):
+        for line in tables(result.document):
             print_data(line)
     reporter.say(f"done: {len(result.rows) + len(result.photo_rows)} scored, {len(result.failed)} failed")
     return 3 if result.failed else 0
 
 
 class _Listener:
-    """Moves the bar, tells what is wrong, passes pictures on to the report."""
+    """Updates the bar, reports warnings and errors, passes pictures on to the report."""
 
     def __init__(self, reporter: Reporter, page: Report | None):
         self.reporter, self.page = reporter, page
@@ -209,7 +257,7 @@ class _Listener:
 
 
 def _write_csv(path: Path, result: Benchmark) -> None:
-    """One line per picture and model; existing files were refused before the work, unless they may be replaced."""
+    """One line per picture and model. Overwrites: an existing file was refused earlier unless --overwrite was given."""
     import csv
     import io
 
@@ -233,92 +281,3 @@ def _write_csv(path: Path, result: Benchmark) -> None:
             values = (photo.figures.get(name) for name in names)
             writer.writerow([*head, *("" if value is None else f"{value:.6f}" for value in values)])
     atomic_text(path, text.getvalue(), overwrite=True)
-
-
-# --- tables on the terminal -------------------------------------------------------------------------------------------
-
-
-def _tables(document: Mapping[str, Any]) -> list[str]:
-    """The document in lines of text."""
-    from derain_cli.evaluation.report import identical_in_words
-
-    lines: list[str] = []
-    scored = [result for result in document["results"] if "output" in result]
-    if scored:
-        lines += _score_table(scored, document["published"])
-    lines += _figure_table([result for result in document["results"] if "figures" in result])
-    lines += _model_table(document)
-    lines += [f"protocol {name}: {words}" for name, words in document["settings"]["protocols"].items() if scored]
-    sources = dict.fromkeys(f"{e['network']}: {e['source']}; {e['protocol']}" for e in document["published"])
-    lines += [f"published, not measured here: {source}" for source in sources]
-    return [*lines, *(f"note: {note}" for note in identical_in_words(scored))]
-
-
-def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
-    from derain_cli.evaluation.report import place_in_words, published_after
-
-    titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
-              "SSIM in", "mean", "median", "worst"]  # fmt: skip
-    rows: list[list[str]] = []
-    for index, result in enumerate(scored):
-        place = place_in_words(result["dataset"], result["group"])
-        for protocol, after in result["output"].items():
-            before = result["input"][protocol]
-            rows.append(
-                [place, result["model"], protocol, str(result["pictures"])]
-                + [f"{before['psnr']['mean']:.2f}"]
-                + [f"{after['psnr'][kind]:.2f}" for kind in ("mean", "median", "worst")]
-                + [f"{before['ssim']['mean']:.4f}"]
-                + [f"{after['ssim'][kind]:.4f}" for kind in ("mean", "median", "worst")]
-            )
-        for entry in published_after(scored, published, index):
-            row = [entry["dataset"], entry["network"], "published", "", "", f"{entry['psnr']:.2f}", "", ""]
-            rows.append([*row, "", f"{entry['ssim']:.4f}", "", ""])
-    return _render(titles, rows, texts=3)
-
-
-def _figure_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not found:
-        return []
-    names = list(found[0]["figures"])
-    titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
-    rows = [
-        [result["dataset"], result["model"], str(result["pictures"])]
-        + ["-" if (mean := result["figures"][name]["mean"]) is None else f"{mean:.3f}" for name in names]
-        for result in found
-    ]
-    note = "no ground truth: means of figures that say what changed, not how good it is"
-    return [*_render(titles, rows, texts=2), note]
-
-
-def _model_table(document: Mapping[str, Any]) -> list[str]:
-    titles = ["model", "kind", "device", "precision", "parameters", "MAC per pixel", "s per megapixel"]
-    rows = []
-    for model in document["models"]:
-        parameters, macs, seconds = model["parameters"], model["macs_per_pixel"], model["seconds_per_megapixel"]
-        words = [model[name] for name in ("name", "kind", "device", "precision")]
-        counts = ["-" if value is None else f"{value:,.0f}" for value in (parameters, macs)]
-        rows.append([*words, *counts, "-" if seconds is None else f"{seconds:.3f}"])
-    return _render(titles, rows, texts=4)
-
-
-def _render(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
-    """A table as lines; the first `texts` columns are words, the others figures."""
-    import io
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    unicode = "utf" in (sys.stdout.encoding or "").lower() if sys.stdout else False
-    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, pad_edge=False)
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="left" if index < texts else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    # As wide as it needs: figures that are cut off help nobody, and files and pipes have no width.
-    text = io.StringIO()
-    Console(file=text, width=1000, color_system=None).print(table)
-    return [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""`derain finetune-real`: semi-supervised training with photos in real rain that have no clean partner."""
+"""`derain finetune-real`: semi-supervised training with unpaired photos in real rain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from derain_cli.cli.flags import takes
-from derain_cli.cli.runs import Recipe, RunFlags, run_plan
+from derain_cli.cli.run_progress import run_plan
+from derain_cli.cli.runs import DATA, Recipe, RunFlags
 
 __all__ = ["finetune_real"]
 
@@ -18,14 +19,15 @@ RealPhotos = Annotated[
     typer.Option(
         "--real",
         metavar="DIR|FILE",
-        help="Photos in real rain; of a folder with a folder `train` in it, only that one. Repeatable.",
+        help="Photos in real rain. If a folder has a subfolder `train`, only that is used. Repeatable.",
+        rich_help_panel=DATA,
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneFlags(RunFlags):
-    """The flags of `derain train` with other defaults, and the real photos."""
+    """The flags of `derain train` with another default recipe, and the real photos."""
 
     real: RealPhotos
     recipe: Recipe = "finetune"
@@ -33,14 +35,15 @@ class FinetuneFlags(RunFlags):
 
 @takes(FinetuneFlags)
 def finetune_real(flags: FinetuneFlags) -> int:
-    """Adapt a trained network to photos in real rain that have no clean partner.
+    """Adapt a trained network to photos in real rain, which have no clean partner.
 
-    It starts from --from, by default the weights `fast`. Labelled data (--dataset, --layers, --clean) are trained on
-    beside the photos, which are pulled towards clean pictures and away from rainy ones in the feature space of a
-    VGG-16 (--vgg). The run stops by itself when they change too much. RUN/best.safetensors is the result: what takes
-    most out of photos that were kept aside and least out of clean pictures, and costs at most 0.1 dB on pairs
-    (contrast.psnr_budget); averages with the start are tried at the end. With --recipe paper-semi, the
-    semi-supervised training of the paper starts from nothing.
+    Training starts from --from (default: fast) and also uses labelled data (--dataset, --layers, --clean). In the
+    feature space of a VGG-16 (--vgg), results of the photos are pulled towards clean pictures and away from rainy
+    ones. The run stops early if the photos change too much.
+
+    The result is RUN/best.safetensors: the weights that remove most from held-out photos and least from clean pictures,
+    at a cost of at most 0.1 dB on pairs (contrast.psnr_budget); averages with the initial weights are tried at the end.
+    --recipe paper-semi is the semi-supervised training of the paper, from scratch.
     """
     flags.refuse_mistakes()
     return run_plan(flags.plan(flags.real, adapts="fast"), flags.talk.reporter(), yes=flags.yes)

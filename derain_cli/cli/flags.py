@@ -1,7 +1,7 @@
-"""A command's flags as one object: a frozen dataclass whose fields are annotated as Typer wants its parameters.
+"""The flags of a command as one frozen dataclass whose fields carry Typer annotations.
 
-Flags that go together are a dataclass of their own, which commands have as a field; commands that are nearly the same
-share their flags by inheritance. Defaults are those of the option objects that the flags end in.
+Related flags form a dataclass of their own, used as a field; similar commands share flags by inheritance. Defaults come
+from the options objects that the flags are converted to.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Options = TypeVar("Options")
 
 
 def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
-    """A command with one parameter per flag, for Typer, made of a function that takes them as one object.
+    """Turn a function of one flags object into a Typer command with one parameter per flag.
 
     Args:
-        flags: the dataclass; its help stands in the order of its fields, required flags first.
+        flags: the dataclass; help lists its fields in order, required ones first.
     """
 
     def decorate(command: Callable[[F], int]) -> Callable[..., int]:
@@ -40,15 +40,15 @@ def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
 
 
 def options_from(options: type[Options], flags: object, **changed: Any) -> Options:
-    """The option object that flags end in: its fields are the flags of the same names.
+    """Build an options object from the flags of the same names.
 
     Args:
-        options: the dataclass; fields that are no flags keep their defaults.
-        flags: of a command.
-        changed: fields that are worked out from flags.
+        options: the dataclass; fields without a flag keep their defaults.
+        flags: the flags of a command.
+        changed: fields to set to other values than the flag's.
 
     Raises:
-        UsageError: one is out of range.
+        UsageError: a value is out of range.
     """
     names = {each.name for each in fields(options)} - changed.keys()  # type: ignore[arg-type]
     return options(**{name: getattr(flags, name) for name in names if hasattr(flags, name)}, **changed)

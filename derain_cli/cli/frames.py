@@ -1,4 +1,4 @@
-"""`derain frames`: a data set of real rain from clips."""
+"""`derain frames`: builds a data set of real rain from clips."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
 from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.help import FILES, OUTPUT, RUN
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
 from derain_cli.jobs.frame_set.options import FramesOptions
@@ -21,25 +22,70 @@ if TYPE_CHECKING:
 
 __all__ = ["frames"]
 
+_SELECTION = "Selection of frames"
+
 Clips = Annotated[
     list[str] | None, typer.Argument(metavar="CLIP|DIR...", help="Clips, folders of clips, or quoted patterns.")
 ]
 OutputFolder = Annotated[
-    str, typer.Option("--output", "-o", metavar="DATASET", help="Folder of the data set, made if missing.")
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DATASET",
+        help="Folder of the data set; created if missing.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Photos = Annotated[
     list[str] | None,
-    typer.Option("--photos", metavar="DIR", help="Also photos in the rain, taken at your word; repeatable."),
+    typer.Option(
+        "--photos",
+        metavar="DIR",
+        help="Also include rainy photos; they are not checked for rain. Repeatable.",
+        rich_help_panel=FILES,
+    ),
 ]
-Total = Annotated[int, typer.Option("--total", metavar="N", min=1, help="Pictures wanted, the test's included.")]
+Total = Annotated[
+    int,
+    typer.Option(
+        "--total",
+        metavar="N",
+        min=1,
+        help="Total number of pictures, including the test split.",
+        rich_help_panel=_SELECTION,
+    ),
+]
 TestCount = Annotated[
-    int, typer.Option("--test", metavar="N", min=0, help="Pictures of the test, from clips that train/ has none of.")
+    int,
+    typer.Option(
+        "--test",
+        metavar="N",
+        min=0,
+        help="Size of the test split; it shares no clip with train/.",
+        rich_help_panel=_SELECTION,
+    ),
 ]
 PerClip = Annotated[
-    int | None, typer.Option("--per-clip", metavar="N", min=1, help="Pictures of one clip at most; no limit by itself.")
+    int | None,
+    typer.Option(
+        "--per-clip",
+        metavar="N",
+        min=1,
+        show_default="no limit",
+        help="Maximum number of pictures per clip.",
+        rich_help_panel=_SELECTION,
+    ),
 ]
 Every = Annotated[
-    float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Time between two frames looked at; 0 is all.")
+    float,
+    typer.Option(
+        "--every",
+        metavar="SECONDS",
+        min=0.0,
+        help="Time between analysed frames; 0 analyses all.",
+        rich_help_panel=_SELECTION,
+    ),
 ]
 MinRain = Annotated[
     float,
@@ -48,7 +94,8 @@ MinRain = Annotated[
         metavar="PERCENT",
         min=0.0,
         max=100.0,
-        help="Least share of the picture under streaks; 0 takes dry frames too.",
+        help="Minimum share of the picture covered by streaks; 0 accepts dry frames too.",
+        rich_help_panel=_SELECTION,
     ),
 ]
 Similar = Annotated[
@@ -58,12 +105,23 @@ Similar = Annotated[
         metavar="BITS",
         min=0,
         max=64,
-        help="Pictures whose perceptual hashes differ in no more bits of 64 are one; 0 keeps nearly all of a clip.",
+        help="Pictures count as duplicates if their 64-bit perceptual hashes differ in at most this many bits; "
+        "0 keeps nearly all frames of a clip.",
+        rich_help_panel=_SELECTION,
     ),
 ]
-SubFolders = Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders.")]
+SubFolders = Annotated[bool, typer.Option("--recursive", "-r", help="Search subfolders.", rich_help_panel=FILES)]
 ClipJobs = Annotated[
-    int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Clips worked on at once, each by a thread.")
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Number of clips analysed in parallel, one thread each.",
+        rich_help_panel=RUN,
+    ),
 ]
 
 
@@ -88,22 +146,21 @@ class FrameFlags:
     messages: options.Messages = field(default_factory=options.Messages)
 
     def frames_options(self) -> FramesOptions:
-        """Which frames make the set.
+        """How frames are selected.
 
         Raises:
-            UsageError: one is out of range.
+            UsageError: a value is out of range.
         """
         return options_from(FramesOptions, self)
 
 
 @takes(FrameFlags)
 def frames(flags: FrameFlags) -> int:
-    """Build a data set of real rain from clips: rainy, sharp frames, unlike each other.
+    """Build a data set of real rain from clips: rainy, sharp, diverse frames.
 
-    The result is DATASET/train and DATASET/test (split by clip), ready for `derain finetune-real --real DATASET`;
-    manifest.csv says where each picture comes from, sheets/ shows them all. Put the names of those you do not want
-    into reject.txt and run the same command again: others take their places. What was measured is kept, so a run that
-    was stopped goes on where it was.
+    The result is DATASET/train and DATASET/test (split by clip), ready for `derain finetune-real --real DATASET`.
+    manifest.csv lists the source of each picture, sheets/ shows them all. To replace pictures, put their names into
+    reject.txt and run the same command again. Measurements are saved: the same command also resumes an interrupted run.
     """
     from derain_cli.jobs.frame_set.choice import choose
     from derain_cli.jobs.frame_set.layout import read_rejected
@@ -134,16 +191,16 @@ def frames(flags: FrameFlags) -> int:
         choice = choose(studies, wanted, read_rejected(work.out))
         tally.chosen(choice)
         with reporter.bar(len(choice.pictures)) as bar:
-            there = write_frame_set(
+            written = write_frame_set(
                 work, choice, wanted, report=tally.written, progress=lambda done: bar.update(done, tally.last)
             )
-        tally.tell_set(there, flags.output)
+        tally.tell_set(written, flags.output)
     return tally.exit_code
 
 
 @dataclass
 class _FrameTally(Tally):
-    """What became of the clips and photos, and of the set."""
+    """Results of the clips and photos, and of the set."""
 
     train: int = 0
     test: int = 0
@@ -151,7 +208,7 @@ class _FrameTally(Tally):
     last: str = ""
 
     def tell_plan(self, work: FrameSetPlan) -> None:
-        """What the plan passed over or refused."""
+        """Report what the plan skipped or refused."""
         self.total = len(work.sources) + len(work.failed)
         for path, text in work.notes:
             self.reporter.note(text, path)
@@ -159,7 +216,7 @@ class _FrameTally(Tally):
             self.failed(error, input=str(error.path or ""))
 
     def planned(self, work: FrameSetPlan) -> None:
-        """The sources of a dry run."""
+        """Report the sources of a dry run."""
         for source in work.sources:
             self.ok += 1
             if self.reporter.json:
@@ -168,7 +225,7 @@ class _FrameTally(Tally):
                 print_data(printable(source.path))
 
     def studied(self, outcome: SourceOutcome) -> None:
-        """A clip or photo that was looked at."""
+        """Report an analysed clip or photo."""
         if self.is_told(outcome):
             return
         source, study = outcome.item, outcome.study
@@ -182,37 +239,35 @@ class _FrameTally(Tally):
             return
         if source.is_clip and not values.get("measured"):
             self.empty += 1
-            why = (
-                f"none of its {values.get('frames', 0)} frames can be judged: still or black all through, or too short"
-            )
-            self.reporter.note(f"gives nothing: {why}", source.path)
+            why = f"none of its {values.get('frames', 0)} frames can be rated: the clip is static, black or too short"
+            self.reporter.note(f"no frames used: {why}", source.path)
             self.record("empty", input=source.path, **values, notes=[why])
             return
         self.ok += 1
-        earlier = ", by an earlier run" if outcome.known else ""
+        earlier = " by an earlier run" if outcome.known else ""
         self.reporter.detail(f"{source.path}: {values['measured']} of {values['frames']} frames measured{earlier}")
         self.record("ok", input=source.path, **values)
 
     def chosen(self, choice: Choice) -> None:
-        """What the choice has to say."""
+        """Report the selection."""
         for path, score in choice.rain.items():
-            self.reporter.detail(f"{path}: rain score {score:.2f}, {choice.by_source.get(path, 0)} pictures chosen")
+            self.reporter.detail(f"{path}: rain score {score:.2f}, {choice.by_source.get(path, 0)} pictures selected")
         for note in choice.notes:
             self.reporter.note(note)
 
     def written(self, outcome: SourceOutcome) -> None:
-        """The pictures of a source."""
+        """Report the written pictures of a source."""
         if self.is_told(outcome):
             return
         self.last = printable(outcome.item.path)
         if outcome.error is not None:
             self.failed_by(outcome, outcome.item.path)
 
-    def tell_set(self, there: tuple[Chosen, ...], output: str) -> None:
-        """How large the set is."""
-        self.test = sum(one.split == "test" for one in there)
-        self.train = len(there) - self.test
-        self.reporter.say(f"{output}: {self.train} pictures to train with, {self.test} to test with")
+    def tell_set(self, pictures: tuple[Chosen, ...], output: str) -> None:
+        """Report the size of the set."""
+        self.test = sum(one.split == "test" for one in pictures)
+        self.train = len(pictures) - self.test
+        self.reporter.say(f"{output}: {self.train} training pictures, {self.test} test pictures")
 
     def summary_values(self) -> dict[str, Any]:
         return {"empty": self.empty, "train": self.train, "test": self.test}
@@ -222,4 +277,4 @@ class _FrameTally(Tally):
         return super().tried + self.empty
 
     def counts(self) -> str:
-        return super().counts() + (f", {self.empty} gave nothing" if self.empty else "")
+        return super().counts() + (f", {self.empty} without usable frames" if self.empty else "")

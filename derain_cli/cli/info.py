@@ -1,4 +1,4 @@
-"""`derain info`: what is installed, what this machine has, and what `auto` makes of it."""
+"""`derain info`: installed versions, devices, and the choices of `auto`."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _PACKAGES = (
 
 @takes(options.Answer)
 def info(flags: options.Answer) -> int:
-    """Versions, devices, and what `auto` picks and why."""
+    """Show versions, devices, and what `auto` picks and why."""
     report = {
         "versions": versions(_PACKAGES),
         "machine": _machine(),
         "devices": _devices(),
         "models": _models(),
-        "data": {"DERAIN_DATA": os.environ.get("DERAIN_DATA") or "not set: ./datasets"},
+        "data": {"DERAIN_DATA": os.environ.get("DERAIN_DATA") or "not set, default ./datasets"},
     }
     if flags.json:
         print_json(report)
@@ -63,18 +63,18 @@ def _machine() -> dict[str, Any]:
 
 
 def _memory() -> float | None:
-    """What the machine has, or the container's limit if that is less, in GiB."""
+    """Memory of the machine, or the limit of the container if lower, in GiB."""
     sizes = []
     try:
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
         sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     except (AttributeError, OSError, ValueError):
-        pass  # no such question, no such limit, or "max"
+        pass  # not supported, no such limit, or "max"
     return round(min(sizes) / 2**30, 1) if sizes else None
 
 
 def _devices() -> dict[str, Any]:
-    """What torch sees. A torch that cannot be imported is worth telling, not worth failing for."""
+    """What torch reports. A torch that cannot be imported is shown, not treated as an error."""
     try:
         import torch
 
@@ -89,20 +89,20 @@ def _devices() -> dict[str, Any]:
         for i in range(torch.cuda.device_count())
     ]
     why = {
-        "cuda": "a CUDA device is there",
-        "mps": "no CUDA device, but Apple's GPU is there",
-        "cpu": "neither CUDA nor Apple's GPU is there",
+        "cuda": "CUDA is available",
+        "mps": "no CUDA, but Apple's GPU is available",
+        "cpu": "neither CUDA nor Apple's GPU is available",
     }
-    fast = "the device computes bf16 itself" if precision == torch.bfloat16 else "the device has no bf16 of its own"
+    fast = "the device supports" if precision == torch.bfloat16 else "the device does not support"
     return {
         "CPU threads of torch": torch.get_num_threads(),
         "CPU bf16 matrix units": cpu_bf16,
         "CUDA": cuda,
         "MPS": torch.backends.mps.is_available(),
         "auto picks device": device.type,
-        "because of the device": why[device.type],
+        "reason for the device": why[device.type],
         "auto picks precision": str(precision).removeprefix("torch."),
-        "because of precision": fast,
+        "reason for the precision": f"{fast} bf16 in hardware",
     }
 
 
@@ -114,8 +114,8 @@ def _models() -> dict[str, Any]:
     installed = installed_models()
     asked = os.environ.get("DERAIN_MODEL")
     return {
-        "used unless told": asked or DEFAULT_MODEL,
-        "because of the model": "DERAIN_MODEL says so" if asked else "it is made for laptop CPUs",
+        "default": asked or DEFAULT_MODEL,
+        "reason for the default": "set by DERAIN_MODEL" if asked else "made for laptop CPUs",
         "installed": {name: str(path) for name, path in installed.items()},
     }
 

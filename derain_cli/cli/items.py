@@ -1,4 +1,4 @@
-"""What commands share that turn files into files one by one: how a plan is told, and what computes."""
+"""Shared by commands that process files one by one: reports of the plan, and loading of the model."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class ItemTally(Tally):
     """A tally of the items of a work list.
 
     Attributes:
-        engine: what computes, in words.
+        engine: model, device and precision in words.
     """
 
     engine: dict[str, str] = field(default_factory=dict)
 
     def check_engine(self, model: str, options: RestoreOptions) -> Head:
-        """See that weights and device can be had, before torch is loaded; what the weights say of themselves.
+        """Check weights and device before torch is loaded; returns the header of the weight file.
 
         Raises:
-            WeightsError: the weights are missing or are none.
-            ResourceError: the device is not there.
+            WeightsError: the weights are missing or invalid.
+            ResourceError: the device is not available.
         """
         from derain_cli.checkpoints.find import find_weights
         from derain_cli.checkpoints.header import read_head
@@ -49,7 +49,7 @@ class ItemTally(Tally):
 
     @staticmethod
     def settings(head: Head, options: RestoreOptions) -> dict[str, object]:
-        """What of these an output hangs on, by names that a user knows, for `jobs.made.MadeRecord`."""
+        """The settings an output depends on, by the names users know, for `jobs.made.MadeRecord`."""
         return {
             "model": f"{head.card.name} ({head.sha256[:12]})",
             "strength": options.strength,
@@ -57,15 +57,15 @@ class ItemTally(Tally):
         }
 
     def tell_plan(self, work: WorkList, what: str = "images", passed_over: Sequence[str] = ()) -> None:
-        """What the plan passed over, refused, or found done.
+        """Report what the plan skipped, refused, or found done.
 
         Args:
             work: the plan.
-            what: is looked for.
-            passed_over: remarks on files of other kinds.
+            what: plural noun for the inputs.
+            passed_over: notes on files of other kinds.
 
         Raises:
-            NothingToDoError: there is nothing at all.
+            NothingToDoError: there are no inputs at all.
         """
         nothing = not work.items and not work.done
         for path, text in work.notes:
@@ -79,16 +79,16 @@ class ItemTally(Tally):
             self.reporter.say(f"{len(work.done)} {what} skipped, their outputs exist (--overwrite replaces them)")
         for item in work.done:
             if len(work.done) <= FEW or self.reporter.verbose:
-                self.reporter.say(f"{item.source}: skipped, {item.target} exists (--overwrite replaces it)")
+                self.reporter.say(f"{item.source}: skipped, {item.target} already exists (--overwrite replaces it)")
             self.skipped += 1
-            self.record_item(item, "skipped", notes=["the output exists (--overwrite replaces it)"])
+            self.record_item(item, "skipped", notes=["the output already exists (--overwrite replaces it)"])
         if nothing and not work.failed:
             raise work.nothing_found(what, "; ".join(passed_over) or None)
-        if nothing and {error.exit_code for error in work.failed} == {3}:  # each has been told
+        if nothing and {error.exit_code for error in work.failed} == {3}:  # each has been reported
             self.stopped_by = NothingToDoError.exit_code
 
     def planned(self, work: WorkList, naming: Naming) -> None:
-        """The items of a dry run."""
+        """Report the items of a dry run."""
         for item in work.items:
             self.ok += 1
             companions = naming.companions_of(item.target)
@@ -100,11 +100,11 @@ class ItemTally(Tally):
                 print_data(f"{printable(item.source)} -> {printable(target)}")
 
     def load(self, model: str, options: RestoreOptions) -> Restorer:
-        """The restorer, told in a line.
+        """Load the restorer and report it in one line.
 
         Raises:
             WeightsError: the weights are missing or damaged.
-            ResourceError: the device is not there.
+            ResourceError: the device is not available.
         """
         from derain_cli.engine.restorer import Restorer
 
@@ -121,15 +121,15 @@ class ItemTally(Tally):
         return restorer
 
     def refused(self, error: DerainError) -> None:
-        """An input that is not worth trying."""
+        """Report an input that was refused by the plan."""
         self.failed(error, input=str(error.path or ""), output=None)
 
     def refused_item(self, item: Item, error: DerainError) -> None:
-        """An input that a look at it refuses."""
+        """Report an item that was refused by its content."""
         self.failed(error, input=item.source, output=item.target)
 
     def record_item(self, item: Item, status: str, **values: Any) -> None:
-        """The record of an item that did not fail."""
+        """Write the record of an item that did not fail."""
         self.record(status, input=item.source, output=item.target, **values)
 
     def summary_values(self) -> dict[str, Any]:

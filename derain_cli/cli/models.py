@@ -1,4 +1,4 @@
-"""`derain models`: which weights there are, what they were trained on, whether they are sound."""
+"""`derain models`: lists, describes, verifies and averages weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
 from derain_cli.cli.flags import takes
+from derain_cli.cli.help import OUTPUT, HelpfulCommand, HelpfulGroup
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
 from derain_cli.remedies import Remedy
 
@@ -22,17 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = options.new_app(help="List, describe and verify weights.")
+app = options.new_app(cls=HelpfulGroup, help="List, describe, verify and average weights.")
 
 _WIDTH = 100
-"""Of lines for readers."""
+"""Of printed lines, in characters."""
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME|FILE...", help="All installed ones by itself.")]
+_AVERAGING = "Averaging"
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME|FILE...", show_default="all installed models", help="Installed models, or weight files."
+    ),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or a weight file.")]
 
 
 @app.callback(invoke_without_command=True)
-def _models(context: typer.Context, json: options.Json = False, debug: options.Debug = False) -> int:
+def _models(context: typer.Context, json: options.JsonAnswer = False, debug: options.Debug = False) -> int:
     if context.invoked_subcommand is not None:
         return 0
     return list_models(json=json, debug=debug)
@@ -40,7 +48,7 @@ def _models(context: typer.Context, json: options.Json = False, debug: options.D
 
 @dataclass(frozen=True, kw_only=True)
 class NamedFlags:
-    """The flags of what is done with one model."""
+    """The flags of commands for one model."""
 
     name: Name
     answer: options.Answer = field(default_factory=options.Answer)
@@ -58,24 +66,42 @@ class VerifyFlags:
 class AverageFlags:
     """The flags of `derain models average`."""
 
-    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Weights of networks of one shape.")]
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The weight file to write.")]
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME|FILE...", help="Weights of networks with the same architecture.")
+    ]
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Weight file to write.", rich_help_panel=OUTPUT),
+    ]
     share: Annotated[
         list[float] | None,
-        typer.Option("--share", metavar="0..1", help="Of each, in order, adding up to 1; without it all count alike."),
+        typer.Option(
+            "--share",
+            metavar="0..1",
+            show_default="equal shares",
+            help="Share of each in order; the sum must be 1. Repeatable.",
+            rich_help_panel=_AVERAGING,
+        ),
     ] = None
     val: Annotated[
         list[str] | None,
-        typer.Option("--val", metavar="NAME|DIR", help="Pairs to measure the scores of the card on. Repeatable."),
+        typer.Option(
+            "--val",
+            metavar="NAME|DIR",
+            help="Pairs to compute the scores of the model card on. Repeatable.",
+            rich_help_panel=_AVERAGING,
+        ),
     ] = None
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=OUTPUT)
+    ] = False
     answer: options.Answer = field(default_factory=options.Answer)
 
 
-@app.command("list")
+@app.command("list", cls=HelpfulCommand)
 @takes(options.Answer)
 def list_models(flags: options.Answer) -> int:
-    """A few lines on each installed model (what `derain models` alone does)."""
+    """List the installed models, as `derain models` does."""
     loaded, code = _load(_installed())
     if flags.json:
         for weights in loaded:
@@ -86,10 +112,13 @@ def list_models(flags: options.Answer) -> int:
     return code
 
 
-@app.command("show")
+@app.command("show", cls=HelpfulCommand)
 @takes(NamedFlags)
 def show(flags: NamedFlags) -> int:
-    """The whole card of one model: training, scores with their protocol, licence, limits."""
+    """Show the card of a model.
+
+    It describes training, scores with their protocol, licence and limits.
+    """
     loaded, code = _load([flags.name])
     for weights in loaded:
         facts = _facts(weights)
@@ -100,10 +129,13 @@ def show(flags: NamedFlags) -> int:
     return code
 
 
-@app.command("verify")
+@app.command("verify", cls=HelpfulCommand)
 @takes(VerifyFlags)
 def verify(flags: VerifyFlags) -> int:
-    """Check SHA-256, shapes and values; ends with 5 if any is damaged."""
+    """Check SHA-256, shapes and values.
+
+    The exit code is 5 if a file is damaged.
+    """
     from derain_cli.checkpoints.find import find_weights
     from derain_cli.checkpoints.weight_file import load_weights
 
@@ -124,32 +156,33 @@ def verify(flags: VerifyFlags) -> int:
             reason = error.reason if error else None
             print_json({"name": name, "path": where, "sha256": sha256, "status": status, "error": reason})
         elif error is None:
-            print_data(f"{printable(name)}: sound, SHA-256 {sha256}")
+            print_data(f"{printable(name)}: ok, SHA-256 {sha256}")
     return failed
 
 
-@app.command("path")
+@app.command("path", cls=HelpfulCommand)
 @takes(NamedFlags)
 def path(flags: NamedFlags) -> int:
-    """Where the weights of a model lie."""
+    """Print the path of the weights of a model."""
     from derain_cli.checkpoints.find import find_weights
 
-    place = find_weights(flags.name)
-    if not place.is_file():
-        raise WeightsError("no such weight file", path=place)
+    file = find_weights(flags.name)
+    if not file.is_file():
+        raise WeightsError("no such weight file", path=file)
     if flags.answer.json:
-        print_json({"name": flags.name, "path": str(place)})
+        print_json({"name": flags.name, "path": str(file)})
     else:
-        print_data(str(place))
+        print_data(str(file))
     return 0
 
 
-@app.command("average")
+@app.command("average", cls=HelpfulCommand)
 @takes(AverageFlags)
 def average(flags: AverageFlags) -> int:
-    """The weights between others: half the way from `fast` to your fine-tuned ones keeps most of both.
+    """Average weights.
 
-    Made for weights of which one was fine-tuned from the other, or both from the same start.
+    The mean of `fast` and your fine-tuned weights keeps most of the quality of both. Useful for weights of which one
+    was fine-tuned from the other, or which share a starting point.
     """
     from dataclasses import replace
 
@@ -161,7 +194,7 @@ def average(flags: AverageFlags) -> int:
     shares = flags.share or [1 / len(names)] * len(names)
     made, card = average_weights([load_weights(find_weights(name)) for name in names], shares)
     if flags.output.exists() and not flags.overwrite:
-        raise DestinationError("the destination exists", path=flags.output, remedy=Remedy.REPLACE)
+        raise DestinationError("the destination already exists", path=flags.output, remedy=Remedy.REPLACE)
     if flags.val:
         card = replace(card, scores=_measured(made, flags.val))
     sha256 = save_weights(flags.output, made, card, overwrite=flags.overwrite)
@@ -174,7 +207,7 @@ def average(flags: AverageFlags) -> int:
 
 
 def _measured(model: SemiDRDNet, places: list[str]) -> dict[str, Any]:
-    """Scores for a card."""
+    """Scores for the card."""
     from derain_cli.datasets.opening import open_dataset
     from derain_cli.engine.restorer import Restorer
     from derain_cli.evaluation.scores import evaluate
@@ -188,12 +221,12 @@ def _installed() -> list[str]:
 
     names = list(installed_models())
     if not names:
-        raise NothingToDoError("no models are installed", hint="-m FILE takes a weight file")
+        raise NothingToDoError("no models are installed", hint="-m FILE uses a weight file")
     return names
 
 
 def _load(names: list[str]) -> tuple[list[Weights], int]:
-    """The sound ones, and the exit code; what is wrong with the others is told."""
+    """The valid ones, and the exit code; errors of the others are printed."""
     from derain_cli.checkpoints.find import find_weights
     from derain_cli.checkpoints.weight_file import load_weights
 
@@ -208,7 +241,7 @@ def _load(names: list[str]) -> tuple[list[Weights], int]:
 
 
 def _facts(weights: Weights) -> dict[str, Any]:
-    """All that is known of one weight file, ready for JSON."""
+    """Everything known about a weight file, for JSON."""
     from dataclasses import asdict
 
     from derain_cli.config import to_mapping
@@ -245,7 +278,7 @@ def _print_brief(weights: Weights) -> None:
 
 
 def _score_lines(scores: Mapping[str, Any]) -> list[str]:
-    """A line for each data set and protocol: input and output, PSNR in dB and SSIM."""
+    """One line per data set and protocol: input and output, PSNR in dB and SSIM."""
     lines = []
     for group, by_protocol in scores.items():
         if not isinstance(by_protocol, Mapping):
@@ -259,7 +292,7 @@ def _score_lines(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _print_card(weights: Weights) -> None:
-    """One model for a reader: all but thousands of hashes, laid out in short lines."""
+    """The full card of one model as text, without its thousands of hashes."""
     card = weights.card
     _print_brief(weights)
     plain = {
@@ -267,7 +300,7 @@ def _print_card(weights: Weights) -> None:
         "training": ", ".join(
             word for word in (f"{card.steps:,} steps", f"{card.patches:,} patches", card.date, card.commit) if word
         ),
-        "known by": f"hashes of {len(card.hashes):,} training pictures",
+        "hashes": f"of {len(card.hashes):,} training pictures",
         "file": f"{weights.path}, SHA-256 {weights.sha256}",
     }
     for name, value in plain.items():

@@ -1,4 +1,4 @@
-"""Every flag that commands share, spelled once: alone, as the type of a field of a command's flags, or in a group."""
+"""Flags shared by commands, defined once: single ones as field types, related ones as dataclasses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from derain_cli.cli.help import FILES, MESSAGES, MODEL, OUTPUT, RUN
 from derain_cli.cli.reporter import Reporter
-from derain_cli.config import RestoreOptions
+from derain_cli.config import DEFAULT_MAX_PIXELS, RestoreOptions
 from derain_cli.errors import UsageError
 from derain_cli.system.finder import Selection, is_pattern
 
@@ -31,6 +32,7 @@ __all__ = [
     "Include",
     "Jobs",
     "Json",
+    "JsonAnswer",
     "MaxPixels",
     "Messages",
     "Model",
@@ -55,7 +57,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 def new_app(**settings: Any) -> typer.Typer:
-    """A Typer application as all of ours are: plain help, errors left to `derain_cli.cli.main`."""
+    """A Typer application with our settings: plain help, errors left to `derain_cli.cli.main`."""
     settings |= {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
     return typer.Typer(context_settings=SETTINGS, **settings)
 
@@ -67,60 +69,145 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="A file, or a folder (made if missing). Without it results lie beside the inputs.",
+        show_default="next to the input",
+        help="File or folder for the results; created if missing.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders; their tree is mirrored.")]
+Recursive = Annotated[
+    bool,
+    typer.Option("--recursive", "-r", help="Search subfolders; the output mirrors their tree.", rich_help_panel=FILES),
+]
 FollowSymlinks = Annotated[
-    bool, typer.Option("--follow-symlinks", help="Follow symbolic links found in folders (named ones always are).")
+    bool,
+    typer.Option(
+        "--follow-symlinks",
+        help="Follow symbolic links in folders (links given by name always are).",
+        rich_help_panel=FILES,
+    ),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option("--include", metavar="GLOB", help="Take only names that match; repeatable.")
+    list[str] | None,
+    typer.Option("--include", metavar="GLOB", help="Only names that match. Repeatable.", rich_help_panel=FILES),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option("--exclude", metavar="GLOB", help="Leave out names, and whole folders, that match; repeatable."),
+    typer.Option(
+        "--exclude", metavar="GLOB", help="Skip names and whole folders that match. Repeatable.", rich_help_panel=FILES
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist instead of skipping them.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing outputs instead of skipping them.", rich_help_panel=OUTPUT),
+]
 Suffix = Annotated[
     str | None,
     typer.Option(
-        "--suffix", metavar="TEXT", help="Put behind output names; beside the inputs it is _derained by itself."
+        "--suffix",
+        metavar="TEXT",
+        show_default="_derained when writing next to the input",
+        help="Text appended to output names.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", metavar="png|jpg|webp|tiff|...", help="Output format; the input's by itself.")
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="png|jpg|webp|tiff|...",
+        show_default="same as the input",
+        help="Output format.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Quality = Annotated[
-    int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of JPEG, WebP, AVIF and HEIF outputs.")
+    int,
+    typer.Option(
+        "--quality",
+        metavar="N",
+        min=1,
+        max=100,
+        help="Quality of JPEG, WebP, AVIF and HEIF output.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-MaxPixels = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse larger pictures.")]
-Compare = Annotated[bool, typer.Option("--compare", help="Also write NAME_compare: before and after, side by side.")]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        metavar="N",
+        min=1,
+        show_default=f"{DEFAULT_MAX_PIXELS:,}, about {DEFAULT_MAX_PIXELS / 1e6:.0f} MP",
+        help="Refuse pictures with more than N pixels.",
+        rich_help_panel=FILES,
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Also write NAME_compare: before and after, side by side.", rich_help_panel=OUTPUT),
+]
 SaveLayers = Annotated[
     bool,
-    typer.Option("--save-layers", help="Also write NAME_rain.png and NAME_detail.png: taken out, and repaired."),
+    typer.Option(
+        "--save-layers",
+        help="Also write the removed rain as NAME_rain.png and the repaired detail as NAME_detail.png.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 # The network
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", metavar="NAME|FILE|hf:ORG/REPO", envvar="DERAIN_MODEL", help="Weights to use."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE|hf:ORG/REPO",
+        envvar="DERAIN_MODEL",
+        help="Weights to use: an installed model, a file, or a repository on the Hugging Face Hub.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", "-d", metavar="auto|cpu|cuda[:N]|mps", envvar="DERAIN_DEVICE", help="Where to compute."),
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="auto|cpu|cuda[:N]|mps",
+        envvar="DERAIN_DEVICE",
+        help="Device to compute on.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"], typer.Option("--precision", help="What to compute in; auto is safe.")
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(
+        "--precision",
+        help="Numeric precision; auto picks bf16 where the hardware supports it.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Tile = Annotated[
-    str, typer.Option("--tile", metavar="auto|0|N", help="Side of the tiles in pixels; 0 takes pictures whole.")
+    str,
+    typer.Option(
+        "--tile",
+        metavar="auto|0|N",
+        help="Tile size in pixels; 0 processes whole pictures.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Strength = Annotated[
-    float, typer.Option("--strength", metavar="0..1", min=0.0, max=1.0, help="How much of the rain found is taken out.")
+    float,
+    typer.Option(
+        "--strength",
+        metavar="0..1",
+        min=0.0,
+        max=1.0,
+        help="Fraction of the detected rain to remove.",
+        rich_help_panel=MODEL,
+    ),
 ]
 
-# The run
+# Run
 Jobs = Annotated[
     int,
     typer.Option(
@@ -129,35 +216,45 @@ Jobs = Annotated[
         metavar="N",
         min=0,
         max=64,
-        help="Threads that read, and as many that write, meanwhile; 0 is one at a time.",
+        help="Reader threads, and as many writer threads, running alongside the network; 0 processes one picture at "
+        "a time.",
+        rich_help_panel=RUN,
     ),
 ]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON record per item on stdout, a summary last.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (also DERAIN_DEBUG=1).")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", rich_help_panel=RUN)]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON record per item and a summary to stdout.", rich_help_panel=MESSAGES),
+]
+JsonAnswer = Annotated[
+    bool, typer.Option("--json", help="Print JSON to stdout instead of text.", rich_help_panel=MESSAGES)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=MESSAGES)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.", rich_help_panel=MESSAGES)]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show tracebacks (also DERAIN_DEBUG=1).", rich_help_panel=MESSAGES)
+]
 
 
 def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
-    """`derain photo.jpg clean.jpg`, as one copies files.
+    """Catch `derain photo.jpg clean.jpg`, the syntax of cp.
 
     Raises:
-        UsageError: of two paths the second one is not there and would do as an output.
+        UsageError: there are two paths and the second one does not exist but would be a valid output.
     """
     if len(paths) != 2 or output is not None or not Path(paths[0]).exists() or os.path.lexists(paths[1]):
         return
     if Path(paths[1]).suffix.lower() in writable and not is_pattern(paths[1]):
-        raise UsageError(f"{paths[1]} is not there", hint=f"-o {paths[1]} for an output of that name")
+        raise UsageError(f"{paths[1]} does not exist", hint=f"write -o {paths[1]} if it is the output")
 
 
-# Flags that go together
+# Related flags
 
 
 @dataclass(frozen=True)
 class Computing:
-    """What computes, and how much of the rain goes."""
+    """Device, precision, tiles and strength."""
 
     device: Device = RestoreOptions.device
     precision: Precision = RestoreOptions.precision
@@ -165,10 +262,10 @@ class Computing:
     strength: Strength = RestoreOptions.strength
 
     def restore_options(self) -> RestoreOptions:
-        """The same as the restorer takes it.
+        """Convert to the options of the restorer.
 
         Raises:
-            UsageError: one is out of range.
+            UsageError: a value is out of range.
         """
         if self.tile != "auto" and not self.tile.isdecimal():
             raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {self.tile!r}")
@@ -178,7 +275,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class Files:
-    """Which files are taken in folders."""
+    """Which files in folders are processed."""
 
     recursive: Recursive = False
     include: Include = None
@@ -186,7 +283,7 @@ class Files:
     follow_symlinks: FollowSymlinks = False
 
     def selection(self, readable: frozenset[str]) -> Selection:
-        """The same as the finder takes it; `readable` are the suffixes of files that are taken at all."""
+        """Convert to the options of the finder; `readable` are the suffixes of readable files."""
         return Selection(
             readable,
             depth=None if self.recursive else 0,
@@ -199,15 +296,15 @@ class Files:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command answers that only looks something up."""
+    """Messages of a command that only looks something up."""
 
-    json: Json = False
+    json: JsonAnswer = False
     debug: Debug = False
 
 
 @dataclass(frozen=True)
 class Talk:
-    """How a command talks."""
+    """Messages of a command."""
 
     json: Json = False
     quiet: Quiet = False
@@ -219,7 +316,7 @@ class Talk:
 
 @dataclass(frozen=True)
 class Messages(Talk):
-    """How a command talks that has more to say than most want to hear."""
+    """Messages of a command that also has --verbose."""
 
     verbose: Verbose = False
 

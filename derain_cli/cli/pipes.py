@@ -1,7 +1,7 @@
-"""`-` in place of a file: standard input as a photo or clip, standard output as the result.
+"""`-` in place of a file: standard input as the photo or clip, standard output for the result.
 
-What arrives is kept in a private temporary folder until the command ends: photos are decoded from whole files, and most
-containers of clips can only be read by jumping about in them. What is sent out is complete, or nothing is sent.
+Input is spooled to a private temporary folder until the command ends, because photos are decoded from whole files and
+most clip containers need seeking. Output is sent complete or not at all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Flags = TypeVar("Flags", bound=Any)
 
 
 def copied(path: Path, out: BinaryIO) -> Sequence[str]:
-    """Send a file as it is; no notes."""
+    """Copy a file unchanged; no notes."""
     with path.open("rb") as file:
         shutil.copyfileobj(file, out, _CHUNK)
     return ()
@@ -52,46 +52,46 @@ def through_pipes(
     """Run a command with files in place of `-`.
 
     Args:
-        flags: of the command, with `paths`, `output`, `format` and `messages`.
-        run: the command, for files.
-        suffix_of: the suffix of what is sent, by the input's content, where `format` does not say it.
-        refused: flags in use, in words, that need an output that is a file.
-        send: writes the finished file to standard output; its notes are told.
+        flags: flags of the command, with `paths`, `output`, `format` and `messages`.
+        run: the command for files.
+        suffix_of: suffix of the output by the input's content, used if `format` is not set.
+        refused: names of given flags that need a file as output.
+        send: writes the finished file to standard output and returns notes for the user.
 
     Returns:
         The command's exit code.
 
     Raises:
         UsageError: more than one input, a terminal instead of a pipe, or flags that cannot be used with `-`.
-        InputError: nothing arrives.
-        ResourceError: what arrives does not fit on the disk.
-        Interrupted: nobody reads the output any more.
+        InputError: standard input is empty.
+        ResourceError: the input does not fit on the disk.
+        Interrupted: the reader has closed standard output.
     """
     to_stdout = flags.output == PIPE
     if len(flags.paths) != 1:
-        raise UsageError("- takes the place of the only input or output", hint="one input at a time")
+        raise UsageError("- works with a single input only", hint="one input at a time")
     (source,) = flags.paths
     if flags.output is None:
-        raise UsageError("standard input has no name for the result to follow", hint="-o FILE, or -o - for a pipe")
+        raise UsageError("input from a pipe needs an output name", hint="-o FILE, or -o - for a pipe")
     if source == PIPE and _is_terminal(sys.stdin):
-        raise UsageError("standard input is a terminal", hint="derain - < photo.jpg, or at the end of a pipe")
+        raise UsageError("standard input is a terminal", hint="derain - < photo.jpg, or use it at the end of a pipe")
     if to_stdout and refused:
-        raise UsageError(f"{refused[0]} needs an output that is a file", hint="-o FILE")
+        raise UsageError(f"{refused[0]} needs a file as output", hint="-o FILE")
     if to_stdout and _is_terminal(sys.stdout):
-        raise UsageError("standard output is a terminal", hint="-o - > photo.jpg, or at the beginning of a pipe")
+        raise UsageError("standard output is a terminal", hint="-o - > photo.jpg, or use it at the start of a pipe")
     if to_stdout and source != PIPE and Path(source).is_dir():
-        raise UsageError("one picture or clip at a time can go to standard output", path=source)
+        raise UsageError("only one picture or clip can go to standard output", path=source)
     reporter = flags.messages.reporter()
     with tempfile.TemporaryDirectory(prefix="derain-") as name:
         folder = Path(name)
         if source == PIPE:
             source = str(folder / "stdin")
-            reporter.call(source, _STDIN)
+            reporter.rename(source, _STDIN)
             _spool(sys.stdin, Path(source))
         output = flags.output
         if to_stdout:
             output = str(folder / f"stdout{f'.{flags.format}' if flags.format else suffix_of(source)}")
-            reporter.call(output, _STDOUT)
+            reporter.rename(output, _STDOUT)
         code = run(replace(flags, paths=[source], output=output), reporter)
         if to_stdout and os.path.exists(output):  # noqa: PTH110  (paths of commands are strings)
             with stdout_for_bytes() as out:
@@ -102,7 +102,7 @@ def through_pipes(
 
 
 def _spool(stream: TextIO | None, path: Path) -> None:
-    """All of `stream`, as a file."""
+    """Write all of `stream` to a file."""
     binary: BinaryIO | None = getattr(stream, "buffer", None)
     try:
         with path.open("xb") as file:
@@ -111,10 +111,10 @@ def _spool(stream: TextIO | None, path: Path) -> None:
             length = file.tell()
     except OSError as error:
         raise resource_error_from(error, tempfile.gettempdir()) or InputError(
-            f"cannot be read: {error.strerror}", path=_STDIN
+            f"cannot read it: {error.strerror}", path=_STDIN
         ) from error
     if not length:
-        raise InputError("nothing arrived", path=_STDIN)
+        raise InputError("no data", path=_STDIN)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

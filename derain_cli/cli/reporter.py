@@ -1,4 +1,4 @@
-"""How a command talks: lines, bar and errors on stderr, records on stdout."""
+"""Output of a command: messages, progress bar and errors on stderr, JSON records on stdout."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 @dataclass
 class Bar:
-    """How far the work is. Without a terminal it shows nothing."""
+    """Progress bar; shows nothing without a terminal."""
 
     _progress: Progress | None = None
     _task: TaskID | None = None
 
     def update(self, done: float, text: str, total: int | None = None) -> None:
-        """Set the number of items done (fractions count), what is worked on, and the total where that is new."""
+        """Set the number of items done (may be fractional), the current item, and the total if it changed."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, description=text, total=total)
 
 
 class Reporter:
-    """How a command talks.
+    """Output of a command.
 
     Args:
-        json: records go to stdout.
-        quiet: only errors go to stderr.
-        verbose: also what is of interest only now and then.
-        debug: errors come with their traceback.
+        json: write records to stdout.
+        quiet: print errors only.
+        verbose: also print details.
+        debug: print the traceback of errors.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False, debug: bool = False):
@@ -58,13 +58,13 @@ class Reporter:
         self._bar: Progress | None = None
         self._names: dict[str, str] = {}
 
-    def call(self, path: str, name: str) -> None:
-        """From now on `path` is called `name` wherever it is mentioned."""
+    def rename(self, path: str, name: str) -> None:
+        """Print `name` instead of `path` from now on."""
         self._names[path] = name
 
     @property
     def shows_bar(self) -> bool:
-        """Whether a bar is on the screen now."""
+        """Whether a bar is on the screen."""
         return self._bar is not None
 
     def say(self, text: str) -> None:
@@ -73,7 +73,7 @@ class Reporter:
             self._line(printable(text))
 
     def note(self, text: str, path: str | None = None) -> None:
-        """A remark on a file, unless quiet."""
+        """A note, on a file if `path` is given, unless quiet."""
         self.say(f"derain: note: {'' if path is None else f'{path}: '}{text}")
 
     def detail(self, text: str) -> None:
@@ -82,13 +82,13 @@ class Reporter:
             self._line(printable(text))
 
     def error(self, error: DerainError) -> None:
-        """One line, always; with `debug` the traceback before it."""
+        """One line, always; preceded by the traceback if `debug`."""
         if self.debug:
             self._line("".join(traceback.format_exception(error)).rstrip())
         self._line(f"derain: error: {line_of(error)}")
 
     def record(self, **values: Any) -> None:
-        """A JSON record on stdout, if asked for."""
+        """A JSON record on stdout, if `json`."""
         if self.json:
             print_json(
                 {
@@ -99,7 +99,7 @@ class Reporter:
 
     @contextmanager
     def bar(self, total: int | None) -> Iterator[Bar]:
-        """A bar with the time left, on stderr if that is a terminal; None is for what cannot be told beforehand."""
+        """A bar with the time left on stderr, if that is a terminal; `total` is None if unknown."""
         if self.quiet or not _is_terminal(sys.stderr):
             yield Bar()
             return
@@ -109,7 +109,7 @@ class Reporter:
 
         name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
         columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # Standard output stays itself: Rich would send what is printed there to its own console.
+        # Without redirect_stdout=False, Rich would send stdout to its own console.
         with Progress(
             *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
         ) as progress:

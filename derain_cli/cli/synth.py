@@ -10,6 +10,7 @@ import typer
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
 from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.help import FILES, OUTPUT, RUN
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
 from derain_cli.jobs.synth.options import SynthOptions
@@ -20,46 +21,90 @@ if TYPE_CHECKING:
 
 __all__ = ["synth"]
 
+_RAIN = "Rain"
+
 OutputFolder = Annotated[
-    str, typer.Option("--output", "-o", metavar="DIR", help="Folder of the pairs, made if missing: rain/ and norain/.")
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder for the pairs (rain/ and norain/); created if missing.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Profiles = Annotated[
     list[str] | None,
     typer.Option(
         "--profile",
         metavar="light|heavy|real",
-        help="Kind of rain: real (by itself) as in photographs, light and heavy as in the Rain100 and Rain200 sets. "
-        "Repeatable: several have a folder each.",
+        show_default="real",
+        help="Kind of rain: real as in photos, light and heavy as in the Rain100 and Rain200 sets. Repeatable: one "
+        "folder each.",
+        rich_help_panel=_RAIN,
     ),
 ]
 Variants = Annotated[
     int,
     typer.Option(
-        "--variants", metavar="N", min=1, help="Pairs of each photo, each with other rain: NAME-1, NAME-2, ..."
+        "--variants",
+        metavar="N",
+        min=1,
+        help="Pairs per photo, each with different rain: NAME-1, NAME-2, ...",
+        rich_help_panel=_RAIN,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Other numbers, other rain; the same number, the same.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", help="Random seed; the same seed gives the same rain.", rich_help_panel=_RAIN),
+]
 Target = Annotated[
     Literal["streak-free", "clean"],
     typer.Option(
         "--target",
-        help="Clean partner for `real`: the photograph without streaks (haze and noise stay), or the photo itself.",
+        help="Clean partner for `real`: streak-free keeps haze and noise; clean is the photo itself.",
+        rich_help_panel=_RAIN,
     ),
 ]
 PairFormat = Annotated[
-    str, typer.Option("--format", metavar="png|webp|tiff|jpg", help="Format of the pairs; jpg loses detail.")
+    str,
+    typer.Option(
+        "--format",
+        metavar="png|webp|tiff|jpg",
+        help="Format of the pairs; jpg loses detail.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 MaxSide = Annotated[
     int | None,
     typer.Option(
-        "--max-side", metavar="N", min=1, help="Make larger photos smaller first. Streaks are 10 to 100 pixels long."
+        "--max-side",
+        metavar="N",
+        min=1,
+        help="Downscale photos with a longer side than N. Streaks are 10 to 100 pixels long.",
+        rich_help_panel=_RAIN,
     ),
 ]
 SubFolders = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Look into sub-folders; sub/photo.jpg makes sub__photo.")
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Search subfolders; sub/photo.jpg becomes sub__photo.",
+        rich_help_panel=FILES,
+    ),
 ]
 PhotoJobs = Annotated[
-    int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Photos worked on at once, each by a thread.")
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Number of photos processed in parallel, one thread each.",
+        rich_help_panel=RUN,
+    ),
 ]
 
 
@@ -83,10 +128,10 @@ class PairFlags:
     messages: options.Messages = field(default_factory=options.Messages)
 
     def synth_options(self) -> SynthOptions:
-        """What pairs are made, and how.
+        """How the pairs are made.
 
         Raises:
-            UsageError: an unknown name, or a number out of range.
+            UsageError: an unknown name, or a value is out of range.
         """
         return options_from(
             SynthOptions,
@@ -98,11 +143,11 @@ class PairFlags:
 
 @takes(PairFlags)
 def synth(flags: PairFlags) -> int:
-    """Put generated rain on clean photos: pairs to train and test with.
+    """Add generated rain to clean photos: pairs for training and tests.
 
     The result is DIR/rain/NAME.png and DIR/norain/NAME.png, ready for `derain train --dataset DIR`; with several
-    profiles DIR/light/rain and so on. Pairs that are there are skipped, so a run that was stopped goes on where it
-    was. DIR/synth.json says what they were made with.
+    profiles DIR/light/rain and so on. Existing pairs are skipped: run the same command again to resume. The settings
+    are stored in DIR/synth.json.
     """
     from derain_cli.jobs.synth.plan import plan_synthesis
     from derain_cli.jobs.synth.run import synthesize
@@ -112,7 +157,7 @@ def synth(flags: PairFlags) -> int:
     work = plan_synthesis(flags.paths, flags.output, wanted, recursive=flags.recursive)
     tally = _PairTally(reporter, flags.dry_run)
     if not wanted.is_lossless:
-        reporter.note(f"{wanted.format} loses detail, in the clean pictures too; png and webp do not")
+        reporter.note(f"{wanted.format} loses detail in rainy and clean pictures; png and webp do not")
     with tally.telling():
         tally.tell_plan(work)
         if flags.dry_run:
@@ -126,13 +171,13 @@ def synth(flags: PairFlags) -> int:
 
 @dataclass
 class _PairTally(Tally):
-    """What became of the photos."""
+    """Results of the photos."""
 
     pairs: int = 0
     last: str = ""
 
     def tell_plan(self, work: SynthPlan) -> None:
-        """What the plan passed over, refused, or found done."""
+        """Report what the plan skipped, refused, or found done."""
         self.total = len(work.items) + len(work.failed) + len(work.done)
         for path, text in work.notes:
             self.reporter.note(text, path)
@@ -140,14 +185,14 @@ class _PairTally(Tally):
             self.failed(error, input=str(error.path or ""))
         for task in work.done:
             self.skipped += 1
-            self.reporter.detail(f"{task.source}: skipped, its pairs exist (--overwrite makes them again)")
+            self.reporter.detail(f"{task.source}: skipped, its pairs already exist (--overwrite recreates them)")
             self._record(task, "skipped")
         if work.done:
             count = f"{len(work.done)} of {len(work.done) + len(work.items)} photos"
-            self.reporter.say(f"{count} have their pairs already (--overwrite makes them again)")
+            self.reporter.say(f"{count} already have their pairs (--overwrite recreates them)")
 
     def planned(self, task: PhotoTask) -> None:
-        """A photo of a dry run."""
+        """Report a photo of a dry run."""
         self.ok += 1
         self.pairs += len(task.pairs)
         if self.reporter.json:
@@ -157,7 +202,7 @@ class _PairTally(Tally):
             print_data(f"{printable(task.source)} -> {printable(pair.rainy)}, {printable(pair.clean)}")
 
     def report(self, outcome: SynthOutcome) -> None:
-        """A photo that was worked on."""
+        """Report a finished photo."""
         if self.is_told(outcome):
             return
         task = outcome.item

@@ -1,4 +1,4 @@
-"""What became of the inputs of a command: counts, records, the summary, the exit code."""
+"""Results of a command: counts, records, summary, exit code."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ __all__ = ["Tally"]
 
 @dataclass
 class Tally:
-    """Counts what became of the inputs of a command, and tells it. Commands have one of their own below it.
+    """Counts and reports the results of a command's inputs. Base class; each command has its own.
 
     Attributes:
-        reporter: how it is told.
-        dry_run: nothing is done; what would be counts as done.
-        total: inputs there are, once the plan is known.
-        ok, skipped: inputs that were done, and whose outputs were there.
-        codes: exit codes of those that failed.
-        stopped_by: exit code of a failure that ended the run.
+        reporter: output of the command.
+        dry_run: nothing is done; planned inputs count as ok.
+        total: number of inputs, once the plan is known.
+        ok: number of finished inputs.
+        skipped: number of inputs whose output already existed.
+        codes: exit codes of the failed inputs.
+        stopped_by: exit code of the failure that ended the run.
     """
 
     reporter: Reporter
@@ -45,7 +46,7 @@ class Tally:
 
     @property
     def exit_code(self) -> int:
-        """3 when some failed; when nothing came out at all, and for one reason, that reason's own code."""
+        """1 after an internal error, 3 if some inputs failed; if all failed with the same code, that code."""
         if self.stopped_by is not None:
             return self.stopped_by
         if 1 in self.codes:
@@ -56,12 +57,12 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """Inputs whose fate is known."""
+        """Number of inputs with a result."""
         return self.ok + self.skipped + len(self.codes)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """The summary is told however the block ends."""
+        """Write the summary when the block ends, also by an exception."""
         try:
             yield
         except Interrupted as stop:
@@ -73,13 +74,12 @@ class Tally:
         self._finish(self.exit_code)
 
     def is_told(self, outcome: Outcome[Any]) -> bool:
-        """Whether this outcome was told just before: one whose telling a signal broke off comes again, and counts
-        once."""
-        told, self._last = outcome is self._last, outcome
-        return told
+        """Whether this outcome has just been reported: it is delivered twice if a signal interrupts its report."""
+        repeated, self._last = outcome is self._last, outcome
+        return repeated
 
     def failed(self, error: DerainError, **values: Any) -> None:
-        """An input that gave nothing; `values` go into its record."""
+        """Report a failed input; `values` go into its record."""
         self.codes.append(error.exit_code)
         self.reporter.error(error)
         self.reporter.record(
@@ -87,7 +87,7 @@ class Tally:
         )
 
     def failed_by(self, outcome: Outcome[Any], source: str, **values: Any) -> None:
-        """The same for what was tried and ended with an error: a bug of ours, too, is told as one."""
+        """Report an outcome with an error; unexpected exceptions become internal errors."""
         assert outcome.error is not None
         known = as_derain_error(outcome.error, source)
         if outcome.fatal:
@@ -95,24 +95,24 @@ class Tally:
         self.failed(known, input=source, **values)
 
     def record(self, status: str, **values: Any) -> None:
-        """The record of an input that did not fail."""
+        """Write the record of an input that did not fail."""
         self.reporter.record(**values, status=status, error=None, code=0)
 
     def counts(self) -> str:
-        """How many became what, for the last line."""
+        """The counts for the last line."""
         return f"{self.ok} ok, {self.skipped} skipped, {len(self.codes)} failed"
 
     def summary_values(self) -> dict[str, Any]:
-        """What a command adds to the summary's record."""
+        """Values that a command adds to the summary record."""
         return {}
 
     def _finish(self, code: int, error: str | None = None) -> None:
-        """The last line and the last record."""
+        """Write the last line and the summary record."""
         left = max(0, self.total - self.tried)
         tail = f", {left} not tried" if left else ""
         done = "planned" if self.dry_run else "done"
-        lone = len(self.codes) == self.total == 1  # its error says it all
-        if not lone and (self.tried or error in (None, "interrupted")):
+        single = len(self.codes) == self.total == 1  # the error message is enough
+        if not single and (self.tried or error in (None, "interrupted")):
             self.reporter.say(f"{done}: {self.counts()}{tail}")
         self.reporter.record(
             summary=True,

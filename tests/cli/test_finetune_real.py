@@ -107,7 +107,7 @@ def test_a_run_that_is_stopped_before_its_first_validation_does_not_say_that_not
     ended = derain("finetune-real", *argv, "--minutes", "0")
     assert ended.code == 0, ended.err
     assert "no validation yet" in ended.err.splitlines()[-1]
-    assert "last.safetensors has what this run has learnt" in ended.err
+    assert "the trained weights are in last.safetensors" in ended.err
     card = load_weights(Path("run/last.safetensors")).card
     assert card.steps == 1
     assert card.scores == {}

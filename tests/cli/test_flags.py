@@ -16,7 +16,8 @@ from derain_cli.cli.flags import takes
 from derain_cli.cli.frames import FrameFlags
 from derain_cli.cli.options import Computing
 from derain_cli.cli.synth import PairFlags
-from derain_cli.cli.video import ClipFlags, seconds_from
+from derain_cli.cli.times import seconds_from
+from derain_cli.cli.video import ClipFlags
 from derain_cli.config import RestoreOptions, VideoOptions
 from derain_cli.errors import UsageError
 from derain_cli.evaluation.options import BenchmarkOptions

@@ -16,7 +16,7 @@ def test_info_in_words(derain: Derain) -> None:
     ended = derain("info")
     assert ended.code == 0
     assert ended.err == ""
-    for words in (__version__, "torch", "numpy", "auto picks device", "auto picks precision", "because", "DERAIN_DATA"):
+    for words in (__version__, "torch", "numpy", "auto picks device", "auto picks precision", "reason", "DERAIN_DATA"):
         assert words in ended.out
 
 
@@ -26,7 +26,7 @@ def test_info_as_json(derain: Derain, monkeypatch: pytest.MonkeyPatch, installed
     report = json.loads(derain("info", "--json").out)
     assert report["versions"]["derain"] == __version__
     assert report["data"]["DERAIN_DATA"] == "/data"
-    assert report["models"]["used unless told"] == "fast"
+    assert report["models"]["default"] == "fast"
     assert report["models"]["installed"] == {n: f"{installed}/{n}.safetensors" for n in ("one", "two")}
     assert report["devices"]["auto picks device"] in {"cpu", "cuda", "mps"}
 

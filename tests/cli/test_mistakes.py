@@ -86,9 +86,9 @@ def test_a_folder_with_both_names_what_the_other_command_would_do(derain: Derain
     Path("only").mkdir()
     write_clip("only/b.mp4", frames=2)
     ended = derain("both")
-    assert ended.code == 0 and "1 clip left to `derain video`" in ended.err
-    assert "1 photo left to" in derain("video", "both", "--dry-run").err
-    assert "1 clip left to `derain video`" in only_line(derain("only"), 4)
+    assert ended.code == 0 and "1 clip left for `derain video`" in ended.err
+    assert "1 photo left for" in derain("video", "both", "--dry-run").err
+    assert "1 clip left for `derain video`" in only_line(derain("only"), 4)
 
 
 def test_photos_of_kinds_that_are_not_read_are_counted_once(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +99,8 @@ def test_photos_of_kinds_that_are_not_read_are_counted_once(derain: Derain, monk
     ended = derain("in", "-o", "out")
     notes = [line for line in ended.err.splitlines() if "note" in line]
     assert ended.code == 0 and len(notes) == 2
-    assert "3 photos of kinds that are not read: .dng .jxl" in notes[0]
-    assert "1 photo for which a plug-in is missing, pip install pillow-heif: .heic" in notes[1]
+    assert "3 photos in unsupported formats: .dng .jxl" in notes[0]
+    assert "1 photo in a format that needs a plug-in, pip install pillow-heif: .heic" in notes[1]
 
 
 def test_what_the_header_tells_is_told_before_the_model_is_loaded(derain: Derain) -> None:
@@ -121,7 +121,7 @@ def test_what_the_header_tells_is_told_before_the_model_is_loaded(derain: Derain
         (["https://example.org/a.jpg"], 4, "https://example.org/a.jpg is a URL: download it first"),
         (["-dash.jpg"], 2, "write ./-dash.jpg"),
         (["a.jpg", "out.jpg"], 2, "-o out.jpg"),
-        (["eval", "-"], 2, "does not read or write pipes"),
+        (["eval", "-"], 2, "does not support pipes"),
         (["fifo.jpg"], 3, "not a regular file"),
         (["a.jpg", "-m", "nosuch"], 5, "no model named"),
         (["a.jpg", "-m", "nosuch.safetensors"], 5, "cannot read the weights"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derain_cli.cli.video import seconds_from
+from derain_cli.cli.times import seconds_from
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import UsageError
 from derain_cli.media.clip.reader import open_clip
@@ -131,7 +131,7 @@ def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
     assert not Path("a_derained.mp4").exists()
     part = times_of("a_derained_partial.mp4")
     assert part and part == times_of("a.mp4")[: len(part)]
-    assert "the same command goes on" in ended.err
+    assert "run the same command to resume" in ended.err
     assert derain("video", "a.mp4", *FAST).code == 0
     assert times_of("a_derained.mp4") == times_of("a.mp4")
 
