@@ -62,7 +62,7 @@ def test_no_text_below_the_command_line_names_a_flag(file: Path) -> None:
 def test_a_way_out_is_worded_twice() -> None:
     error = InputError("no frame", path="a.mp4", remedy=Remedy.END_EARLIER, seconds="12.50")
     assert str(error) == "a.mp4: no frame (the part before 12.50 s can be used)"
-    assert line_of(error) == "a.mp4: no frame (--end 12.50 takes what comes before)"
+    assert line_of(error) == "a.mp4: no frame (--end 12.50 uses the part before)"
     plain = InputError("no frame", hint="convert it to RGB")
     assert str(plain) == line_of(plain) == "no frame (convert it to RGB)"
     assert hint_of(InputError("no frame")) is None

@@ -1,1 +1,1 @@
-"""From picture to picture: `restorer` is THE way, for photos, clips, evaluation and validation."""
+"""Inference. `restorer` is the only path from picture to picture: photos, clips, evaluation and validation."""

@@ -1,4 +1,4 @@
-"""Between pictures in host memory, integer arrays, and what networks compute with, float tensors in [0, 1]."""
+"""Conversion between integer arrays in host memory and float tensors in [0, 1] for networks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Array = NDArray[Any]
 
 
 def to_batch(pictures: Sequence[Array], device: torch.device) -> Tensor:
-    """Equally large pictures as one (N, 3*F, H, W) float32 tensor in [0, 1].
+    """Pictures of equal size as one (N, 3*F, H, W) float32 tensor in [0, 1].
 
     Args:
         pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
-        device: where the tensor goes; integers travel, which are smaller.
+        device: destination; integers are transferred, since they are smaller.
     """
     stack = np.stack(pictures)
     # torch has few operations on uint16; int32 holds both.
@@ -29,7 +29,7 @@ def to_batch(pictures: Sequence[Array], device: torch.device) -> Tensor:
 
 
 def to_arrays(layer: Tensor, dtype: np.dtype[Any]) -> Array:
-    """(N, 3, H, W) as an (N, H, W, 3) array of `dtype`, uint8 or uint16; clamped and rounded in place."""
+    """(N, 3, H, W) in [0, 1] to an (N, H, W, 3) array of `dtype`, uint8 or uint16. Clamps and rounds in place."""
     held = torch.uint8 if dtype == np.uint8 else torch.int32
     levels = layer.clamp_(0, 1).mul_(float(np.iinfo(dtype).max)).round_().to(held).permute(0, 2, 3, 1).contiguous()
     return levels.cpu().numpy().astype(dtype, copy=False)

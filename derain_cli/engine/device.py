@@ -1,4 +1,4 @@
-"""Where the network computes, in which precision, and how much memory there is."""
+"""Choice of device and precision, and free device memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pick_device(asked: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
-        ResourceError: the asked-for device is not there.
+        ResourceError: the requested device is not available.
     """
     if asked == "auto":
         if torch.cuda.is_available():
@@ -35,7 +35,7 @@ def pick_device(asked: str) -> torch.device:
 
 
 def _cpu_has_bf16() -> bool:
-    # Emulated bf16 is slower than fp32: matrix (AMX) or AVX-512 instructions for it are wanted.
+    # Emulated bf16 is slower than fp32, so AMX or AVX-512 instructions for it are required.
     return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
 
 
@@ -49,9 +49,9 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def pick_precision(asked: str, device: torch.device) -> torch.dtype:
-    """The dtype the network computes in; `auto` is bf16 where the hardware has it, else fp32.
+    """The dtype the network computes in; `auto` is bf16 if the hardware supports it, otherwise fp32.
 
-    fp16 is never chosen by itself: networks of this kind overflow in it.
+    `auto` never picks fp16, in which networks of this kind overflow.
     """
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if asked != "auto":
@@ -64,7 +64,7 @@ def pick_precision(asked: str, device: torch.device) -> torch.dtype:
 def free_device_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        # What torch holds without using it can be had as well.
+        # Memory that torch has reserved but does not use is available as well.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free_memory()
 

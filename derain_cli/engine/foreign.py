@@ -1,4 +1,4 @@
-"""Precautions for networks that are not ours, which may want padding, fail, or return anything."""
+"""Guards for third-party networks, which may need padding, fail, or return anything."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COUNT_SIDE = 64
 
 
 def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
-    """(N, C, H, W), reflected at the right and the bottom so that both sides are multiples.
+    """Pad (N, C, H, W) at the right and the bottom, by reflection, so that both sides are multiples.
 
-    A picture too small to be reflected has its last row and column repeated.
+    Pictures too small for reflection are padded by repeating the last row and column.
     """
     height, width = pictures.shape[-2:]
     down, right = -height % multiple, -width % multiple
@@ -33,28 +33,30 @@ def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
 
 
 def checked(restored: Any, height: int, width: int) -> Tensor:
-    """What a network returned for one picture, cropped to (1, 3, height, width) float32.
+    """Check the result of a network for one picture and crop it to (1, 3, height, width) float32.
 
     Raises:
         InputError: it is not a finite picture of at least that size.
     """
     if not isinstance(restored, Tensor):
         kind = type(restored).__name__
-        raise InputError(f"the network gave a {kind}, not a tensor", hint="wrap it: module:function that returns one")
+        raise InputError(
+            f"the network returned a {kind}, not a tensor", hint="wrap it in a module:function that returns one"
+        )
     if restored.ndim != 4 or restored.shape[:2] != (1, 3):
-        raise InputError(f"the network gave {tuple(restored.shape)}, not (1, 3, {height}, {width})")
+        raise InputError(f"the network returned {tuple(restored.shape)}, not (1, 3, {height}, {width})")
     if restored.shape[2] < height or restored.shape[3] < width:
         size = f"{restored.shape[3]}x{restored.shape[2]} for a picture of {width}x{height}"
-        raise InputError(f"the network gave {size}", remedy=Remedy.PAD)
+        raise InputError(f"the network returned {size}", remedy=Remedy.PAD)
     cut = restored[..., :height, :width].float()
     if not bool(torch.isfinite(cut).all()):
-        raise InputError("the network gave non-finite values")
+        raise InputError("the network returned non-finite values")
     return cut
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turns whatever foreign code raises into an error of the picture, or of resources if memory ran out."""
+    """Convert any exception of third-party code to `InputError`, or to `ResourceError` if memory ran out."""
     try:
         yield
     except DerainError:

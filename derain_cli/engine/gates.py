@@ -1,4 +1,4 @@
-"""Gates of a whole picture, which its tiles share: measured once, or tiles would disagree and show seams."""
+"""Gates of a whole picture. Its tiles share them; gates of their own would make seams visible."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["are_sampled", "picture_gates"]
 
 _GATE_PIXELS = 2**22
 _GATE_CROPS, _GATE_SIDE = 8, 512
-"""A picture of up to so many pixels has gates of all of them; those of a larger one are measured on this many crops of
-this side, however it is tiled, or tiles would show."""
+"""Up to this many pixels, gates are measured on the whole picture; for larger pictures on this many crops of this side,
+regardless of the tiling, since otherwise seams would show."""
 
 
 def are_sampled(height: int, width: int) -> bool:
-    """Whether the gates of a picture of this size are measured on crops of it."""
+    """Whether the gates of a picture of this size are measured on crops."""
     return height * width > _GATE_PIXELS
 
 
 def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
-    """Gates of (H, W, 3*F) uint8 or uint16; None for a network without.
+    """Gates of (H, W, 3*F) uint8 or uint16; None for a network without gates.
 
     Args:
-        engine: what measures them; it notes when that is done on less of the picture, because memory ran out.
+        engine: measures the gates; gets a note if they are measured on less of the picture because memory ran out.
         image: the whole picture.
 
     Raises:
@@ -52,7 +52,7 @@ def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
                 raise
             if side <= SMALLEST_TILE and count == 1:
                 raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
-        # All crops are in memory at once, which may be more than a tile: smaller ones, then fewer, will do.
+        # All crops are in memory at once, possibly more than a tile: try smaller ones, then fewer.
         engine.empty_cache()
         if not sampled:
             sampled = True

@@ -25,17 +25,17 @@ _HINT = "pip install onnxruntime"
 class OnnxEngine:
     """A network from an ONNX file with one float input (N, 3*F, H, W) and one output, the derained middle frame.
 
-    Such a file says neither how far its convolutions reach nor how much memory they need, so pictures are taken whole
-    unless `halo` is given. The rain layer is what was taken out; there is no repaired detail.
+    The file reveals neither the receptive field of the network nor its memory use, so pictures are processed whole
+    unless `halo` is given. The rain layer is the difference to the input; there is no repaired detail.
 
     Args:
         path: the file.
-        pad_multiple: sides are padded to multiples of this (reflected at the right and the bottom), and cropped again.
-        halo: pixels around a tile that influence it; None: unknown.
+        pad_multiple: sides are padded to multiples of this (reflected at the right and the bottom), then cropped.
+        halo: pixels around a tile that influence it; None if unknown.
 
     Attributes:
         path: as given.
-        version: of ONNX Runtime.
+        version: version of ONNX Runtime.
 
     Raises:
         UsageError: ONNX Runtime is not installed.
@@ -61,18 +61,18 @@ class OnnxEngine:
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        except Exception as error:  # onnxruntime has exceptions of its own, by the dozen
+        except Exception as error:  # onnxruntime has dozens of exception classes
             first = (str(error).strip().splitlines() or [""])[0]
             raise WeightsError(f"not a usable ONNX file: {first}", path=path) from error
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
             wanted = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
-            raise WeightsError(f"one float input (N, 3, H, W) is wanted, not {wanted}", path=path)
+            raise WeightsError(f"needs one float input (N, 3, H, W), not {wanted}", path=path)
         self._input, self._output = inputs[0].name, outputs[0].name
-        channels, *self._takes = inputs[0].shape[1:]  # a number, or a name where any will do
+        channels, *self._takes = inputs[0].shape[1:]  # a number, or a name if dynamic
         self.frames = channels // COLOURS if isinstance(channels, int) and channels % (2 * COLOURS) == COLOURS else 1
 
     def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:
-        """Layers of a batch, picture by picture: a file may take only one at a time.
+        """Layers of a batch, computed picture by picture: some files accept only one at a time.
 
         Raises:
             InputError: the network cannot process this size, or returns something other than a finite picture.
@@ -82,7 +82,7 @@ class OnnxEngine:
         sides = [math.ceil(side / self.grid) * self.grid for side in (height, width)]
         if any(isinstance(want, int) and want != side for want, side in zip(self._takes, sides, strict=True)):
             size = "x".join(str(side) for side in reversed(self._takes))
-            raise InputError(f"the network takes {size} only", hint="export it with dynamic height and width")
+            raise InputError(f"the network accepts {size} only", hint="export it with dynamic height and width")
         found = []
         for rainy in pad_to_multiple(batch, self.grid).unbind():
             with failures():
@@ -93,10 +93,10 @@ class OnnxEngine:
         return Layers(derained, middle_frame(batch) - derained, torch.zeros_like(derained))
 
     def measure_gates(self, batch: Tensor) -> None:
-        """None: gates, if there are any, are inside the file."""
+        """None: gates, if any, are computed inside the file."""
 
     def pixels_at_once(self, held: int = 0) -> int:
-        """No limit is known."""
+        """No known limit."""
         return 2**31 - 1
 
     def fingerprint(self) -> str:
@@ -108,7 +108,7 @@ class OnnxEngine:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the file."""
+        """SHA-256 of the file."""
         return sha256_of(self.path)
 
     @property
@@ -118,14 +118,14 @@ class OnnxEngine:
 
     @property
     def macs_per_pixel(self) -> float | None:
-        """Multiply-accumulates of convolutions and matrix products; None where a shape cannot be inferred."""
+        """Multiply-accumulates of convolutions and matrix products; None if a shape cannot be inferred."""
         return None if self._graph is None else _macs_per_pixel(self._graph)
 
     @functools.cached_property
     def _graph(self) -> Any:
-        """The file's graph with its shapes for a small picture, as far as they can be inferred; None without onnx.
+        """The graph with inferred shapes for a small picture; None without the onnx package.
 
-        ONNX Runtime itself does not reveal what is in a file.
+        ONNX Runtime does not expose the graph.
         """
         side = math.ceil(COUNT_SIDE / self.grid) * self.grid
         try:
@@ -136,12 +136,12 @@ class OnnxEngine:
                 if not place.dim_value:
                     place.dim_value = length
             return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-        except Exception:  # counts are a courtesy: the file runs without them
+        except Exception:  # the counts are optional
             return None
 
 
 def _macs_per_pixel(graph: Any) -> float | None:
-    """Multiply-accumulates per pixel of convolutions and matrix products; None where a shape is not known."""
+    """Multiply-accumulates per pixel of convolutions and matrix products; None if a shape is unknown."""
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = [place.dim_value for place in value.type.tensor_type.shape.dim]
@@ -152,9 +152,9 @@ def _macs_per_pixel(graph: Any) -> float | None:
         first, second, out = (shapes.get(name) for name in (*node.input[:2], node.output[0]))
         if not (first and second and out and all((*first, *second, *out))):
             return None
-        if node.op_type == "ConvTranspose":  # every value of the input meets the kernel of (in, out / groups, h, w)
+        if node.op_type == "ConvTranspose":  # per input value one kernel of (in, out / groups, h, w)
             total += math.prod(first) * math.prod(second[1:])
-        elif node.op_type == "Conv":  # every value of the output, the kernel of (out, in / groups, h, w)
+        elif node.op_type == "Conv":  # per output value one kernel of (out, in / groups, h, w)
             total += math.prod(out) * math.prod(second[1:])
         else:
             across = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)

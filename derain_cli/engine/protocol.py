@@ -1,4 +1,4 @@
-"""What `Restorer` asks of an engine, the part that runs a network; everything else is the same for all of them."""
+"""The interface between `Restorer` and an engine, the part that runs a network."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Engine(Protocol):
         frames: F, odd.
         halo: pixels around a tile that influence it; None if unknown, then pictures are never tiled.
         grid: tiles must start at multiples of this many pixels.
-        gated: whether the network pools over the whole picture, so that its tiles have to share `measure_gates`.
+        gated: whether the network pools over the whole picture; its tiles must share the result of `measure_gates`.
         batches: which pictures share a pass; None processes one at a time.
         notes: one-line remarks on recent passes. The engine appends; `Restorer` replaces the list before each call.
     """

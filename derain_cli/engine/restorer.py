@@ -1,4 +1,4 @@
-"""The way from picture to picture. Photos, video, evaluation and validation in training all pass through `Restorer`."""
+"""Restoration of pictures. Photos, video, evaluation and validation in training all use `Restorer`."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class PictureLayers:
-    """What was found in a picture; arrays of its shape.
+    """The layers of a picture, as arrays of its shape.
 
     Attributes:
         derained: same dtype as the picture.
-        rain: the rain layer, same dtype; negative values are cut.
-        detail: the repaired detail, same dtype, around mid-grey (half of the range means none).
+        rain: the rain layer, same dtype; negative values are clipped.
+        detail: the repaired detail, same dtype, centred on mid-grey (no detail).
     """
 
     derained: Array
@@ -57,33 +57,33 @@ class PictureLayers:
 
 
 def _empty_layers(image: Array) -> tuple[Array, Array]:
-    """Rain layer and repaired detail of a picture in which nothing is found."""
+    """Rain layer and repaired detail of a picture without rain."""
     return np.zeros_like(image), np.full_like(image, round(np.iinfo(image.dtype).max / 2))
 
 
 class Restorer:
-    """Takes the rain out of pictures with one network on one device.
+    """Removes rain from pictures with one network on one device.
 
     >>> from derain_cli import Restorer
     >>> restorer = Restorer.from_pretrained("fast")
-    >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; the same kind comes back
+    >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; returns the same type
 
     Args:
-        engine: what runs the network; or one of our own networks, which `TorchEngine` then runs on the device and in
-            the precision that `options` ask for.
-        options: device, precision, tile and strength; the first two apply only where no engine is given.
-        card: of the weights, if known.
+        engine: runs the network. May also be one of our own networks, which `TorchEngine` then runs on the device and
+            in the precision given by `options`.
+        options: device, precision, tile and strength; device and precision are ignored if an engine is given.
+        card: model card of the weights, if known.
 
-    A network that sees F successive frames of a clip (`ModelConfig.frames`) takes them as one HxWx3F array, as
-    `derain_cli.motion.window` makes it, and returns the middle frame.
+    Multi-frame networks (`ModelConfig.frames`) take F successive frames of a clip as one HxWx3F array, as made by
+    `derain_cli.motion.window`, and return the middle frame.
 
     Attributes:
-        engine: what runs the network.
-        frames: F; 1 for networks that see one picture.
+        engine: runs the network.
+        frames: F; 1 for single-frame networks.
 
     Raises:
         ResourceError: the device is not available.
-        UsageError: tiles are asked of an engine that takes pictures whole.
+        UsageError: a tile size is given for an engine that cannot tile.
     """
 
     def __init__(
@@ -100,26 +100,26 @@ class Restorer:
         self.engine: Engine = engine
         self.frames = engine.frames
         if engine.halo is None and self.options.tile not in ("auto", 0):
-            raise UsageError("this network takes pictures whole", remedy=Remedy.NO_TILES)
+            raise UsageError("this network cannot be tiled", remedy=Remedy.NO_TILES)
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """The device the network runs on."""
         return self.engine.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision it computes in."""
+        """The precision of the network."""
         return self.engine.dtype
 
     @property
     def halo(self) -> int | None:
-        """Pixels read beyond a tile on each side; None where pictures are never tiled."""
+        """Pixels read beyond a tile on each side; None if pictures are never tiled."""
         return self.engine.halo
 
     @property
     def notes(self) -> list[str]:
-        """One-line remarks on the last call, for example tiles that were redone and why."""
+        """One-line notes on the last call, for example tiles that were recomputed and why."""
         return self.engine.notes
 
     @classmethod
@@ -138,12 +138,12 @@ class Restorer:
             name_or_path: an installed model (`derain models`), a weight file, or `hf:ORG/REPO`.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             precision: `auto`, `fp32`, `bf16` or `fp16`.
-            tile: `auto`, 0 (whole picture) or the tile's side in pixels.
-            strength: 0 (unchanged) to 1 (all rain found is taken out).
+            tile: `auto`, 0 (whole picture) or the tile size in pixels.
+            strength: fraction of the detected rain to remove, 0 (unchanged) to 1.
 
         Raises:
             WeightsError: the weights are missing, damaged, or of another network.
-            ResourceError: the device is not there.
+            ResourceError: the device is not available.
             UsageError: an option is out of range.
         """
         options = RestoreOptions(device=device, precision=precision, tile=tile, strength=strength)
@@ -156,14 +156,14 @@ class Restorer:
     @overload
     def __call__(self, image: Image, progress: Progress | None = None) -> Image: ...
     def __call__(self, image: Array | Image, progress: Progress | None = None) -> Array | Image:
-        """The picture without rain: same kind, shape and dtype as `image`.
+        """Remove the rain; the result has the type, shape and dtype of `image`.
 
         Args:
             image: HxWx3 uint8 or uint16 array (RGB), or a PIL image of mode RGB, RGBA, L or LA; alpha is kept.
-            progress: called with the finished share, 0 to 1.
+            progress: called with the finished fraction, 0 to 1.
 
         Raises:
-            InputError: another kind of picture.
+            InputError: unsupported picture type.
             OutOfMemoryError: out of memory even with the smallest tiles.
         """
         if isinstance(image, np.ndarray):
@@ -171,16 +171,16 @@ class Restorer:
         return self._restore_pil(image, progress)
 
     def batch(self, images: Sequence[Array]) -> list[Array]:
-        """What calling it on each of them gives, in one pass of the network; each picture has its own gates.
+        """Restore pictures in one pass of the network; each picture has its own gates.
 
-        Bit for bit so on a CPU where `same_together` is true; elsewhere values may be rounded to the next level.
-        Pictures that are cut into tiles are done one by one. `notes` are those of all of them together.
+        Results equal those of single calls: bit-identical if `same_together`, otherwise within one rounding level.
+        Pictures that must be tiled are processed one by one. `notes` covers all of them.
 
         Args:
             images: HxWx3 arrays of one shape and one dtype, uint8 or uint16.
 
         Raises:
-            InputError: another kind of picture, shapes or dtypes that differ, or non-finite values for one of them.
+            InputError: unsupported picture type, different shapes or dtypes, or non-finite values for one of them.
             OutOfMemoryError: out of memory even with one picture at a time and the smallest tiles.
         """
         self.engine.notes = []
@@ -192,11 +192,11 @@ class Restorer:
         if any(image.shape != first.shape or image.dtype != first.dtype for image in images):
             raise InputError("pictures of a batch must have one shape and one dtype")
         if any(image[content_box(image)].shape != image.shape for image in images):
-            return [self._run(image, None, 1)[0] for image in images]  # what is inside has shapes of its own
+            return [self._run(image, None, 1)[0] for image in images]  # without borders, shapes differ
         return self._restore_batch(self._filled(images))[: len(images)]
 
     def at_once(self, height: int, width: int) -> int:
-        """How many pictures of this size are best given to `batch` at once; 1 where more bring nothing."""
+        """The best number of pictures of this size per call of `batch`; 1 if batching has no benefit."""
         batches = self.engine.batches
         tile = self.options.tile
         if batches is None or height * width > batches.largest or (tile != "auto" and 0 < tile < max(height, width)):
@@ -211,7 +211,7 @@ class Restorer:
     def fingerprint(self) -> str:
         """Identifies everything that results depend on: weights, options, device, precision, threads, torch.
 
-        With automatic tiles, free memory decides where tiles meet, which can change a value by one level.
+        With automatic tiling, tile borders depend on free memory, which can change a value by one level.
         """
         settings = (self.options.tile, self.options.strength, str(self.device), str(self.dtype))
         return f"{self.engine.fingerprint()} {settings} {torch.get_num_threads()} {torch.__version__}"
@@ -222,13 +222,13 @@ class Restorer:
 
     @torch.inference_mode()
     def restore(self, pictures: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> the same without rain, clamped, on the same device and in the same dtype.
+        """Remove rain from (N, 3, H, W) in [0, 1]; the result is clamped, on the same device, in the same dtype.
 
-        Every picture is taken whole and has its own gates. (N, 3*F, H, W) for networks that see F frames; the middle
-        ones are returned.
+        Pictures are not tiled and have their own gates. Multi-frame networks take (N, 3*F, H, W) and return the middle
+        frames.
 
         Raises:
-            InputError: another shape, or the network gives non-finite values.
+            InputError: wrong shape, or the network returns non-finite values.
         """
         channels = COLOURS * self.frames
         if pictures.ndim != 4 or pictures.shape[1] != channels:
@@ -241,7 +241,7 @@ class Restorer:
         from PIL import Image as PillowImage
 
         if image.mode not in {"RGB", "RGBA", "L", "LA"}:
-            raise InputError(f"a PIL image of mode {image.mode}", hint="convert it to RGB, RGBA, L or LA")
+            raise InputError(f"unsupported PIL mode {image.mode}", hint="convert it to RGB, RGBA, L or LA")
         pixels = np.asarray(image.convert("RGB"))
         alpha = np.asarray(image.getchannel("A")) if image.mode in {"RGBA", "LA"} else None
         derained = keep_hidden(self._run(fill_hidden(pixels, alpha), progress, wanted=1)[0], pixels, alpha)
@@ -253,19 +253,19 @@ class Restorer:
     def _check(self, image: Array) -> None:
         channels = COLOURS * self.frames
         if image.ndim == 3 and image.shape[2] == COLOURS != channels:
-            raise InputError(f"this network sees {self.frames} frames of a clip at once: it is not for photos")
+            raise InputError(f"this network needs {self.frames} frames of a clip at once; it is not for photos")
         if image.ndim != 3 or image.shape[2] != channels or image.dtype not in (np.uint8, np.uint16) or not image.size:
             raise InputError(f"a picture must be HxWx{channels} uint8 or uint16, not {image.dtype} {image.shape}")
 
     def _run(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
-        """`wanted` first arrays of `PictureLayers`, tile by tile; only tiles leave host memory."""
+        """The first `wanted` arrays of `PictureLayers`, computed tile by tile; only tiles leave host memory."""
         self._check(image)
         self.engine.notes = []
         box = content_box(image)
         inside = image[box]
         if inside.shape == image.shape:
             return self._run_inside(image, progress, wanted)
-        # A flat border has no rain in it, and says nothing about the picture: the network does not see it.
+        # Flat borders are not passed to the network: they contain no rain, and would distort the gates.
         found = self._run_inside(np.ascontiguousarray(inside), progress, wanted)
         seen = middle(image)
         layers = [seen.copy(), *_empty_layers(seen)][:wanted]
@@ -283,7 +283,7 @@ class Restorer:
         return [derained]
 
     def _tile_side(self, height: int, width: int, held: int) -> int:
-        """Side of a tile; `held` are the bytes of the picture's arrays, from which and into which tiles go."""
+        """Side of a tile; `held` is the size in bytes of the arrays that tiles are read from and written to."""
         if self.options.tile != "auto":
             return self.options.tile or max(height, width)
         most = self.engine.pixels_at_once(held)
@@ -295,7 +295,7 @@ class Restorer:
         height, width = images[0].shape[:2]
         side = self._tile_side(height, width, 2 * images[0].nbytes)
         if len(images) == 1 or side < max(height, width) or are_sampled(height, width):
-            # One by one, with gates measured ahead where they must be.
+            # One by one, since tiles need gates measured in advance.
             return [self._restore_one(image, None, 1)[0] for image in images]
         try:
             return [derained for (derained,) in self._pass(images, None, 1)]
@@ -344,7 +344,7 @@ class Restorer:
             for target, result in zip(out, results, strict=True):
                 target[tile.write.slices] = result
             return
-        # Outside the handler: the exception's traceback would keep the failed tile's tensors alive.
+        # Outside the handler, because the traceback keeps the tensors of the failed tile alive.
         self.engine.empty_cache()
         half = max(SMALLEST_TILE, -(-side // 2))
         self.notes.append(f"out of memory with tiles of {side} px: halved")
@@ -365,13 +365,13 @@ class Restorer:
         wanted: int,
         inner: tuple[slice, slice] = (slice(None), slice(None)),
     ) -> list[list[Array]]:
-        """One pass over equally large pictures or tiles: for each, the first arrays of `PictureLayers` in `inner`.
+        """One pass over pictures or tiles of equal size: for each, the first arrays of `PictureLayers` in `inner`.
 
         Args:
             pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
-            gates: of the whole picture, where these are tiles; None: each has its own.
-            wanted: how many of derained picture, rain layer and repaired detail.
-            inner: rows and columns of the result that are wanted.
+            gates: gates of the whole picture, for tiles; None measures them on each picture.
+            wanted: how many of derained picture, rain layer and repaired detail to return.
+            inner: rows and columns of the result to return.
 
         Raises:
             InputError: non-finite values.
@@ -385,6 +385,6 @@ class Restorer:
         return [list(of_one) for of_one in zip(*arrays, strict=True)]
 
     def _blend(self, rainy: Tensor, derained: Tensor) -> Tensor:
-        """Between the two, clamped to [0, 1]: `rainy` at strength 0, `derained` at 1, which is changed in place."""
+        """Interpolate by strength (0 is `rainy`, 1 is `derained`) and clamp to [0, 1]; may overwrite `derained`."""
         strength = self.options.strength
         return (derained if strength == 1.0 else torch.lerp(rainy, derained, strength)).clamp_(0, 1)

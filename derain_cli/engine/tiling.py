@@ -1,4 +1,4 @@
-"""Where the tiles of a picture lie. Each tile is read with a halo and written without it."""
+"""Tiling of pictures. Each tile is read with a halo and written without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 __all__ = ["SMALLEST_TILE", "Box", "Tile", "plan_tiles", "sample_crops"]
 
 SMALLEST_TILE = 128
-"""Side in pixels down to which tiles are halved when memory runs out."""
+"""Smallest side in pixels to which tiles are halved when memory runs out."""
 
 
 class Box(NamedTuple):
@@ -34,7 +34,7 @@ class Box(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """`write`: what this tile is responsible for; `read`: the same with its halo, cut at the picture's edge."""
+    """`write` is the area the tile produces; `read` adds the halo, clipped to the picture."""
 
     read: Box
     write: Box
@@ -49,7 +49,7 @@ class Tile(NamedTuple):
 def _grow(write: Box, halo: int, height: int, width: int, align: int) -> Box:
     top, left = max(0, write.top - halo), max(0, write.left - halo)
     bottom, right = min(height, write.bottom + halo), min(width, write.right + halo)
-    # Starting on the grid of the pixel-unshuffle keeps every tile's blocks those of the whole picture.
+    # Tiles start on the grid of the pixel-unshuffle, so their blocks are those of the whole picture.
     return Box(top - top % align, left - left % align, bottom, right)
 
 
@@ -57,12 +57,11 @@ def plan_tiles(area: Box, tile: int, halo: int, height: int, width: int, align: 
     """Tiles that cover `area` of a `height` x `width` picture exactly once.
 
     Args:
-        area: what is to be written.
-        tile: side of the written part, pixels; near-equal tiles are made rather than a thin last one.
+        area: the area to write.
+        tile: side of the written part in pixels; tiles are made nearly equal to avoid a thin last one.
         halo: pixels read beyond it on each side.
-        height: of the picture.
-        width: of the picture.
-        align: tiles are read from multiples of this.
+        height, width: size of the picture.
+        align: tiles start at multiples of this many pixels.
     """
 
     def cuts(start: int, end: int) -> list[int]:
@@ -79,16 +78,16 @@ def plan_tiles(area: Box, tile: int, halo: int, height: int, width: int, align: 
 
 
 def sample_crops(height: int, width: int, side: int, count: int, align: int = 1) -> list[Box]:
-    """Up to `count` equal crops spread evenly over a picture, always the same ones, to measure its gates on."""
+    """Up to `count` equal crops spread evenly over a picture, for measuring its gates. Deterministic."""
     crop_h, crop_w = min(side, height), min(side, width)
     per_row = max(1, round((count * width / height) ** 0.5))
     per_row = min(per_row, count, -(-width // crop_w))
     per_column = max(1, min(count // per_row, -(-height // crop_h)))
 
     def starts(length: int, crop: int, parts: int) -> list[int]:
-        room = length - crop
-        places = [room // 2] if parts == 1 else [room * i // (parts - 1) for i in range(parts)]
-        return [p - p % align for p in places]
+        free = length - crop
+        positions = [free // 2] if parts == 1 else [free * i // (parts - 1) for i in range(parts)]
+        return [p - p % align for p in positions]
 
     return [
         Box(top, left, top + crop_h, left + crop_w)

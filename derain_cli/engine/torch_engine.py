@@ -1,4 +1,4 @@
-"""The engine of our own networks: PyTorch, on a CPU or a GPU."""
+"""Engine for our own networks: PyTorch on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from derain_cli.remedies import Remedy
 __all__ = ["AUTO_BYTES", "BATCHES", "MAX_HALO", "TorchEngine"]
 
 AUTO_BYTES = 2**31
-"""Most bytes for one pass and a picture's arrays on a CPU when tiles are chosen automatically, or half of the free
-memory if that is less. Larger tiles are hardly faster."""
+"""Memory budget in bytes for one pass and the arrays of a picture on a CPU with automatic tiling, or half of the free
+memory if lower. Larger tiles are hardly faster."""
 
 MAX_HALO = 72
-"""Features (pixels, without pixel-unshuffle) read beyond a tile. The convolutions of `paper` reach further, but what
-lies past it changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
+"""Features (pixels, without pixel-unshuffle) read beyond a tile. The receptive field of `paper` is larger, but anything
+beyond this changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
 
-_NOT_FINITE = "the network gave non-finite values"
+_NOT_FINITE = "the network returned non-finite values"
 
 BATCHES = {
-    # Measured (docs/performance.md): what is saved is the cost of a call, which larger pictures don't notice.
+    # Measured (docs/performance.md): batching saves the overhead of a call, which is negligible for larger pictures.
     "cpu": Batches(largest=2**14, pixels=2**17, most=8, filled=False),
-    # Not measured: so few that a pass which is not full wastes little.
+    # Not measured; small enough that a partial pass wastes little.
     "cuda": Batches(largest=2**16, pixels=2**18, most=32, filled=True),
 }
 
 
 class TorchEngine:
-    """The folded network in a given precision; results that are not finite in it are recomputed in float32.
+    """The folded network in a given precision; non-finite results are recomputed in float32.
 
     Args:
         model: the network, or its folded form.
-        device: where it runs; the folded network is moved there.
-        dtype: what it computes in.
+        device: device to run on; the folded network is moved there.
+        dtype: precision to compute in.
 
     Attributes:
-        config: of the network.
+        config: configuration of the network.
         net: the network in `dtype`.
-        exact: the network in float32; the same as `net` if that is what `dtype` says.
+        exact: the network in float32; the same object as `net` if `dtype` is float32.
     """
 
     def __init__(self, model: SemiDRDNet | FoldedSemiDRDNet, device: torch.device, dtype: torch.dtype):
@@ -75,14 +75,14 @@ class TorchEngine:
         """Layers of a batch; pictures that are not finite in half precision are recomputed in float32.
 
         Raises:
-            InputError: they are not finite in float32 either.
+            InputError: results are not finite in float32 either.
         """
         layers: Layers = self.net(batch, gates)
         bad = ~torch.isfinite(layers.derained).flatten(1).all(dim=1)
         if not bool(bad.any()):
             return layers
         dtype = str(self.dtype).removeprefix("torch.")
-        self.notes += [f"a tile was not finite in {dtype}: redone in float32"] * int(bad.sum())
+        self.notes += [f"a tile was not finite in {dtype}: recomputed in float32"] * int(bad.sum())
         exact = None if gates is None else [gate.float() for gate in gates]
         again = self.exact(batch[bad], exact)
         if not bool(torch.isfinite(again.derained).all()):
@@ -97,28 +97,28 @@ class TorchEngine:
         return self.net.measure_gates(batch)
 
     def pixels_at_once(self, held: int = 0) -> int:
-        """How many pixels fit into one pass, judging by free memory and what the network needs per pixel.
+        """How many pixels fit into one pass, estimated from free memory and the memory per pixel of the network.
 
         Args:
             held: bytes of the picture's own arrays.
         """
         on_cpu = self.device.type == "cpu"
         features = self.config.features_per_pixel
-        # Maps alive at a time: measured on the CPU, where layers write over their input; about twice elsewhere.
+        # Feature maps alive at a time: measured on the CPU, where layers overwrite their input; about twice elsewhere.
         per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
         free = free_device_memory(self.device)
         budget = AUTO_BYTES if free is None else free // 2
         if on_cpu:
-            # The larger the picture, the less is left for its tiles: they need not be large.
+            # The larger the picture, the less memory is left for tiles; small tiles are sufficient.
             budget = min(budget, max(AUTO_BYTES - held, AUTO_BYTES // 4))
-        # Beyond 2**31 values in a map not every kernel counts right.
+        # Some kernels use 32-bit indices: at most 2**31 values per map.
         return int(min(budget / per_pixel, (2**31 - 1) / max(features, 3)))
 
     @functools.cached_property
     def same_together(self) -> bool:
         """Whether results are bit-identical regardless of the other pictures in a pass, within `batches`.
 
-        On a CPU this depends on the kernels that its libraries have for it: tried once, on pictures of noise.
+        On a CPU this depends on the kernels of its libraries, so it is tried once, on pictures of noise.
         """
         if self.batches is None or self.batches.filled:
             return self.batches is not None
@@ -137,6 +137,6 @@ class TorchEngine:
         return digest.hexdigest()
 
     def empty_cache(self) -> None:
-        """Release memory that torch holds but does not use."""
+        """Release memory that torch has reserved but does not use."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

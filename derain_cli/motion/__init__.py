@@ -1,1 +1,1 @@
-"""How the pictures of a clip move: arrays only, no files, no torch."""
+"""Motion between the pictures of a clip: arrays only, no files, no torch."""

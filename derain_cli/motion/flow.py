@@ -1,7 +1,7 @@
-"""Where the pixels of one frame are in another: dense optical flow, and pictures moved by it.
+"""Dense optical flow between frames, and warping.
 
-DIS flow (Kroeger et al., ECCV 2016) in OpenCV. Rain moves otherwise than the scene and is new in every frame: what is
-to be compared across frames is moved as the scene around a pixel moves (`scene_flow`).
+DIS flow (Kroeger et al., ECCV 2016) from OpenCV. Rain does not move with the scene and differs in every frame, so
+frames are compared after warping with the motion of the scene around each pixel (`scene_flow`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from derain_cli.media.pixels import Pixels, to_uint8
 __all__ = ["consistent", "fetched", "flow_between", "followed", "grey_of", "is_cut", "scene_flow"]
 
 FLOW_SIDE = 640
-"""Longer side of the pictures that motion is measured on, pixels."""
+"""Longer side in pixels of the pictures that motion is measured on."""
 
 _CUT_LEVELS = 24.0
-"""Mean difference of two small grey pictures, in levels of 255 and after their means are made equal, past which
-there is a cut between them."""
+"""Mean absolute difference of two grey thumbnails after subtracting their means, in levels of 255, above which there is
+a cut."""
 
 Array = npt.NDArray[Any]
 
 
 def grey_of(pixels: Pixels) -> Array:
-    """Grey uint8 for measuring motion, at most `FLOW_SIDE` long."""
+    """Grey uint8 picture for measuring motion, with sides of at most `FLOW_SIDE`."""
     grey = cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     share = FLOW_SIDE / max(height, width)
@@ -38,7 +38,7 @@ def grey_of(pixels: Pixels) -> Array:
 
 
 def is_cut(before: Array, after: Array) -> bool:
-    """Whether two grey uint8 pictures of one size are of different scenes, by their coarse content alone."""
+    """Whether two grey uint8 pictures of the same size show different scenes, judging by their coarse content."""
     small = [_thumbnail(picture).astype(np.float32) for picture in (before, after)]
     return float(np.abs((small[0] - small[0].mean()) - (small[1] - small[1].mean())).mean()) > _CUT_LEVELS
 
@@ -48,15 +48,15 @@ def _thumbnail(grey: Array) -> Array:
 
 
 def flow_between(first: Array, second: Array) -> Array:
-    """(h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
-    if min(first.shape) < 16:  # too small for its patches
+    """Flow, (h, w, 2) float32: pixel (y, x) of `first` is at (x, y) + flow in `second`."""
+    if min(first.shape) < 16:  # too small for the patches of DIS
         return np.zeros((*first.shape, 2), np.float32)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
 
 
 def consistent(there: Array, back: Array) -> Array:
-    """(h, w) bool: whether a pixel that goes `there` comes `back` to where it was, up to a pixel or a little more."""
+    """(h, w) bool: whether flow `there` and flow `back` cancel to within about a pixel."""
     height, width = there.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x += there[:, :, 0]
@@ -69,7 +69,7 @@ def consistent(there: Array, back: Array) -> Array:
 
 
 def scene_flow(flow: Array) -> Array:
-    """How the scene around each pixel moves, (h, w, 2): the median of a neighbourhood far wider than a streak."""
+    """Motion of the scene around each pixel, (h, w, 2): the median over a neighbourhood far wider than a streak."""
     height, width = flow.shape[:2]
     small = cv2.resize(flow, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
     smooth = cv2.medianBlur(small.reshape(max(1, height // 8), max(1, width // 8), 2), 5)
@@ -77,7 +77,7 @@ def scene_flow(flow: Array) -> Array:
 
 
 def followed(first: Array, second: Array) -> Array:
-    """Two flows one after the other, (h, w, 2): where a pixel is after `first` and then `second`."""
+    """Composition of two flows, (h, w, 2): `first`, then `second`."""
     height, width = first.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x += first[:, :, 0]
@@ -87,7 +87,7 @@ def followed(first: Array, second: Array) -> Array:
 
 
 def fetched(picture: Pixels, flow: Array) -> Array:
-    """`picture` as it looks from the frame whose `flow` leads into it."""
+    """Warp `picture` onto the frame that `flow` starts from."""
     height, width = picture.shape[:2]
     if flow.shape[:2] != (height, width):
         scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)

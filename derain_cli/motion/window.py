@@ -1,8 +1,8 @@
-"""Windows of a clip: a frame with its neighbours, moved onto it, for networks that see several frames at once.
+"""Windows of a clip: a frame and its motion-compensated neighbours, for multi-frame networks.
 
-A streak that is in one frame is in no other; what lies behind it mostly is. Neighbours are moved as the scene around
-each pixel moves, by flow between successive frames, so that a network finds the same place of the scene at the same
-place of every picture, up to small errors that it has learnt to expect.
+A streak is visible in one frame only; the background behind it is usually visible in the neighbours. Neighbours are
+warped with the flow of the scene between successive frames, so that the scene is aligned across the window up to small
+errors, which the network has learnt to handle.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T,
     """Every frame with its neighbours, in order.
 
     Args:
-        items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
+        items: pairs of any tag and an (H, W, 3) uint8 or uint16 picture; all of one shape.
         frames: F, odd: the frame itself and (F - 1) / 2 on either side.
 
     Yields:
-        The same things with (H, W, 3*F) arrays: the neighbours in the order of time, each as it looks from the frame in
-        the middle. Where there is none, at the ends of the clip and beyond a cut, the frame stands for it.
+        The tags with (H, W, 3*F) arrays: the window in chronological order, neighbours warped onto the middle frame. At
+        the ends of the clip and across cuts, missing neighbours are replaced by the middle frame.
     """
     reach = frames // 2
     held: deque[_Frame[T]] = deque()
-    done = 0  # frames at the front of `held` that have had their window
+    done = 0  # frames at the front of `held` whose window has been yielded
     for tag, pixels in items:
         frame = _Frame(tag, pixels, grey_of(pixels) if reach else pixels)
         if held and reach:
@@ -54,13 +54,13 @@ def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T,
 
 
 def middle(window: Pixels) -> Pixels:
-    """(H, W, 3*F) -> the frame in the middle, (H, W, 3), a view."""
+    """(H, W, 3*F) -> the middle frame, (H, W, 3), a view."""
     start = (window.shape[2] - 3) // 2
     return window[:, :, start : start + 3]
 
 
 def stacked(window: Pixels) -> Pixels:
-    """(H, W, 3*F) -> (F*H, W, 3), the frames below each other: a picture that can be kept in a file and looked at."""
+    """(H, W, 3*F) -> (F*H, W, 3): the frames stacked vertically, as a picture that can be stored and viewed."""
     height, width, channels = window.shape
     return window.reshape(height, width, channels // 3, 3).transpose(2, 0, 1, 3).reshape(-1, width, 3)
 
@@ -73,7 +73,7 @@ def unstacked(picture: Pixels, frames: int) -> Pixels:
 
 @dataclass(eq=False)
 class _Frame(Generic[T]):
-    """A frame, and how the scene moves to the one before and the one after; None at the ends and across cuts."""
+    """A frame with the scene flow to the previous and the next one; None at the ends and across cuts."""
 
     tag: T
     pixels: Pixels
@@ -83,7 +83,7 @@ class _Frame(Generic[T]):
 
 
 def _step(first: _Frame[T], second: _Frame[T]) -> Array | None:
-    """How the scene moves from one frame to its neighbour; None across a cut."""
+    """Scene flow from one frame to its neighbour; None across a cut."""
     if is_cut(first.grey, second.grey):
         return None
     return scene_flow(flow_between(first.grey, second.grey))
@@ -99,15 +99,15 @@ def _window(held: deque[_Frame[T]], index: int, reach: int) -> Pixels:
 
 
 def _side(held: deque[_Frame[T]], index: int, step: int, reach: int) -> list[Pixels]:
-    """The neighbours on one side, the nearest first, as they look from the frame at `index`."""
+    """The neighbours on one side, nearest first, warped onto the frame at `index`."""
     found: list[Pixels] = []
     flow: Array | None = None
-    place = index
+    current = index
     for _ in range(reach):
-        towards = held[place].back if step < 0 else held[place].forth
+        towards = held[current].back if step < 0 else held[current].forth
         if towards is None:
             break
         flow = towards if flow is None else followed(flow, towards)
-        place += step
-        found.append(fetched(held[place].pixels, flow))
+        current += step
+        found.append(fetched(held[current].pixels, flow))
     return found + [held[index].pixels] * (reach - len(found))

@@ -571,7 +571,7 @@ def test_out_of_memory_concerns_its_own_file(derain: Derain, monkeypatch: pytest
     ("error", "code", "words"),
     [
         (MemoryError(), 6, "out of memory"),
-        (InputError("the network gave non-finite values"), 3, "non-finite"),
+        (InputError("the network returned non-finite values"), 3, "non-finite"),
         (RuntimeError("CUDA error: device-side assert"), 6, "the device failed"),
         (ValueError("a bug"), 1, "internal error: ValueError: a bug"),
     ],

@@ -218,7 +218,7 @@ def test_a_clip_that_gives_nothing_is_counted_apart(derain: Derain) -> None:
     scenes.write_clip(Path("black.mkv"), black)
     ended = derain("frames", "black.mkv", "-o", "set", "--json")
     assert ended.code == 4
-    assert "0 ok, 0 skipped, 0 failed, 1 gave nothing" in ended.err and "12 frames" in ended.err
+    assert "0 ok, 0 skipped, 0 failed, 1 without usable frames" in ended.err and "12 frames" in ended.err
     assert "--min-rain" not in ended.err
     record, summary = ended.records
     assert (record["status"], record["frames"], summary["ok"], summary["empty"]) == ("empty", 12, 0, 1)

@@ -531,7 +531,7 @@ def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, 
     net = restorer.engine.net
     restorer.engine.net = Overflowing(net, value, every=2)
     found = restorer(pixels)
-    redone = [note for note in restorer.notes if "redone in float32" in note]
+    redone = [note for note in restorer.notes if "recomputed in float32" in note]
     assert len(redone) == restorer.engine.net.calls // 2 > 0
     assert np.abs(found.astype(int) - make(model, tile=64)(pixels)).max() <= 8  # bf16 has 8 bits
     restorer.engine.net = Overflowing(net, value)
@@ -639,7 +639,7 @@ def test_only_the_pictures_of_a_batch_that_are_not_finite_are_redone(network, pi
     assert np.array_equal(found[0], make(model)(pictures[0]))
     assert np.array_equal(found[1], plain[1])
     assert np.array_equal(found[2], plain[2])
-    assert len([note for note in restorer.notes if "redone in float32" in note]) == 1
+    assert len([note for note in restorer.notes if "recomputed in float32" in note]) == 1
 
 
 @settings(max_examples=15, deadline=None)

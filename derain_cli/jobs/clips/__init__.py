@@ -1,5 +1,5 @@
-"""Clips through one restorer: reading, the network, the temporal filter and coding overlap, and a killed job goes on.
+"""Restoration of clips: reading, network, temporal filter and encoding overlap, and a killed job can be resumed.
 
-`run` does the clips of a plan, by a `frame_restorer`; frames pass through a chain of threads (`jobs.prefetch`) and are
-coded in segments, which lie beside the output until all are done (`parts`). `outcome` is what is told of them.
+`run` processes the clips of a plan with a `frame_restorer`. Frames pass through a chain of threads (`jobs.prefetch`)
+and are encoded in segments, stored next to the output until all are done (`parts`). `outcome` describes results.
 """

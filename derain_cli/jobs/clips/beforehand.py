@@ -1,4 +1,4 @@
-"""What is known to be wrong with a job before anything costly is loaded."""
+"""Checks of a job before anything expensive is loaded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["require_encodings"]
 
 
 def require_encodings(items: Iterable[Item], options: VideoOptions) -> None:
-    """Look at how each clip would be coded, if anything was asked for; clips that cannot be read are passed over.
+    """Check codec and preset for each clip, if one was requested; unreadable clips are skipped.
 
     Raises:
-        UsageError: a format cannot hold the codec, or the codec has no such preset.
+        UsageError: a format does not support the codec, or the codec has no such preset.
     """
     if options.codec == "auto" and options.preset is None:
         return

@@ -1,4 +1,4 @@
-"""The chain that a clip's frames pass: read, restored, steadied, each link in a thread of its own."""
+"""Processing chain of a clip: reading, restoration and temporal filter, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ __all__ = ["restored_frames"]
 def restored_frames(
     reader: ClipReader, parts: Parts, engine: FrameRestorer, options: VideoOptions, notes: list[str]
 ) -> Generator[tuple[Frame, Pixels]]:
-    """(frame, picture to code), in order, beginning after the last frame of the last segment.
+    """(frame, picture to encode), in order, starting after the last frame of the last segment.
 
     Args:
-        reader: of the clip.
-        parts: segments that are done.
-        engine: what takes the rain out.
-        options: which part, how frames are steadied, whether it is a preview.
-        notes: what the engine says is appended here.
+        reader: reader of the clip.
+        parts: finished segments.
+        engine: restores the frames.
+        options: part of the clip, temporal filter, preview.
+        notes: notes of the engine are appended here.
     """
     info, until = reader.info, options.until
     known = [pts for _, segment in parts.segments for pts in segment.pts]
-    # A frame may come out a little different in other company: batches are the same as in an unbroken run.
+    # Results may depend slightly on the batch, so batches must be those of an uninterrupted run.
     size = engine.batch
     first = known[max(0, len(known) - REACH - engine.frames // 2) // size * size] if known else None
     if first is None and options.start:
         first = info.start + math.ceil(options.start / info.time_base - 1e-6)
     skip_to = first
     if known and not parts.sound:
-        # Timestamps were made up or frames repeated: only from the start do they come out the same.
+        # Made-up timestamps and repeated frames are only reproduced when reading from the start.
         first = None
 
     def read() -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""What takes the rain out of a clip's pictures."""
+"""Restoration of the frames of a clip."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["FrameRestorer"]
 
 _BATCH = {"cuda": 8}
-"""Frames that the network is given at once, by device; on a processor more than one at a time brings nothing."""
+"""Batch size by device; on a CPU batches have no benefit."""
 
 
 @dataclass(frozen=True)
 class FrameRestorer:
-    """What takes the rain out.
+    """Restores frames.
 
     Attributes:
-        restore: pictures of one clip, (H, W, 3) uint8 or uint16 RGB, to the same without rain; called from one thread.
-            Where it sees F frames, windows (H, W, 3*F) of `derain_cli.motion.windows`, to the frame in the middle.
-        identity: says all that its results hang on; segments are kept only of the same.
-        batch: pictures given at once.
-        frames: F, odd: frames that it sees to restore the one in the middle.
-        notes: one-line remarks on the last pictures.
+        restore: removes rain from pictures of one clip, (H, W, 3) uint8 or uint16 RGB; called from one thread. For
+            multi-frame networks, maps windows (H, W, 3*F) of `derain_cli.motion.windows` to the middle frames.
+        identity: identifies everything that results depend on; segments are only reused if it is equal.
+        batch: pictures per call.
+        frames: F, odd: frames used to restore the middle one.
+        notes: returns one-line notes on the last pictures.
     """
 
     restore: Callable[[Sequence[Pixels]], Sequence[Pixels]]
@@ -38,8 +38,8 @@ class FrameRestorer:
 
     @classmethod
     def of(cls, restorer: Restorer) -> FrameRestorer:
-        """What `restorer` does: several frames at once where that pays."""
+        """Use `restorer`, with batches where they are faster."""
         frames = restorer.frames
-        # With several frames for each one, a job that goes on would have to know where its batches began.
+        # No batches of windows: to resume, a job would have to know where its batches started.
         batch = _BATCH.get(restorer.device.type, 1) if frames == 1 else 1
         return cls(restorer.batch, restorer.fingerprint(), batch, frames, lambda: restorer.notes)

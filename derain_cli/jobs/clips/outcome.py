@@ -1,4 +1,4 @@
-"""What is told of a clip: how far it is, and what became of it."""
+"""Progress and result of a clip."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["ClipOutcome", "Pace"]
 
 @dataclass(frozen=True)
 class Pace:
-    """How far a clip is.
+    """Progress of a clip.
 
     Attributes:
-        done: frames, those of an earlier run too.
-        total: frames expected; None when the file does not say.
+        done: finished frames, including those of an earlier run.
+        total: expected frames; None if the file does not declare it.
         rate: frames per second of this run; 0 before the first.
     """
 
@@ -26,25 +26,25 @@ class Pace:
 
     @property
     def left(self) -> float | None:
-        """Seconds still to go, as far as can be told."""
+        """Estimated seconds left; None if unknown."""
         return None if self.total is None or not self.rate else max(0, self.total - self.done) / self.rate
 
 
 @dataclass(frozen=True)
 class ClipOutcome(Outcome[Item]):
-    """What became of one clip.
+    """Result of one clip.
 
     Attributes:
-        unusable: whether the input is no clip at all.
-        incomplete: the output ends where the damaged input does.
-        stopped: the work was stopped; there may be a part (`partial`).
-        frames: of the output.
+        unusable: the input is not a clip.
+        incomplete: the input is damaged and the output ends where it does.
+        stopped: the job was interrupted; `partial` may be set.
+        frames: frames of the output.
         resumed: how many of them an earlier run had made.
-        width, height: of the picture, pixels.
-        duration: of the output, seconds.
-        seconds: of work.
-        codec: of the output.
-        partial: what was written of a stopped clip.
+        width, height: picture size in pixels.
+        duration: duration of the output in seconds.
+        seconds: processing time.
+        codec: codec of the output.
+        partial: path of the partial output of an interrupted job.
     """
 
     unusable: bool = False

@@ -1,7 +1,7 @@
-"""Segments of a clip that is worked on: they lie in a hidden folder beside the output until the last one is done.
+"""Segments of an unfinished clip, stored in a hidden folder next to the output until the last one is done.
 
-A run that finds segments of the very same job keeps them, and makes the frames that come next exactly as an unbroken
-run would, since a result hangs on no more than the frames next to it (`temporal_filter.REACH`).
+A run that finds segments of an identical job keeps them and produces the remaining frames exactly as an uninterrupted
+run would, since a result depends only on the neighbouring frames (`temporal_filter.REACH`).
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _JOB = "job.json"
 
 
 def work_folder(target: str | os.PathLike[str]) -> Path:
-    """The hidden folder beside an output where its segments lie."""
+    """The hidden folder for segments, next to an output."""
     path = Path(target)
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     return path.parent / f".derain-parts-{name}"
 
 
 def source_state(source: str | os.PathLike[str]) -> list[Any]:
-    """What tells whether a source is the very same: its path, size and time of change.
+    """Identifies the state of a source: path, size and modification time.
 
     Raises:
-        OSError: it is not there any more.
+        OSError: it no longer exists.
     """
     return [os.path.realpath(source), size_of(source), changed_of(source)]
 
 
 def forget_work(target: str | os.PathLike[str]) -> None:
-    """Remove what a killed run left of an output that is there, unless somebody works on it."""
+    """Remove leftovers of a killed run for a finished output, unless another run is working on it."""
     folder = work_folder(target)
     with contextlib.suppress(OSError):
         status = Path(target).stat()
-        for other in Path(target).parent.glob(".derain-*.tmp"):  # the output's second name, for a moment
+        for other in Path(target).parent.glob(".derain-*.tmp"):  # a hard link to the output, left by a killed run
             if other.stat().st_ino == status.st_ino:
                 other.unlink()
     if folder.is_dir():
@@ -60,7 +60,7 @@ def forget_work(target: str | os.PathLike[str]) -> None:
 
 @dataclass
 class Parts:
-    """The segments of one job in their folder; those of another job are removed."""
+    """The segments of a job in their folder; segments of another job are removed."""
 
     folder: Path
     identity: dict[str, Any]
@@ -83,15 +83,15 @@ class Parts:
 
     @property
     def frames(self) -> int:
-        """How many frames are done."""
+        """Number of finished frames."""
         return sum(len(segment.pts) for _, segment in self.segments)
 
     def path(self) -> Path:
-        """Of the next segment."""
+        """Path of the next segment."""
         return self._paths(len(self.segments))[0]
 
     def keep(self, segment: Segment, *, sound: bool) -> None:
-        """The next segment is in its place; from now on it counts."""
+        """Register the next segment, which has been written to `path`."""
         path, notes = self._paths(len(self.segments))
         atomic_text(notes, json.dumps({**dataclasses.asdict(segment), "sound": sound}))
         self.segments.append((path, segment))
@@ -111,11 +111,11 @@ class Parts:
 
 
 class _Dropped(Exception):
-    """A segment is not wanted."""
+    """A segment was discarded."""
 
 
 class OpenSegment:
-    """A segment being written: under a temporary name until it is finished."""
+    """A segment being written, under a temporary name until it is finished."""
 
     def __init__(self, path: Path, info: ClipInfo, encoding: Encoding):
         self._file = contextlib.ExitStack()
@@ -127,13 +127,13 @@ class OpenSegment:
             raise
 
     def finish(self) -> Segment:
-        """Close it and give it its name."""
+        """Close the segment and rename it to its final name."""
         segment = self.writer.close()
         self._file.close()
         return segment
 
     def drop(self) -> None:
-        """Remove it, if it is not finished."""
+        """Remove the segment if it is not finished."""
         self.writer.abandon()
         self._remove()
 

@@ -11,7 +11,7 @@ __all__ = ["even", "side_by_side"]
 
 
 def side_by_side(info: ClipInfo) -> ClipInfo:
-    """What is to be said of a preview: upright, two pictures wide, without alpha."""
+    """Clip information for a preview: upright, two pictures wide, without alpha."""
     aspect = info.pixel_aspect
     return replace(
         info,

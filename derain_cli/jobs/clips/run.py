@@ -1,7 +1,6 @@
-"""Clips of a plan, one after the other: each is a job that reads, restores, steadies and codes at once.
+"""Processes the clips of a plan one after the other; within a clip, reading, restoring and encoding overlap.
 
-The frames are coded in segments (`parts`); when the last one is done they are joined, without being coded again, to
-the output.
+Frames are encoded in segments (`parts`), which are finally joined to the output without re-encoding.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from derain_cli.system.locks import locked
 __all__ = ["partial_path", "restore_clips"]
 
 _SPACE = 2.5
-"""Free space wanted, in sizes of the source: the segments and the output lie side by side for a moment."""
+"""Free space required, relative to the size of the source: segments and output exist at the same time."""
 _SPACE_LEAST = 8 << 20
 
 
@@ -52,20 +51,20 @@ def restore_clips(
     report: Callable[[ClipOutcome], None],
     progress: Callable[[int, Pace], None] | None = None,
 ) -> None:
-    """Restore every clip, one after the other; a failure concerns its own clip, unless it is fatal.
+    """Restore the clips one after the other; a failed clip does not stop the others unless the error is fatal.
 
-    The work is done in other threads. An exception in the calling one, such as a signal handler's, stops it at the
-    next frame; segments that are done stay for the next run.
+    The work is done in other threads. An exception in the calling thread, such as one from a signal handler, stops it
+    at the next frame; finished segments are kept for the next run.
 
     Args:
         items: a settled plan.
-        engine: what takes the rain out.
-        options: how clips are restored and coded.
-        overwrite: replace outputs that exist.
-        record: what is known of how outputs were made; None keeps no record.
+        engine: restores the frames.
+        options: how clips are restored and encoded.
+        overwrite: replace existing outputs.
+        record: record of how outputs were made; None keeps none.
         fail_fast: stop after the first failure.
-        report: called for each clip that was tried, in order, in this thread; see `jobs.ordered.InOrder`.
-        progress: called in this thread with the index of the clip and how far it is.
+        report: called in this thread, in order, for each clip that was tried; see `jobs.ordered.InOrder`.
+        progress: called in this thread with the index of the clip and its progress.
     """
     stop, begun = threading.Event(), list[_Job]()
 
@@ -80,18 +79,18 @@ def restore_clips(
     def ends(outcome: ClipOutcome) -> bool:
         return outcome.fatal or (fail_fast and (outcome.error is not None or outcome.incomplete))
 
-    # One by one: each keeps all threads busy, and the next is not begun before it is known how the last one went.
+    # One by one: a clip keeps all threads busy, and the next one starts only after the result of the last is known.
     in_order(work, items, lambda outcome, done: report(outcome), ends, jobs=1, stop=stop, ahead=1, watch=watch)
 
 
 def partial_path(target: str) -> str:
-    """Where a stopped clip's part is written."""
+    """Path for the partial output of an interrupted clip."""
     path = Path(target)
     return str(path.with_name(f"{path.stem}_partial{path.suffix}"))
 
 
 class _Stopped(Exception):
-    """The caller wants no more."""
+    """The job was interrupted."""
 
 
 @dataclass
@@ -156,7 +155,7 @@ class _Job:
         return choose_encoding(info, self.target.suffix.lower(), self.options)
 
     def _identity(self, encoding: Encoding) -> dict[str, Any]:
-        """All that the segments hang on."""
+        """Everything that the segments depend on."""
         import av
         import cv2
 
@@ -171,10 +170,10 @@ class _Job:
         }
 
     def _write(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: Parts) -> None:
-        self._want_space(reader.info, parts)
+        self._require_space(reader.info, parts)
         resumed = parts.frames
         if resumed:
-            self.notes.append(f"goes on after {resumed} frames of an earlier run")
+            self.notes.append(f"resumed after {resumed} frames of an earlier run")
         try:
             self._encode(reader, info, encoding, parts)
         finally:
@@ -182,9 +181,9 @@ class _Job:
         ready = parts.segments
         if not ready:
             raise InputError(
-                "no frame lies in the part asked for", path=self.item.source, hint=f"it ends {_ending(reader)}"
+                "there is no frame in this part", path=self.item.source, hint=f"the clip ends {_ending(reader)}"
             )
-        make_folder(self.target.parent)  # somebody may have tidied up meanwhile
+        make_folder(self.target.parent)  # it may have been removed meanwhile
         with atomic_file(self.target, overwrite=self.overwrite) as temporary:
             self.notes += self._assemble(ready, info, temporary, cut=self.options.is_part)
             _verify(temporary, parts.frames, self.target)
@@ -204,7 +203,7 @@ class _Job:
         return assemble(ready, info, target, self.target.suffix.lower(), cut=cut)
 
     def _write_partial(self, parts: Parts, info: ClipInfo, current: OpenSegment | None) -> None:
-        """What there is of a stopped clip. The segment that is not full has its name then, but does not count."""
+        """Write the finished part of an interrupted clip, including the open segment, which is not registered."""
         ready = list(parts.segments)
         if current is not None:
             ready.append((parts.path(), current.finish()))
@@ -212,15 +211,15 @@ class _Job:
             return
         path = partial_path(self.item.target)
         with atomic_file(Path(path), overwrite=True) as temporary:
-            # Cut, or the sound would go on after the picture.
+            # Cut, otherwise the sound would continue after the picture.
             self.notes += self._assemble(ready, info, temporary, cut=True)
         self.outcome = replace(self.outcome, partial=path, frames=sum(len(s.pts) for _, s in ready))
 
     def _encode(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: Parts) -> None:
-        """Code what is missing.
+        """Encode the missing segments.
 
         Raises:
-            _Stopped: the work was stopped, and the part written, if one is wanted.
+            _Stopped: the job was interrupted; the partial output has been written if requested.
         """
         current: OpenSegment | None = None
         total, resumed, begun = self._total(reader.info), parts.frames, time.perf_counter()
@@ -254,7 +253,7 @@ class _Job:
     # --- beforehand ---------------------------------------------------------------------------------------------
 
     def _total(self, info: ClipInfo) -> int | None:
-        """Frames to expect."""
+        """Expected number of frames."""
         until, start = self.options.until, self.options.start
         if not self.options.is_part and info.frames:
             return info.frames
@@ -263,27 +262,27 @@ class _Job:
         end = min(x for x in (until, info.duration) if x is not None)
         return max(1, round((end - start) * info.rate))
 
-    def _want_space(self, info: ClipInfo, parts: Parts) -> None:
+    def _require_space(self, info: ClipInfo, parts: Parts) -> None:
         size = size_of(info.path)
         share, total = 1.0, self._total(info)
         if self.options.is_part and total and info.duration and info.rate:
             share = min(1.0, total / float(info.duration * info.rate))
-        there = sum(segment.bytes for _, segment in parts.segments)
-        wanted = _SPACE_LEAST + max(0, int(_SPACE * size * share) - there)
+        written = sum(segment.bytes for _, segment in parts.segments)
+        needed = _SPACE_LEAST + max(0, int(_SPACE * size * share) - written)
         free = shutil.disk_usage(self.target.parent).free
-        if free < wanted:
+        if free < needed:
             raise ResourceError(
-                f"about {wanted >> 20} MB are needed and {free >> 20} MB are free",
+                f"not enough space: about {needed >> 20} MB needed, {free >> 20} MB free",
                 path=self.target.parent,
                 hint="free some space or choose another folder",
             )
 
 
 def _verify(path: Path, frames: int, target: Path) -> None:
-    """Look at what was written.
+    """Check the output.
 
     Raises:
-        ResourceError: it is not what should be there.
+        ResourceError: it is unreadable or has the wrong number of frames.
     """
     try:
         with open_clip(path) as reader:
@@ -295,10 +294,10 @@ def _verify(path: Path, frames: int, target: Path) -> None:
 
 
 def _step(info: ClipInfo) -> int:
-    """Ticks of a frame whose length is not known."""
+    """Duration in ticks of a frame of unknown duration."""
     return max(1, round(1 / ((info.rate or 25) * info.time_base)))
 
 
 def _ending(reader: ClipReader) -> str:
     duration = reader.info.duration
-    return "somewhere before" if duration is None else f"at {duration:.1f} s"
+    return "earlier" if duration is None else f"at {duration:.1f} s"

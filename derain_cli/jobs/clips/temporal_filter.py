@@ -1,12 +1,11 @@
-"""Steadiness: a frame is compared with the one before and the one after, and what flickers is taken out.
+"""Temporal filter: reduces flicker by comparing each frame with the previous and the next one.
 
-A network that sees one frame at a time leaves a streak here and overshoots there, and the next frame is another
-one. Each pixel is replaced by the median of itself and of what the neighbours have for it. The median never makes
-a value up: where the neighbours differ from each other it stays between them, and a pixel is changed only when
-both of them are on the same side of it.
+A single-frame network misses a streak here and overshoots there, differently in every frame. Each pixel is replaced by
+the median of itself and the corresponding pixels of both neighbours. The median invents no values: where the neighbours
+differ, the result stays between them, and a pixel changes only if both are on the same side of it.
 
-Only three frames have a say in a result. Nothing builds up over time, so there is no ghosting that lasts, the
-memory is bounded, and a job that goes on in the middle of a clip gets the same frames.
+A result depends on three frames only. Nothing accumulates over time, so there is no lasting ghosting, memory is
+bounded, and a job resumed in the middle of a clip produces the same frames.
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from derain_cli.motion.flow import consistent, fetched, flow_between, grey_of, i
 __all__ = ["REACH", "median_of_three", "steadied"]
 
 REACH = 1
-"""Frames on either side that have a say."""
+"""Frames on either side that influence a result."""
 
 _CUT_LOST = 0.35
-"""Share of pixels whose motion can be followed both ways, below which there is a cut too."""
+"""Share of pixels with consistent forward and backward flow below which there is a cut, too."""
 
 _AGREE = 8.0
-"""Levels of 255 that the neighbours may differ by, as they lie, to count as standing still."""
+"""Largest difference between the neighbours, in levels of 255, for a pixel to count as static."""
 _PREFER = 1.0
-"""Levels by which they may differ more as they lie than after their motion, and still count."""
+"""How much larger that difference may be than the one after motion compensation, in levels."""
 
 _STILL = 0.25
-"""Pixels, of the pictures that motion is measured on, that a scene may move and still counts as standing."""
+"""Largest motion of a static scene, in pixels of the pictures that motion is measured on."""
 
 _SMALL = 240
-"""Longer side of the pictures on which it is seen whether the camera moves, pixels."""
-_MOVES = "the camera moves: there frames are steadied along the motion (flow), not by the median as they lie"
+"""Longer side in pixels of the pictures used to detect camera motion."""
+_MOVES = "the camera moves: these frames are filtered along the motion (flow), not with the plain median"
 
 Array = npt.NDArray[Any]
 
@@ -56,19 +55,18 @@ def median_of_three(a: Array, b: Array, c: Array) -> Array:
 def steadied(
     items: Iterable[tuple[T, Pixels]], mode: Temporal, notes: list[str] | None = None
 ) -> Iterator[tuple[T, Pixels]]:
-    """Frames with less flicker, in the same order; one frame of look-ahead.
+    """Reduce flicker; keeps the order, with one frame of look-ahead.
 
     Args:
-        items: pairs of anything and an (H, W, 3) uint8 or uint16 picture; all of one shape.
-        mode: `off` passes them on; `median` takes neighbours as they lie, which suits a camera that stands still: where
-            it moves, motion is followed all the same;
-            `flow` follows the motion first. Where the neighbours agree with each other when they are moved as the
-            scene around a pixel moves, these are taken, since rain moves otherwise than the scene; else a pixel's own
-            motion is followed, and it is left alone where that cannot be done there and back.
-        notes: a remark is appended where a camera moves that was to stand still.
+        items: pairs of any tag and an (H, W, 3) uint8 or uint16 picture; all of one shape.
+        mode: `off` changes nothing. `median` uses neighbours without motion compensation, for static cameras; if the
+            camera moves, `flow` is used. `flow` compensates motion: neighbours are warped with the scene flow where
+            they then agree with each other, since rain does not move with the scene; elsewhere with the flow of the
+            pixel itself. Pixels without consistent flow are left unchanged.
+        notes: a note is appended if the camera moves in mode `median`.
 
     Yields:
-        The same pairs with other pictures; the first and the last frame of a scene are left as they are.
+        The same pairs with filtered pictures; the first and the last frame of a scene are unchanged.
     """
     if mode == "off":
         yield from items
@@ -97,8 +95,8 @@ class _Held(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """From one frame to the next: the earlier picture as it lies for the later one, and the other way round (moved as
-    the scene around each pixel moves, if motion is followed); with motion, also moved pixel by pixel."""
+    """Two successive frames: each picture warped onto the other with the scene flow, or unwarped without motion
+    compensation. With motion compensation, also warped with the flow of each pixel."""
 
     first: Pixels
     second: Pixels
@@ -107,7 +105,7 @@ class _Step:
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """The earlier picture as the later one sees it, the other way round, and where each can be trusted, (H, W) bool."""
+    """Each picture warped onto the other one, and where the flow is reliable, (H, W) bool."""
 
     earlier: Array
     later: Array
@@ -122,7 +120,7 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
     if mode == "median" and not _camera_moves(first.grey, second.grey):
         return _Step(first.pixels, second.pixels)
     forward, backward = flow_between(first.grey, second.grey), flow_between(second.grey, first.grey)
-    # For a pixel of the second frame, `backward` says where it was in the first.
+    # `backward` maps pixels of the second frame to the first.
     known_in_second = consistent(backward, forward)
     known_in_first = consistent(forward, backward)
     if min(float(known_in_second.mean()), float(known_in_first.mean())) < _CUT_LOST:
@@ -141,7 +139,7 @@ def _step(first: _Held[Any], second: _Held[Any], mode: Temporal) -> _Step | None
 
 
 def _camera_moves(first: Array, second: Array) -> bool:
-    """Whether most of the scene moves, measured on small pictures, on which streaks are hardly to be seen."""
+    """Whether most of the scene moves, measured on small pictures, in which streaks are hardly visible."""
     import cv2
 
     share = min(1.0, _SMALL / max(first.shape))
@@ -152,32 +150,32 @@ def _camera_moves(first: Array, second: Array) -> bool:
 
 
 def _middle(before: _Step | None, held: _Held[Any], after: _Step | None) -> Pixels:
-    """The steadied picture of `held`."""
+    """The filtered picture of `held`."""
     if before is None or after is None:
         return held.pixels
-    lying = median_of_three(before.first, held.pixels, after.second)
+    by_scene = median_of_three(before.first, held.pixels, after.second)
     if before.moved is None or after.moved is None:
-        return lying
+        return by_scene
     earlier, later = before.moved.earlier, after.moved.later
     known = before.moved.earlier_known & after.moved.later_known
-    # What is left of the rain has a motion of its own, which the flow follows or loses. Where the neighbours agree with
-    # each other as they lie in the scene, nothing moved there but rain.
+    # Remaining rain has its own motion, which the flow tracks or loses. Where the neighbours agree after warping with
+    # the scene flow, only rain moved.
     level = 257 if held.pixels.dtype == np.uint16 else 1
     apart = _gap(before.first, after.second)
     still = (apart <= _AGREE * level) & (~known | (apart <= _gap(earlier, later) + _PREFER * level))
-    middle = np.where(still[:, :, None], lying, median_of_three(earlier, held.pixels, later))
+    middle = np.where(still[:, :, None], by_scene, median_of_three(earlier, held.pixels, later))
     return np.where((still | known)[:, :, None], middle, held.pixels)
 
 
 def _gap(a: Array, b: Array) -> Array:
-    """How far two pictures differ around each pixel, (H, W), of their dtype: the channel that differs most."""
+    """Local difference of two pictures, (H, W), in levels of their dtype: the maximum over the channels."""
     import cv2
 
     return np.asarray(cv2.blur(cv2.absdiff(a, b), (5, 5)).max(axis=2), np.float32)
 
 
 def _grown(known: Array, shape: tuple[int, ...]) -> Array:
-    """A mask at the size of the picture; what is not known spreads by a pixel or two, since edges are soft."""
+    """The mask at the size of the picture; unknown areas grow by a pixel or two, since edges are soft."""
     import cv2
 
     firm = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8))

@@ -1,8 +1,7 @@
-"""Clips in and out.
+"""Reading and writing of clips.
 
-In: `container` opens the file (`pictures`: numbered pictures and animations; `tables`: with a broken table of times
-mended), `info` says what is known of it, `reader` gives its frames, `timing` lets recordings in one file follow each
-other, and `damage` notices what is missing. Out: `encoding` says how frames are coded, `segments` codes some of them,
-`assembly` joins segments to a clip with what the source has besides its picture (`carried`; `boxes`: what only boxes
-of MP4 and QuickTime know).
+Reading: `container` opens files (`pictures`: numbered pictures and animations; `tables`: repairs broken time tables),
+`info` describes them, `reader` yields frames, `timing` joins consecutive recordings in one file, and `damage` detects
+missing frames. Writing: `encoding` chooses codec and pixel format, `segments` encodes frames, `assembly` joins segments
+and adds everything else from the source (`carried`; `boxes`: metadata that exists only in MP4 and QuickTime boxes).
 """

@@ -1,4 +1,4 @@
-"""Segments, with all that the source carries besides its picture, to one file, without coding anything again."""
+"""Joins segments and the other tracks and metadata of the source to one file, without re-encoding the picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from derain_cli.remedies import Remedy
 __all__ = ["assemble"]
 
 _BEYOND = 10
-"""Seconds behind the end of a part that other tracks are still looked at: they may be stored late."""
+"""Seconds after the end of a part up to which packets of other tracks are read, since they may be stored late."""
 _TIME_CODE, _REEL = "timecode", "reel_name"
 
 
@@ -39,17 +39,17 @@ def assemble(
     """Join segments, and the source's other tracks, chapters and tags, into one file.
 
     Args:
-        segments: files and what they hold, in order; at least one.
+        segments: files and their contents, in order; at least one.
         info: the source.
-        target: the file to write, which may exist (a temporary name).
-        suffix: which format to write, lower case with dot.
-        cut: the segments are a part of the clip: other tracks are cut to it, and time starts at zero.
+        target: the file to write, a temporary name; it may exist.
+        suffix: suffix of the format to write, lower case with dot.
+        cut: the segments are a part of the clip: other tracks are cut as well, and time starts at zero.
 
     Returns:
-        One-line remarks on what the output could not hold.
+        One-line notes on what the output cannot store.
 
     Raises:
-        InputError: a segment or the source cannot be read any more.
+        InputError: a segment or the source can no longer be read.
         ResourceError: the disk is full.
     """
     import av
@@ -66,7 +66,7 @@ def assemble(
         wanted = Cut(origin * base, (first * base, last * base) if cut else None, recordings)
         tags = _tags(source.metadata, info, wanted.origin)
         if in_boxes and any(key.startswith("com.") for key in tags):
-            options["movflags"] = "+use_metadata_tags"  # keys of phones, which are dropped without it
+            options["movflags"] = "+use_metadata_tags"  # otherwise keys written by phones are dropped
         out = av.open(str(target), "w", format=FORMATS[suffix], options=options)
         parts.append(out)
         out.metadata.update(tags)
@@ -91,7 +91,7 @@ def assemble(
     except av.FFmpegError as error:
         if resource_error_from(error, target) is not None:
             raise
-        reason = f"a {suffix} file does not take it: {error.strerror}"
+        reason = f"cannot be stored in a {suffix} file: {error.strerror}"
         raise InputError(reason, path=info.path, remedy=Remedy.OTHER_FORMAT) from error
     finally:
         source.close()
@@ -101,7 +101,7 @@ def assemble(
 
 
 def _tags(tags: Mapping[str, str], info: ClipInfo, origin: Fraction) -> dict[str, str]:
-    """The source's, with the time code of the first picture that is there."""
+    """The tags of the source, with the time code of the first frame of the output."""
     start = origin - info.start * info.time_base
     return {k: later(v, start, info.rate) if k.lower() == _TIME_CODE else v for k, v in own_tags(tags).items()}
 
@@ -112,24 +112,24 @@ def _add_video(out: Any, part: Any, container: Any, info: ClipInfo, suffix: str,
     video = out.add_stream_from_template(template, opaque=True)
     video.time_base = info.time_base
     if template.codec_context.name in ("hevc", "libx265") and suffix != ".mkv":
-        video.codec_context.codec_tag = "hvc1"  # the other tag is not played everywhere
+        video.codec_context.codec_tag = "hvc1"  # not all players support the other tag
     carry_tags(source, video)
     video.metadata.update(_tags(source.metadata, info, origin))
     if reel is not None:
-        video.metadata[_REEL] = reel  # the muxer puts it into the track of the time code
+        video.metadata[_REEL] = reel  # the muxer writes it to the time code track
     if says_alpha(template):
         video.metadata["alpha_mode"] = "1"
     if info.matrix is not None:
         video.set_display_matrix(info.matrix)
     if info.rate and not video.codec_context.framerate:
-        video.codec_context.framerate = info.rate  # without it, no track is made of a time code
+        video.codec_context.framerate = info.rate  # without it, the muxer writes no time code track
     return video
 
 
 def _add_others(
     out: Any, source: Any, info: ClipInfo, suffix: str, cut: Cut, covers: Sequence[Cover]
 ) -> tuple[dict[int, Track], list[str]]:
-    """Tracks of the output by their index in the source, and remarks."""
+    """Tracks of the output by their index in the source, and notes."""
     tracks: dict[int, Track] = {}
     notes: list[str] = []
     apart = {info.track, *(cover.index for cover in covers)}
@@ -137,8 +137,8 @@ def _add_others(
         is_still = "avi" in source.metadata.get("major_brand", "") and stream.type == "video"
         if stream.index in apart or is_made_anew(stream) or is_still:
             continue
-        told = stream.start_time is not None and stream.duration and "mov" in info.container
-        end = stream.start_time + stream.duration if told else None
+        declared = stream.start_time is not None and stream.duration and "mov" in info.container
+        end = stream.start_time + stream.duration if declared else None
         track, note = track_for(out, stream, suffix, cut, end)
         if track is not None:
             tracks[stream.index] = track
@@ -148,7 +148,7 @@ def _add_others(
 
 
 def _add_covers(out: Any, source: Any, covers: Sequence[Cover], suffix: str, notes: list[str]) -> list[Any]:
-    """Packets of those covers that are tracks of the output; the others are attached, or put into boxes later."""
+    """Packets of covers that become tracks of the output; others are attached here, or written to boxes later."""
     import av
 
     packets = []
@@ -168,23 +168,23 @@ def _add_covers(out: Any, source: Any, covers: Sequence[Cover], suffix: str, not
 
 
 def _carry_boxes(info: ClipInfo, target: Path, suffix: str, covers: Sequence[Cover], *, cut: bool) -> list[str]:
-    """Put what FFmpeg does not hand on into the file that was written; returns remarks on what is left out."""
+    """Add what FFmpeg does not carry over to the written file; returns notes on what is left out."""
     into_boxes = FORMATS[suffix] in ("mp4", "mov")
     pictures = [(cover.codec, cover.picture) for cover in covers if cover.place(suffix) == "box"]
     extras = extras_of(info.path, info.track) if "mov" in info.container else Extras()
     lost = list(extras.lost)
     if cut and extras.marks:
-        lost.append("marks of the camera are left out of a part")
+        lost.append("the camera's time marks are left out of a part")
         extras = replace(extras, marks=())
     if not into_boxes:
-        lost += [f"{each}, which {suffix} does not hold: left out (.mp4 holds it)" for each in extras.named]
+        lost += [f"{each} cannot be stored in {suffix}: left out (.mp4 supports it)" for each in extras.named]
     elif extras or pictures:
         add_boxes(target, extras, [cover_box(pictures)] if pictures else [])
     return lost
 
 
 def _chapters(source: Any, info: ClipInfo, origin: int, last: int | None) -> list[Any]:
-    """The source's chapters, shifted with the picture and, for a part, cut to it."""
+    """Chapters of the source, shifted with the picture and, for a part, cut to it."""
     shifted = []
     for chapter in source.chapters():
         base = chapter["time_base"]
@@ -203,7 +203,7 @@ def _chapters(source: Any, info: ClipInfo, origin: int, last: int | None) -> lis
 def _video_packets(
     segments: Sequence[tuple[Path, Segment]], video: Any, info: ClipInfo, origin: int
 ) -> Iterator[tuple[Fraction, Any]]:
-    """Packets of all segments with the source's timestamps; decoding times are the same ones, moved back."""
+    """Packets of all segments with the timestamps of the source, which also serve as decoding times, delayed."""
     import av
 
     shown = [pts - origin for _, segment in segments for pts in segment.pts]
@@ -218,7 +218,7 @@ def _video_packets(
                     continue
                 if number == len(shown):
                     break
-                assert packet.pts is not None  # `SegmentWriter` gives each one
+                assert packet.pts is not None  # set by `SegmentWriter`
                 index = before + packet.pts - FIRST
                 packet.stream, packet.time_base = video, info.time_base
                 early = number - delay
@@ -232,7 +232,7 @@ def _video_packets(
 
 
 def _other_packets(source: Any, tracks: Mapping[int, Track], cut: Cut) -> Iterator[tuple[Fraction, Any]]:
-    """Packets of the other tracks, each with the time by which it is merged."""
+    """Packets of the other tracks, each with the time used for merging."""
     import av
 
     latest = Fraction(-(10**9))
@@ -240,7 +240,7 @@ def _other_packets(source: Any, tracks: Mapping[int, Track], cut: Cut) -> Iterat
     def timed(packets: Iterator[Any]) -> Iterator[tuple[Fraction, Any]]:
         nonlocal latest
         for packet in packets:
-            # Merging needs an order; a track that goes back a little is muxed as it comes.
+            # Merging needs increasing times; slightly out-of-order packets are muxed as they come.
             latest = max(latest, packet.dts * packet.time_base)
             yield latest, packet
 
@@ -249,7 +249,7 @@ def _other_packets(source: Any, tracks: Mapping[int, Track], cut: Cut) -> Iterat
     while True:
         try:
             packet = next(packets, None)
-        except (av.error.InvalidDataError, av.error.EOFError):  # the reader has said so
+        except (av.error.InvalidDataError, av.error.EOFError):  # reported by the reader
             break
         if packet is None:
             break

@@ -1,7 +1,7 @@
-"""What MP4 and QuickTime files carry in boxes that FFmpeg does not hand on.
+"""Metadata in boxes of MP4 and QuickTime files that FFmpeg does not carry over.
 
-Layout after ISO/IEC 14496-12: a box has a length, a type and a content, which for some types is boxes again. The index
-(`moov`) of the files written here lies at their end, so that more can be put into it without moving anything else.
+Layout according to ISO/IEC 14496-12: a box has a length, a type and content, which for some types consists of boxes. In
+files written here the index (`moov`) is at the end, so that it can be extended without moving other data.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import BinaryIO
 
 __all__ = ["DOLBY_LEFT_OUT", "Box", "Extras", "add_boxes", "boxes_of", "cover_box", "extras_of"]
 
-DOLBY_LEFT_OUT = "Dolby Vision metadata is left out (the picture below it stays)"
-"""Frames may carry it as well as the index: it is told once."""
+DOLBY_LEFT_OUT = "Dolby Vision metadata is left out (the base picture is kept)"
+"""Present in frames and index; reported once."""
 _MOST = 256 << 20
-"""Bytes of an index that are looked at."""
-_GPS_LEFT_OUT = "the camera's record of places (GPS in a box of its own) is left out"
+"""Maximum size in bytes of an index that is parsed."""
+_GPS_LEFT_OUT = "the camera's GPS track (in a box of its own) is left out"
 _PADDING = 1 << 16
-"""Bytes that are looked at behind the last box: recorders reserve space, which is zero."""
+"""Bytes checked after the last box: recorders reserve space, filled with zeros."""
 _MOST_KEPT = 16 << 20
-"""Bytes of a single box that is carried over."""
+"""Maximum size in bytes of a single box that is carried over."""
 _FIXED = {b"stsd": 8}
-"""Bytes before the boxes inside."""
+"""Bytes before the inner boxes."""
 _PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", *_FIXED))
 _SAMPLE_ENTRY = 78
-"""Bytes of a picture's sample entry before the boxes inside."""
+"""Bytes of a video sample entry before the inner boxes."""
 
 _KNOWN = frozenset(
     b"ftyp moov mdat free skip wide moof mfra sidx ssix styp prft pdin pnot emsg meta uuid junk PICT bloc".split()
 )
-"""Boxes of the whole file that say nothing beyond the clip, or are looked at apart."""
+"""Top-level boxes without extra information, or handled separately."""
 _KNOWN_IN_INDEX = frozenset(b"mvhd trak udta meta mvex iods uuid free skip ctab clip rmra".split())
 _HANDED_ON = frozenset(b"meta chpl loci titl dscp perf gnre albm yrrc auth cprt rtng name hnti free skip WLOC".split())
-"""Boxes of `udta` that FFmpeg turns into tags and writes again, or that are empty."""
+"""Boxes of `udta` that FFmpeg reads and writes as tags, or that are empty."""
 _MARKS = frozenset([b"HMMT"])
 """Boxes of `udta` that mark times: GoPro's highlights."""
 _DOLBY = frozenset(b"dvcC dvvC dvwC".split())
@@ -48,7 +48,7 @@ _XMP_ID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 @dataclass
 class Box:
-    """A box: its type, the bytes before the boxes inside (all of them, where there are none), and these."""
+    """A box: its type, the bytes before its inner boxes (everything if there are none), and the inner boxes."""
 
     kind: bytes
     body: bytes = b""
@@ -68,16 +68,16 @@ class Box:
 
 @dataclass(frozen=True)
 class Extras:
-    """What a file carries beyond what FFmpeg hands on.
+    """Metadata that FFmpeg does not carry over.
 
     Attributes:
-        picture: boxes of the picture's sample entry that say how it is projected.
-        track: boxes of the picture's track, of the same use.
-        user: boxes of the user data, most of them the camera's.
-        marks: those of them that mark times.
-        keys: the box of QuickTime's keys and their values.
-        file: boxes of the whole file that any program can use.
-        lost: one-line remarks on the rest.
+        picture: boxes of the video sample entry that describe the projection.
+        track: boxes of the video track that describe the projection.
+        user: boxes of the user data, mostly written by cameras.
+        marks: boxes of the user data that mark times.
+        keys: box of QuickTime keys and their values.
+        file: top-level boxes that any program can use.
+        lost: one-line notes on what is left out.
     """
 
     picture: tuple[bytes, ...] = ()
@@ -90,24 +90,24 @@ class Extras:
 
     @property
     def named(self) -> list[str]:
-        """What there is, in words."""
+        """The contents in words."""
         parts = (
-            (self.picture or self.track, "how a round picture is projected"),
-            (self.user or self.marks, "settings and marks of the camera"),
-            (self.file, "XMP"),
+            (self.picture or self.track, "360-degree projection metadata"),
+            (self.user or self.marks, "camera settings and time marks"),
+            (self.file, "XMP metadata"),
         )
-        return [words for there, words in parts if there]
+        return [words for present, words in parts if present]
 
     def __bool__(self) -> bool:
         return bool(self.picture or self.track or self.user or self.marks or self.keys or self.file)
 
 
 def extras_of(path: Path, number: int) -> Extras:
-    """What there is in a file.
+    """Read the extras of a file.
 
     Args:
-        path: an MP4 or QuickTime file; one that is damaged has nothing.
-        number: of the picture among the tracks of the index, from 0.
+        path: an MP4 or QuickTime file; for damaged files the result is empty.
+        number: position of the video track in the index, from 0.
     """
     try:
         with path.open("rb") as file:
@@ -117,17 +117,17 @@ def extras_of(path: Path, number: int) -> Extras:
 
 
 def add_boxes(path: Path, extras: Extras, covers: Sequence[bytes] = ()) -> None:
-    """Put what was found in another file into one that was just written; `covers` are of `cover_box`.
+    """Add the extras of another file to a newly written one; `covers` come from `cover_box`.
 
     Raises:
         OSError: the file cannot be written.
     """
     with path.open("r+b") as file:
         end = os.fstat(file.fileno()).st_size
-        places = [(start, stop) for kind, start, _, stop in boxes_of(file, 0, end) if kind == b"moov"]
-        if not places or places[-1][1] != end:
-            return  # not at the end: this program writes no such file
-        start, stop = places[-1]
+        indexes = [(start, stop) for kind, start, _, stop in boxes_of(file, 0, end) if kind == b"moov"]
+        if not indexes or indexes[-1][1] != end:
+            return  # not written by this program
+        start, stop = indexes[-1]
         file.seek(start)
         data = file.read(stop - start)
         index = _parsed(data)[0]
@@ -140,7 +140,7 @@ def add_boxes(path: Path, extras: Extras, covers: Sequence[bytes] = ()) -> None:
 
 
 def cover_box(pictures: Sequence[tuple[str, bytes]]) -> bytes:
-    """The boxes that hold cover pictures as iTunes stores them, from codecs by FFmpeg's names and coded pictures."""
+    """The boxes for cover pictures in the iTunes layout, from pairs of FFmpeg codec name and encoded picture."""
     kinds = {"mjpeg": 13, "png": 14, "bmp": 27}
     data = [Box(b"data", struct.pack(">II", kinds[codec], 0) + coded) for codec, coded in pictures]
     handler = Box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
@@ -168,7 +168,7 @@ def _put(index: Box, extras: Extras, covers: Sequence[bytes]) -> None:
 
 @dataclass
 class _Survey:
-    """What lies in one file."""
+    """Collects the extras of one file."""
 
     file: BinaryIO
     number: int
@@ -185,7 +185,7 @@ class _Survey:
                 if kind == b"moov" and index is None and stop <= end and stop - start <= _MOST:
                     index = _parsed(self._read(start, stop))[0]
                 elif kind == b"ftyp" and start > 0:
-                    break  # another clip, which the reader tells
+                    break  # another clip, reported by the reader
                 elif kind in (b"free", b"skip"):
                     if b"GPS" in self._read(content, min(stop, content + 64)).upper():
                         self.lost.append(_GPS_LEFT_OUT)
@@ -195,7 +195,7 @@ class _Survey:
                     self.lost.append(f"the camera's own box {_named(kind)!r} is left out")
         except ValueError:
             if 0 < after < end and any(self._read(after, min(end, after + _PADDING))):
-                self.lost.append(f"{end - after} bytes behind the clip that are no part of it are left out")
+                self.lost.append(f"{end - after} unknown bytes after the clip are left out")
         if index is None:
             return Extras(lost=tuple(self.lost))
         return self._of_index(index, tuple(kept))
@@ -214,7 +214,7 @@ class _Survey:
         if kinds & _DOLBY:
             self.lost.append(DOLBY_LEFT_OUT)
         if kinds & _SECOND_EYE:
-            self.lost.append("the second eye of a spatial clip is left out: one picture is restored")
+            self.lost.append("the second view of a spatial clip is left out: only one picture is restored")
         user = index.find(b"udta")
         keys = index.find(b"meta")
         own = [
@@ -256,22 +256,22 @@ def boxes_of(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int,
     """(type, start, start of the content, end) of the boxes of a file.
 
     Raises:
-        ValueError: what lies there is no box.
+        ValueError: the data is not a box.
     """
     while start < end:
         file.seek(start)
         head = file.read(16)
         if len(head) < 8:
-            raise ValueError("a box breaks off")
+            raise ValueError("truncated box")
         kind, content, stop = _head(head, start, end)
         if stop < content or not all(32 <= c < 127 or c == 0xA9 for c in kind):
-            raise ValueError("no box")
+            raise ValueError("not a box")
         yield kind, start, content, stop
         start = stop
 
 
 def _head(head: bytes, start: int, end: int) -> tuple[bytes, int, int]:
-    """(type, start of the content, end) of the box at `start`, from its first 8 to 16 bytes; one of length 0 goes on to
+    """(type, start of the content, end) of the box at `start`, from its first 8 to 16 bytes; length 0 means up to
     `end`."""
     size, kind = struct.unpack(">I4s", head[:8])
     if size == 1 and len(head) == 16:
@@ -280,20 +280,20 @@ def _head(head: bytes, start: int, end: int) -> tuple[bytes, int, int]:
 
 
 def _parsed(data: bytes, *, entries: bool = False) -> list[Box]:
-    """The boxes that make up some bytes; those of a list of sample entries are read as pictures' are.
+    """Parse bytes into boxes; sample entries are parsed as video ones.
 
     Raises:
-        ValueError: they are no boxes.
+        ValueError: the data does not consist of boxes.
     """
     found, start = [], 0
     while start < len(data):
         if len(data) - start < 8:
             if any(data[start:]):
-                raise ValueError("no box")
-            break  # QuickTime ends user data with a zero
+                raise ValueError("not a box")
+            break  # QuickTime terminates user data with zeros
         kind, content, stop = _head(data[start : start + 16], start, len(data))
         if stop < content or stop > len(data):
-            raise ValueError("no box")
+            raise ValueError("not a box")
         body = data[content:stop]
         fixed = _SAMPLE_ENTRY if entries else _FIXED.get(kind, 0)
         if entries or kind in _PARENTS:

@@ -1,4 +1,4 @@
-"""Opening video files, which no other code of the project does, and which track of them is the picture."""
+"""Opens video files (no other module does) and finds their video track."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from derain_cli.media.clip.tables import mended_file
 __all__ = ["open_container", "packets_of", "says_alpha", "unusable", "video_stream"]
 
 
-# By content. Playlists (hls, concat, dash) would open other files or the network; pictures have their own command;
-# the demuxer for text art would make a clip of any text file.
+# By content. Excluded: playlists (hls, concat, dash), which open other files or the network; pictures, which have their
+# own command; and the text art demuxer, which accepts any text file.
 _CONTAINERS = frozenset(
     (
         *("mov", "mp4", "3gp", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "mxf"),
@@ -40,18 +40,18 @@ _CONTAINERS = frozenset(
 
 
 _PICTURES = frozenset(("avif", "avis", "mif1", "msf1", "heic", "heix", "hevc", "heim", "heis"))
-"""Brands of files of pictures; those that hold an animation have a track of it too."""
+"""Brands of picture files; those with an animation also have a track for it."""
 
 
 def open_container(path: Path, rate: float | None = None) -> Any:
-    """PyAV's container of a clip.
+    """Open a clip as a PyAV container.
 
     Args:
         path: a file, or a folder of numbered pictures (`pictures.sequence_in`).
-        rate: pictures per second of such a folder; None is `pictures.USUAL_RATE`.
+        rate: pictures per second of such a folder; None means `pictures.USUAL_RATE`.
 
     Raises:
-        InputError: it cannot be opened, or is no clip.
+        InputError: it cannot be opened, or is not a clip.
     """
     import av
 
@@ -69,18 +69,18 @@ def open_container(path: Path, rate: float | None = None) -> Any:
     brand = container.metadata.get("major_brand", "").strip()
     if brand in _PICTURES and max((stream.frames for stream in container.streams.video), default=0) <= 1:
         container.close()
-        raise InputError("cannot open video: a picture, no clip", path=path)
+        raise InputError("cannot open video: a picture, not a clip", path=path)
     if not _CONTAINERS & set(container.format.name.split(",")):
         name = container.format.name
         container.close()
-        raise InputError(f"cannot open video: {name} is no kind of clip", path=path)
+        raise InputError(f"cannot open video: {name} is not a clip format", path=path)
     return container
 
 
 def _opened(path: Path) -> Any:
     import av
 
-    # `file:` and the white list: a name is never a network address or a protocol, nor is what a file refers to.
+    # `file:` and the whitelist: neither the name nor references inside the file can be network addresses or protocols.
     name, options = f"file:{path}", {"protocol_whitelist": "file"}
     mended = mended_file(path)
     if mended is not None:
@@ -91,8 +91,8 @@ def _opened(path: Path) -> Any:
     try:
         return av.open(name, metadata_errors="replace", options=options)
     except (av.error.InvalidDataError, av.error.EOFError):
-        # A fragmented MP4 that breaks off in the head of a fragment: what comes before is read if the heads are not
-        # all looked at beforehand.
+        # A fragmented MP4 truncated inside a fragment header: the part before is readable if the index is not built in
+        # advance.
         return av.open(name, metadata_errors="replace", options=options | {"fflags": "+ignidx"})
 
 
@@ -104,18 +104,18 @@ def _opened_pictures(pictures: Pictures, rate: float | None) -> Any:
 
 
 def packets_of(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-    """Packets of some tracks, the empty ones too, up to where the file ends.
+    """Packets of some tracks, including empty ones, up to the end of the file.
 
     Raises:
-        av.FFmpegError: the file cannot be read any further.
+        av.FFmpegError: the rest of the file cannot be read.
     """
-    # At the end PyAV stumbles over tracks that began later in the file than its head says.
+    # At the end, PyAV raises IndexError for tracks that appear later in the file than its header declares.
     with suppress(IndexError):
         yield from container.demux(streams)
 
 
 def says_alpha(stream: Any) -> bool:
-    """Whether a Matroska track says that there is alpha beside its pictures."""
+    """Whether a Matroska track declares alpha."""
     return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
@@ -127,7 +127,7 @@ def unusable(error: BaseException, path: Path, what: str) -> InputError | Resour
         if known is not None:
             return known
     if isinstance(error, av.error.InvalidDataError):
-        return InputError(f"{what}: not a readable clip, or its index is missing (cut off?)", path=path)
+        return InputError(f"{what}: not a readable clip, or its index is missing (truncated?)", path=path)
     reason = getattr(error, "strerror", None) or type(error).__name__
     return InputError(f"{what}: {str(reason).lower()}", path=path)
 
@@ -138,8 +138,8 @@ def video_stream(container: Any, path: Path) -> Any:
     covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     videos = [s for s in container.streams.video if not s.disposition & covers]
     if not videos:
-        has_sound = "audio only" if container.streams.audio else "there is none"
-        raise InputError(f"cannot open video: no video track ({has_sound})", path=path)
+        audio_only = " (audio only)" if container.streams.audio else ""
+        raise InputError(f"cannot open video: no video track{audio_only}", path=path)
     if container.metadata.get("major_brand", "").strip() in _PICTURES:
         return max(videos, key=lambda stream: stream.frames)  # the others are stills
     marked = [s for s in videos if s.disposition & av.stream.Disposition.default]

@@ -1,4 +1,4 @@
-"""How a clip's frames are coded: as the source's, where the output's format holds that."""
+"""Choice of codec, encoder and pixel format: those of the source if the output format supports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CODECS_IN = {
     ".webm": ("vp9", "av1"),
 }
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""FFmpeg's names of the formats that are written, by suffix."""
+"""FFmpeg names of the output formats, by suffix."""
 WRITABLE_CLIPS = frozenset(FORMATS)
 """Suffixes of outputs."""
 
@@ -35,46 +35,46 @@ _ENCODERS = {
     "prores": "prores_ks",
 }
 _CRF = {"h264": 18, "hevc": 20, "av1": 24, "vp9": 24}
-"""Hardly to be told from the source, by codec; the scales differ."""
+"""Visually close to lossless, by codec; the scales differ."""
 _PRESET = {"h264": "medium", "hevc": "medium", "av1": "8", "vp9": "4"}
 _NAMED_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 _NUMBERED_PRESETS = {"h264": (0, 9), "hevc": (0, 9), "av1": (0, 13), "vp9": (-8, 8)}
-"""First and last, by codec; x264 and x265 have names for theirs."""
+"""First and last, by codec; x264 and x265 also accept names."""
 _RGB_ENCODERS = {"h264": "libx264rgb"}
-"""Encoders for RGB where they are others."""
+"""Encoders for RGB if different."""
 _HDR_NAMES = {
     "h264": ("mastering-display", "cll"),
     "hevc": ("master-display", "max-cll"),
     "av1": ("mastering-display", "content-light"),
 }
-"""What the encoders call the mastering display and the content light level; the others take neither."""
+"""Encoder names of mastering display and content light level; other encoders support neither."""
 _WITH_ALPHA = {".webm": "vp9", ".mkv": "vp9", ".mov": "prores"}
 _HOLDS_ALPHA = frozenset(_WITH_ALPHA.values()) | {"ffv1"}
 _EVEN_ONLY = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks"})
-"""Encoders that need a size their chroma planes divide."""
+"""Encoders that need sides divisible by their chroma subsampling."""
 _NEVER = ("nv", "yuvj", "bgr", "p0", "gray", "ya", "gbr")
-"""Layouts taken only when the source has the very same."""
+"""Pixel formats used only if the source has the same one."""
 
 _REFUSED = frozenset({"yuva422p", "yuva444p", "gbrap"})
-"""Layouts that an encoder of VP9 names and refuses: few programs would show them."""
+"""Pixel formats that the VP9 encoder lists but refuses."""
 _BOTTOM = 3
-"""FFmpeg's number of the order in which the bottom field is shown first."""
+"""FFmpeg field order: bottom field first."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are coded.
+    """How frames are encoded.
 
     Attributes:
-        codec: FFmpeg's name of the codec.
-        encoder: of the encoder.
-        pix_fmt: of the pixel format.
+        codec: FFmpeg codec name.
+        encoder: FFmpeg encoder name.
+        pix_fmt: FFmpeg pixel format name.
         alpha: whether transparency is kept.
-        options: of the encoder.
-        notes: one-line remarks on what could not stay as it was.
+        options: encoder options.
+        notes: one-line notes on what could not be kept.
     """
 
     codec: str
@@ -86,15 +86,15 @@ class Encoding:
 
 
 def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encoding:
-    """Codec, encoder and pixel format for a clip's output: the source's where the output's format has them.
+    """Choose codec, encoder and pixel format for an output.
 
     Args:
         info: the source.
-        suffix: of the output, lower case with dot.
-        options: what was asked for.
+        suffix: suffix of the output, lower case with dot.
+        options: the requested options.
 
     Raises:
-        UsageError: the format cannot hold the codec that was asked for, or the codec has no such preset.
+        UsageError: the format does not support the requested codec, or the codec has no such preset.
     """
     allowed, notes = _CODECS_IN[suffix], []
     width, height = info.coded_width, info.coded_height
@@ -102,38 +102,38 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         codec: str = options.codec
         if codec not in allowed:
             holds = ", ".join(allowed)
-            raise UsageError(f"{suffix} cannot hold {codec}: it holds {holds}", remedy=Remedy.MATROSKA)
+            raise UsageError(f"{suffix} does not support {codec}, only {holds}", remedy=Remedy.MATROSKA)
     elif info.has_alpha and suffix in _WITH_ALPHA:
         codec = info.codec if info.codec in _HOLDS_ALPHA and info.codec in allowed else _WITH_ALPHA[suffix]
     else:
         codec = info.codec if info.codec in allowed else allowed[0]
     alpha = info.has_alpha and codec in _HOLDS_ALPHA and suffix in _WITH_ALPHA
     if info.has_alpha and not alpha:
-        notes.append(f"{codec} in {suffix} holds no transparency: it is left out (webm and mov hold it)")
+        notes.append(f"{codec} in {suffix} does not support transparency: left out (webm and mov support it)")
     is_rgb = _is_rgb(info.pix_fmt)
-    # Of other sources a new clip is made, which players should show: few of them show RGB.
+    # Otherwise no RGB, since few players support it.
     keep_rgb = is_rgb and not alpha and (codec == "ffv1" or (codec == info.codec and info.bit_depth == 8))
     encoder = _RGB_ENCODERS.get(codec, _ENCODERS[codec]) if keep_rgb else _ENCODERS[codec]
     pix_fmt = _pixel_format(info, encoder, alpha, rgb=keep_rgb)
     if pix_fmt is None and options.codec == "auto":
-        notes.append(f"{codec} cannot code {width}x{height} pixels: h264 is used")
+        notes.append(f"{codec} does not support {width}x{height} pixels: using h264")
         codec, encoder = "h264", _ENCODERS["h264"]
         pix_fmt = _pixel_format(info, encoder, alpha)
     if pix_fmt is None:
         raise UsageError(
-            f"{codec} cannot code {width}x{height} pixels", remedy=Remedy.ONE_OF_CODECS, codecs="h264 or vp9"
+            f"{codec} does not support {width}x{height} pixels", remedy=Remedy.ONE_OF_CODECS, codecs="h264 or vp9"
         )
     if _subsampling(pix_fmt) != _subsampling(info.pix_fmt) and (width % 2 or height % 2):
-        notes.append(f"the odd size {width}x{height} is kept by coding as {pix_fmt}, which not every player shows")
+        notes.append(f"the odd size {width}x{height} needs {pix_fmt}, which not all players support")
     if is_rgb and not _is_rgb(pix_fmt):
-        notes.append(f"RGB is coded as {pix_fmt}, which rounds its colours (ffv1 keeps them)")
+        notes.append(f"RGB is converted to {pix_fmt}, which rounds colours (ffv1 keeps them)")
     if _depth(pix_fmt) < info.bit_depth:
-        notes.append(f"{codec} codes {_depth(pix_fmt)} of the {info.bit_depth} bits")
+        notes.append(f"{codec} keeps {_depth(pix_fmt)} of {info.bit_depth} bits")
     if codec not in _HDR_NAMES and (info.mastering_display or info.content_light):
-        notes.append(f"{encoder} writes no mastering display and content light level: they are left out")
+        notes.append(f"{encoder} does not support mastering display and content light level: left out")
     if info.interlaced and not _marks_fields(info, codec, pix_fmt):
-        reason = f"of {height} rows" if codec == "h264" else "(h264 does)"
-        only = "" if suffix == ".webm" or codec == "h264" else ": only the file's header does"
+        reason = f"with {height} rows" if codec == "h264" else "(h264 does)"
+        only = "" if suffix == ".webm" or codec == "h264" else ": only the file header does"
         notes.append(f"{codec} does not mark interlaced frames {reason}{only}")
     if options.preset is not None and (note := _preset_note(codec, options)):
         notes.append(note)
@@ -141,16 +141,16 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
 
 
 def _preset_note(codec: str, options: VideoOptions) -> str | None:
-    """A remark on a preset that has no effect.
+    """A note on a preset without effect.
 
     Raises:
-        UsageError: the codec has none of that name.
+        UsageError: the codec has no such preset.
     """
     preset = options.preset or ""
     if codec not in _NUMBERED_PRESETS:
         if options.codec != "auto":
-            raise UsageError(f"{codec} has no presets, and no {preset!r}")
-        return f"{codec} has no presets: {preset!r} has no effect"
+            raise UsageError(f"{codec} has no presets: {preset!r} cannot be used")
+        return f"{codec} has no presets: {preset!r} is ignored"
     first, last = _NUMBERED_PRESETS[codec]
     with suppress(ValueError):
         if first <= int(preset) <= last:
@@ -163,7 +163,7 @@ def _preset_note(codec: str, options: VideoOptions) -> str | None:
 
 
 def _marks_fields(info: ClipInfo, codec: str, pix_fmt: str) -> bool:
-    """Whether the coded frames will say that they are interlaced. The encoder wants whole rows of chroma in a field."""
+    """Whether encoded frames are marked as interlaced; the encoder needs complete chroma rows in each field."""
     return info.interlaced and codec == "h264" and info.coded_height % (2 * _subsampling(pix_fmt)[1]) == 0
 
 
@@ -184,7 +184,7 @@ def _encoder_options(codec: str, info: ClipInfo, pix_fmt: str, options: VideoOpt
         params = _hdr_parameters(codec, info)
         return {"crf": crf, "preset": preset} | ({"svtav1-params": ":".join(params)} if params else {})
     if codec == "vp9":
-        # Frames that alternate references are not allowed with alpha: their hidden frames have none.
+        # Alternate reference frames cannot be combined with alpha: the hidden frames have none.
         return {"crf": crf, "b": "0", "cpu-used": preset, "row-mt": "1"} | (
             {"auto-alt-ref": "0"} if info.has_alpha else {}
         )
@@ -194,14 +194,14 @@ def _encoder_options(codec: str, info: ClipInfo, pix_fmt: str, options: VideoOpt
 
 
 def _hdr_parameters(codec: str, info: ClipInfo) -> list[str]:
-    """The mastering display and content light level, as the encoders take them (the structures are FFmpeg's)."""
+    """Mastering display and content light level as encoder parameters (converted from FFmpeg structures)."""
     display, light = _HDR_NAMES[codec]
     made = []
     if info.mastering_display is not None and len(info.mastering_display) >= 88:
         numbers = struct.unpack("20i2i", info.mastering_display[:88])
         values = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
         if numbers[20] and numbers[21]:
-            if codec == "av1":  # candela and shares, not counted in small units
+            if codec == "av1":  # plain candela and chromaticities, not in small units
                 coordinates, luminances = ([f"{float(v):.6g}" for v in part] for part in (values[:8], values[8:]))
             else:
                 coordinates = [str(round(v * 50000)) for v in values[:8]]
@@ -216,7 +216,7 @@ def _hdr_parameters(codec: str, info: ClipInfo) -> list[str]:
 
 
 def _pixel_format(info: ClipInfo, encoder: str, alpha: bool, *, rgb: bool = False) -> str | None:
-    """The encoder's format that is nearest to the source's and loses least; None when none fits the size."""
+    """The pixel format of the encoder that is closest to the source and loses least; None if none fits the size."""
     import av
 
     source = info.pix_fmt.replace("yuvj", "yuv")
@@ -249,10 +249,10 @@ def _pixel_format(info: ClipInfo, encoder: str, alpha: bool, *, rgb: bool = Fals
 
 
 def _subsampling(pix_fmt: str) -> tuple[int, int]:
-    """How many pixels share a chroma sample, across and down."""
+    """Chroma subsampling, horizontal and vertical."""
     import av
 
-    # Asked for a picture of 64x64, since the answer is the size of a plane.
+    # Derived from the plane sizes of a 64x64 picture.
     form = av.VideoFormat(pix_fmt, 64, 64)
     if form.is_rgb or len(form.components) < 3:
         return (1, 1) if form.is_rgb else (2, 2)

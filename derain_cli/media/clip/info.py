@@ -1,4 +1,4 @@
-"""What is known of a clip before its frames are read: from its header and the first frame."""
+"""Description of a clip from its header and first frame."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ import numpy.typing as npt
 __all__ = ["ClipInfo", "Orientation", "describe", "side_data_of"]
 
 _ESTIMATED = frozenset(("mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv", "asf", "vob", "av1", "obu", "dv"))
-"""Where a declared duration is only worked out from the size of the file."""
+"""Formats whose duration is only estimated from the file size."""
 _WITHOUT_START = frozenset(["mpegts", "mpeg"])
-"""Their clock starts anywhere: the first timestamp of the file is its zero."""
+"""Formats whose clock starts at an arbitrary value; the first timestamp counts as zero."""
 _SLOWEST, _FASTEST = Fraction(1, 10_000), 1000
-"""Frames per second that a header is believed."""
+"""Range of plausible frame rates in headers, frames per second."""
 
 _MATRIX = struct.Struct("9i")
 _BT709, _BT601 = 1, 6
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
-"""YUV matrices the scaler knows, by FFmpeg's numbers."""
+"""YUV matrices supported by the scaler, FFmpeg numbers."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How coded pictures are turned to stand upright: first transposed, then mirrored.
+    """How stored pictures are rotated upright: first transposed, then mirrored.
 
     Attributes:
-        transposed: rows become columns.
-        mirrored: left and right are exchanged, after that.
-        flipped: top and bottom are exchanged, after that.
+        transposed: swap rows and columns.
+        mirrored: then swap left and right.
+        flipped: then swap top and bottom.
     """
 
     transposed: bool = False
@@ -43,14 +43,14 @@ class Orientation:
 
     @classmethod
     def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:
-        """From the nine numbers of a display matrix; other angles than quarter turns count as the nearest."""
+        """From the nine numbers of a display matrix; angles are rounded to quarter turns."""
         a, b, _, c, d = matrix[:5]
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
 
     def upright(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(H, W, ...) as coded to (H', W', ...) upright; contiguous, the same array where nothing is to be done."""
+        """(H, W, ...) as stored to (H', W', ...) upright; contiguous; the same array if nothing changes."""
         turned = picture.swapaxes(0, 1) if self.transposed else picture
         return np.ascontiguousarray(turned[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1])
 
@@ -62,32 +62,32 @@ class Orientation:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip before its frames are read.
+    """Description of a clip.
 
     Attributes:
         path: the file.
-        container: FFmpeg's name of the format, by content.
-        width, height: of the picture upright, pixels.
-        coded_width, coded_height: of the picture as it is stored.
-        frames: number of frames as declared; None when the file does not say. It may be wrong.
-        rate: average frames per second; None when unknown. The clip may still have a variable rate.
-        duration: of the video track as declared, seconds; None when the file does not say.
+        container: FFmpeg name of the format, by content.
+        width, height: size of the upright picture in pixels.
+        coded_width, coded_height: size of the picture as stored.
+        frames: declared number of frames, possibly wrong; None if not declared.
+        rate: average frames per second; None if unknown. The rate may be variable.
+        duration: declared duration of the video track in seconds; None if not declared.
         time_base: seconds per tick of `Frame.pts`.
         start: pts that counts as zero seconds.
-        rotation: clockwise degrees (0, 90, 180, 270) by which players turn the coded picture.
-        orientation: the same with mirroring.
+        rotation: clockwise degrees (0, 90, 180, 270) by which players rotate the stored picture.
+        orientation: the same including mirroring.
         matrix: the display matrix as stored; None without one.
-        pixel_aspect: width over height of a pixel as coded; None when not square is not said.
-        bit_depth: per channel: 8, 10, 12, 16.
+        pixel_aspect: width / height of a stored pixel; None if not declared.
+        bit_depth: bits per channel: 8, 10, 12, 16.
         has_alpha: whether frames have transparency.
-        codec: FFmpeg's name of the codec.
-        pix_fmt: FFmpeg's name of the pixel format (with alpha, if any).
-        color_range, color_primaries, color_trc, colorspace: tags by FFmpeg's numbers (2 is unspecified; range 0).
-        interlaced: whether the first frame is.
-        field_order: which field is shown first, by FFmpeg's numbers: 2 is the top one, 3 the bottom one, 1 says that
-            there are no fields, 0 says nothing. A track may say 2 or 3 though its frames are not coded so.
-        mastering_display, content_light: FFmpeg's HDR structures, as bytes; None without.
-        track: index of the video track that is read.
+        codec: FFmpeg codec name.
+        pix_fmt: FFmpeg pixel format name (with alpha, if any).
+        color_range, color_primaries, color_trc, colorspace: FFmpeg numbers (unspecified is 2; for the range 0).
+        interlaced: whether the first frame is interlaced.
+        field_order: FFmpeg number: 2 is top field first, 3 bottom field first, 1 progressive, 0 unknown. A track may
+            declare 2 or 3 although its frames are progressive.
+        mastering_display, content_light: FFmpeg HDR structures as bytes; None if absent.
+        track: index of the video track.
     """
 
     path: Path
@@ -121,22 +121,22 @@ class ClipInfo:
 
     @property
     def matrix_used(self) -> int:
-        """FFmpeg's number of the YUV matrix that is used both ways: the tag, or what players take without one."""
+        """FFmpeg number of the YUV matrix used for decoding and encoding: the tag, or the default of players."""
         if self.colorspace in _MATRICES:
             return self.colorspace
         return _BT709 if min(self.coded_width, self.coded_height) >= 720 else _BT601
 
     def seconds(self, pts: int) -> float:
-        """Time of a timestamp, counted from `start`."""
+        """Timestamp in seconds from `start`."""
         return float((pts - self.start) * self.time_base)
 
     def described(self, pts: int) -> str:
-        """Time of a timestamp for messages."""
+        """Timestamp as text for messages."""
         return f"{self.seconds(pts):.1f} s"
 
 
 def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
-    """From PyAV's container, its video stream and the first frame."""
+    """Create the description from a PyAV container, its video stream and the first frame."""
     matrix, mastering, light = None, None, None
     for data in side_data_of(first):
         name = data.type.name
@@ -192,7 +192,7 @@ def describe(path: Path, container: Any, stream: Any, first: Any) -> ClipInfo:
 
 
 def side_data_of(picture: Any) -> list[Any]:
-    """What a decoded picture carries; nothing where there is a kind among it that PyAV has no name for (EXIF)."""
+    """Side data of a decoded picture; empty if PyAV does not know one of its types (EXIF)."""
     try:
         return list(picture.side_data)
     except ValueError:
@@ -200,15 +200,15 @@ def side_data_of(picture: Any) -> list[Any]:
 
 
 def _turning(degrees: int) -> tuple[int, ...]:
-    """The display matrix of a turn as PyAV tells it (negative is clockwise), as FFmpeg stores it."""
+    """The display matrix, as stored by FFmpeg, of a rotation as given by PyAV (negative is clockwise)."""
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[round(degrees / 90) % 4]
     one = 1 << 16
     return (cos * one, -sin * one, 0, sin * one, cos * one, 0, 0, 0, 1 << 30)
 
 
 def _field_order(context: Any, first: Any) -> int:
-    """Which field is shown first, as in `ClipInfo`; what is interlaced and says nothing is taken for the usual."""
-    # The order of coding may be the other one, which concerns nobody here.
+    """Field order as in `ClipInfo`; interlaced clips that do not declare it get the usual one of their codec."""
+    # Values 4 and 5 also give the coding order, which is irrelevant for display.
     order = {2: 2, 3: 3, 4: 3, 5: 2}.get(int(context.field_order), int(context.field_order))
     if first.interlaced_frame and order not in (2, 3):
         return 3 if context.name == "dvvideo" else 2
@@ -216,11 +216,11 @@ def _field_order(context: Any, first: Any) -> int:
 
 
 def _declared_duration(container: Any, stream: Any) -> float | None:
-    """Seconds of the video track, by the track itself, by Matroska's tag, or by the file if it holds nothing else."""
+    """Seconds of the video track: from the track, the Matroska tag, or the file if there is no other track."""
     if _ESTIMATED & set(container.format.name.split(",")):
         return None
     if "avi" in container.format.name and (stream.duration or 0) > container.size:
-        return None  # a number of frames that says nothing: the recorder never came to fill it in
+        return None  # a placeholder that the recorder never filled in
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")

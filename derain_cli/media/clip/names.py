@@ -1,4 +1,4 @@
-"""What names clips have."""
+"""File names of clips."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ READABLE_CLIPS = frozenset(
         *("wmv", "asf", "flv", "3gp", "3g2", "ogv", "mxf", "vob"),
     )
 )
-"""Names that are taken for clips in a folder. The content decides what a file is."""
+"""Suffixes of clips in folders. The format is detected from the content."""

@@ -1,4 +1,4 @@
-"""What is a clip too: numbered pictures in a folder, and animations that FFmpeg does not read."""
+"""Other kinds of clips: folders of numbered pictures, and animations that FFmpeg cannot read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from derain_cli.media.clip.names import READABLE_CLIPS
 __all__ = ["USUAL_RATE", "Pictures", "animated_webp", "named_sequence", "sequence_in"]
 
 USUAL_RATE = 25
-"""Pictures per second, where nobody says."""
+"""Default number of pictures per second."""
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"))
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")
 _MILLISECOND = Fraction(1, 1000)
 _LEAST_SHOWN, _SHOWN = 11, 100
-"""Milliseconds: below the first, browsers show a picture of an animation for the second."""
+"""Milliseconds; browsers show pictures of an animation with a duration below the first for the second."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Pictures:
     """A folder of numbered pictures.
 
     Attributes:
-        pattern: as FFmpeg takes it, with the folder.
-        first: number of the first one.
-        count: how many there are.
+        pattern: FFmpeg pattern, including the folder.
+        first: number of the first picture.
+        count: number of pictures.
     """
 
     pattern: str
@@ -39,8 +39,8 @@ class Pictures:
 
 
 def sequence_in(folder: Path) -> Pictures | None:
-    """The pictures of a folder that are one clip: two or more of one kind and name, with numbers that follow each
-    other, and nothing else to be shown beside them."""
+    """The pictures of a folder that form a clip: two or more with the same name and suffix and consecutive numbers, and
+    no other pictures or clips in the folder."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_file())
@@ -58,13 +58,13 @@ def sequence_in(folder: Path) -> Pictures | None:
         return None
     if not width and any(number.startswith("0") and number != "0" for _, number, _ in parts):
         return None
-    place = f"{folder}{os.sep}{stem}".replace("%", "%%")
-    return Pictures(f"{place}%{f'0{width}' if width else ''}d{suffix}", numbers[0], len(numbers))
+    prefix = f"{folder}{os.sep}{stem}".replace("%", "%%")
+    return Pictures(f"{prefix}%{f'0{width}' if width else ''}d{suffix}", numbers[0], len(numbers))
 
 
 def named_sequence(path: str) -> str | None:
-    """The folder, by a name of its own, of a sequence named as a folder or as FFmpeg does it, `folder/frame_%04d.jpg`;
-    None where there is none."""
+    """The folder, with a usable name, of a sequence given as a folder or as an FFmpeg pattern such as
+    `folder/frame_%04d.jpg`; None if there is none."""
     if os.path.isdir(path):  # noqa: PTH112
         if sequence_in(Path(path)) is None:
             return None
@@ -78,7 +78,7 @@ def named_sequence(path: str) -> str | None:
 
 
 def animated_webp(path: Path) -> IO[bytes] | None:
-    """An animated WebP as a file of a kind that FFmpeg reads, without loss; None for anything else.
+    """An animated WebP converted losslessly to a file that FFmpeg can read; None for anything else.
 
     Raises:
         OSError: it is damaged.
@@ -99,7 +99,7 @@ def _recoded(image: Any) -> IO[bytes]:
     import av
     import numpy as np
 
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (the container closes it with itself)
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by the container)
     alpha = "A" in image.mode
     with av.open(file, "w", format="nut") as out:
         stream: Any = out.add_stream("ffv1", rate=1000)

@@ -1,7 +1,7 @@
-"""Clips in: frames with their timestamps.
+"""Reads the frames of clips with their timestamps.
 
-PyAV decodes. It keeps every timestamp as it is, which OpenCV does not, and it does not notice a clip that ends
-early or lacks frames: that is done here, with `damage`.
+PyAV decodes. Unlike OpenCV it keeps timestamps unchanged, but it does not notice clips that end early or lack frames;
+that is done here, with `damage`.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from derain_cli.remedies import Remedy
 __all__ = ["ClipReader", "Frame", "open_clip"]
 
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
-"""FFmpeg's own decoders of these leave the alpha out."""
+"""FFmpeg's native decoders for these ignore alpha."""
 _PICTURE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"))
-"""Codecs whose packets hold a picture each, if not a field. What a decoder leaves out of these lacks what it was made
-from: the packets before were lost."""
+"""Codecs with one picture (or field) per packet. If a decoder omits a picture of these, its reference packets were
+lost."""
 _WITHOUT_ORDER = frozenset(["avi"])
-"""Formats that count frames as they are coded and do not say in which order they are shown. The decoder knows: its
-first picture is shown at the first time, and so on."""
+"""Formats that number frames in coding order and do not store the display order. The decoder outputs display order: its
+first picture gets the first timestamp, and so on."""
 _OF_FRAMES = {
     "DOVI_RPU_BUFFER": DOLBY_LEFT_OUT,
     "DOVI_METADATA": DOLBY_LEFT_OUT,
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which changes from scene to scene, is left out",
     "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which changes from scene to scene, is left out",
-    "A53_CC": "closed captions inside the picture's track are left out",
+    "A53_CC": "closed captions inside the video track are left out",
     "S12M_TIMECODE": "time codes of single frames are left out",
-    "STEREO3D": "that frames hold two pictures for 3D is not marked any more",
+    "STEREO3D": "the marking of frames as 3D pairs is left out",
 }
-"""What frames carry and no encoder here takes, by FFmpeg's names."""
+"""Side data of frames that no encoder here can write, by FFmpeg name."""
 _HELD = 4
-"""Pictures held back to be put in order, in a damaged clip."""
+"""Pictures held back for reordering in a damaged clip."""
 _FULL_RANGE = 2
 
 
@@ -63,9 +63,9 @@ class Frame:
         pixels: (H, W, 3) RGB, upright; uint8 in 0..255, or uint16 in 0..65535 for more than 8 bits.
         pts: timestamp in ticks of `time_base`; strictly increasing within a clip.
         time_base: seconds per tick.
-        duration: ticks as the file says, 0 when it does not; of another frame, now and then, where the rate is
-            variable and frames are stored out of order.
-        alpha: (H, W) of the same dtype, upright; None when the clip has none.
+        duration: declared duration in ticks, 0 if not declared. With a variable rate and frames stored out of order it
+            may be that of another frame.
+        alpha: (H, W) of the same dtype, upright; None if the clip has none.
         seconds: time from the start of the clip.
     """
 
@@ -78,40 +78,40 @@ class Frame:
 
     @property
     def time(self) -> float:
-        """Time of `pts` as the file counts it, seconds."""
+        """`pts` in seconds."""
         return float(self.pts * self.time_base)
 
 
 def open_clip(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None) -> ClipReader:
-    """Open a clip for reading, as a context manager; its header and first frame are read at once.
+    """Open a clip for reading, as a context manager; header and first frame are read immediately.
 
     Args:
-        path: a regular file (symbolic links followed), or a folder of numbered pictures.
+        path: a regular file (symbolic links are followed), or a folder of numbered pictures.
         max_pixels: larger frames are refused.
         rate: pictures per second of such a folder.
 
     Raises:
-        InputError: it cannot be used; the reason, one line, says why.
+        InputError: the clip is unusable; the reason is one line.
     """
     return ClipReader(Path(path), max_pixels=max_pixels, rate=rate)
 
 
 @dataclass
 class _Expected:
-    """Timestamps that went into the decoder and have not come out."""
+    """Timestamps sent to the decoder whose pictures have not been returned."""
 
     waiting: list[int] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
 
     def next(self) -> int | None:
-        """The earliest that is not known to be lost; it stays in."""
+        """The earliest one not known to be lost; it is not removed."""
         for each in sorted(self.waiting):
             if each not in self.lost:
                 return each
         return None
 
     def before(self, pts: int) -> list[int]:
-        """Takes out what should have come before `pts`, and `pts` itself; returns the former."""
+        """Remove `pts` and all earlier timestamps; returns the earlier ones."""
         missed = []
         while self.waiting and self.waiting[0] <= pts:
             first = heapq.heappop(self.waiting)
@@ -125,9 +125,9 @@ class ClipReader:
     """An open clip: iterate over it once for its frames.
 
     Attributes:
-        info: what the header and the first frame say.
-        warnings: one-line remarks, complete once the iteration has ended.
-        incomplete: whether the file ended before its declared end, known once the iteration has ended.
+        info: description from the header and the first frame.
+        warnings: one-line notes, complete after iteration.
+        incomplete: whether the file ended before its declared end; known after iteration.
     """
 
     def __init__(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None):
@@ -161,12 +161,12 @@ class ClipReader:
             self._container.close()
             raise
         if (pictures := sequence_in(path)) is not None:
-            shown = f"{rate:g} a second" if rate else f"the usual {USUAL_RATE} a second"
-            self.warnings.append(f"{pictures.count} numbered pictures are one clip, {shown}")
+            shown = f"{rate:g} per second" if rate else f"{USUAL_RATE} per second by default"
+            self.warnings.append(f"{pictures.count} numbered pictures are used as a clip, {shown}")
         elif rate is not None:
-            self.warnings.append("the clip has a rate of its own: the one asked for is for numbered pictures")
+            self.warnings.append("the clip has its own rate: the given one applies to numbered pictures only")
         if mends_of(path):
-            self.warnings.append("the file's table of times is broken: the usual rate is taken")
+            self.warnings.append("the time table of the file is broken: a constant rate is assumed")
 
     def __enter__(self) -> ClipReader:
         return self
@@ -178,12 +178,12 @@ class ClipReader:
 
     @property
     def trouble(self) -> bool:
-        """Whether, so far, damage was met or timestamps were made up: another run may then not begin in the middle."""
+        """Whether damage was found or timestamps were replaced so far; if so, a run must not start in the middle."""
         return bool(self._damaged or self._odd or self._gaps.met)
 
     @property
     def left_out(self) -> list[str]:
-        """One-line remarks on what frames so far carried that no encoder here takes."""
+        """One-line notes on side data of the frames so far that no encoder here can write."""
         return list(dict.fromkeys(text for name, text in _OF_FRAMES.items() if name in self._carried))
 
     def close(self) -> None:
@@ -199,11 +199,11 @@ class ClipReader:
         """Frames in the order of their timestamps.
 
         Args:
-            first: pts of the frame to begin with; None begins at the start. What lies before is skipped, not decoded
-                where the file can be searched.
+            first: pts of the first frame; None starts at the beginning. Earlier frames are skipped, without decoding if
+                the file is seekable.
 
         Raises:
-            InputError: the size of the picture changes, or the file cannot be read any more.
+            InputError: the picture size changes, or the file can no longer be read.
         """
         if first is not None:
             self._seek(first)
@@ -226,7 +226,7 @@ class ClipReader:
         info = self.info
         if (picture.width, picture.height) != (info.coded_width, info.coded_height):
             raise InputError(
-                f"the picture's size changes from {info.coded_width}x{info.coded_height} to "
+                f"the picture size changes from {info.coded_width}x{info.coded_height} to "
                 f"{picture.width}x{picture.height} at {info.described(pts)}",
                 path=info.path,
                 remedy=Remedy.END_EARLIER,
@@ -237,7 +237,7 @@ class ClipReader:
         return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))
 
     def _seek(self, first: int) -> None:
-        """Go to a key frame well before `first`, or to the start where the file cannot be searched."""
+        """Seek to a key frame well before `first`, or to the start if the file is not seekable."""
         import av
 
         base, index = self.info.time_base, self._stream.index
@@ -261,7 +261,7 @@ class ClipReader:
             self._first = found
 
     def _begin_anew(self) -> Any:
-        """The first picture from where the file is now."""
+        """Decode the first picture at the current position."""
         self._decoder.flush_buffers()
         self._expected = _Expected()
         self._gaps.restart()
@@ -269,7 +269,7 @@ class ClipReader:
         return next(self._decoded, None)
 
     def _with_timestamps(self) -> Iterator[tuple[int, Any]]:
-        """(pts, picture) with pts strictly increasing; picture None where damage swallowed a frame."""
+        """(pts, picture) with strictly increasing pts; picture is None for frames lost to damage."""
         info = self.info
         step = max(1, int(1 / (info.rate * info.time_base))) if info.rate else 1
         last: int | None = None
@@ -279,7 +279,7 @@ class ClipReader:
                 self._odd += 1
                 pts = info.start if last is None else last + step
             missed = self._expected.before(pts)
-            # A packet may have no picture of its own (a second field); else only damage makes a frame be missing.
+            # A packet may have no picture of its own (second field); otherwise frames are missing only due to damage.
             self._fields = self._fields or bool(picture.interlaced_frame)
             if self._damaged or (info.codec in _PICTURE_EACH and not self._fields):
                 for one in missed:
@@ -295,16 +295,16 @@ class ClipReader:
             self._end = max(self._end, info.seconds(pts) + float((picture.duration or step) * info.time_base))
             yield pts, picture
         if self._odd:
-            self.warnings.append(f"{self._odd} timestamps that were missing or did not increase were made up")
+            self.warnings.append(f"{self._odd} timestamps were missing or not increasing and have been replaced")
 
     def _in_order(self) -> Iterator[Any]:
-        """Decoded pictures. A decoder that misses pictures may hand out others too early: they are put in order."""
+        """Decoded pictures in display order; a decoder that lacks pictures may return others too early."""
         info = self.info
         step = 1 / ((info.rate or 25) * info.time_base)
         held: list[tuple[int, int, Any]] = []
         for number, picture in enumerate(itertools.chain([self._first], self._decoded)):
             pts = picture.pts
-            # Far back is no disorder: another recording begins.
+            # A large step back is the start of another recording.
             if pts is None or not (self._damaged or self._gaps.met) or (held and pts < held[0][0] - 16 * step):
                 while held:
                     yield heapq.heappop(held)[2]
@@ -317,7 +317,7 @@ class ClipReader:
             yield heapq.heappop(held)[2]
 
     def _decode(self, path: Path) -> Generator[Any]:
-        """Decoded pictures; damaged packets are passed over and counted, a damaged end ends the clip."""
+        """Decoded pictures; damaged packets are counted and skipped, a damaged end ends the clip."""
         import av
 
         packets = packets_of(self._container, [self._stream])
@@ -328,14 +328,14 @@ class ClipReader:
                 self.incomplete = True
                 packet = None
             except (av.FFmpegError, OSError) as error:
-                raise unusable(error, path, "cannot be read") from error
+                raise unusable(error, path, "cannot read it") from error
             if packet is None or (packet.size == 0 and packet.dts is None):
-                with suppress(av.FFmpegError):  # the rest of a damaged clip
+                with suppress(av.FFmpegError):  # the end of a damaged clip
                     yield from self._decoder.decode(None)
                 return
             self._recordings.place(packet)
             if packet.size == 0 or (packet.pos or 0) < self._pass_over:
-                continue  # empty: the picture before stays
+                continue  # empty: the previous picture is repeated
             self._pass_over = 0
             if self._without_order:
                 packet.pts = packet.dts
@@ -349,14 +349,14 @@ class ClipReader:
                 self._damaged += 1
                 self._expected.lost.add(packet.pts)
             except (av.FFmpegError, OSError) as error:
-                raise unusable(error, path, "cannot be decoded") from error
+                raise unusable(error, path, "cannot decode it") from error
 
     def _make_decoder(self, path: Path) -> Any:
         import av
 
         context = self._stream.codec_context
         if context is None:
-            raise InputError("cannot open video: the codec is not known", path=path)
+            raise InputError("cannot open video: unknown codec", path=path)
         other = _ALPHA_DECODERS.get(context.name)
         if other and says_alpha(self._stream):
             with suppress(av.FFmpegError, ValueError):
@@ -368,33 +368,33 @@ class ClipReader:
         return context
 
     def _judge_end(self) -> None:
-        """Whether the file ended before its declared end; half of an mkv decodes without a word."""
+        """Check whether the file ended before its declared end; half an mkv file decodes without any error."""
         starts = self._recordings.starts
-        declared = None if starts else self.info.duration  # of the last recording alone, or of nothing
+        declared = None if starts else self.info.duration  # not valid for several recordings
         if starts:
             begins = ", ".join(self.info.described(round(each / self.info.time_base)) for each in starts[:3])
             more = f" and {len(starts) - 3} more times" if len(starts) > 3 else ""
             self.warnings.append(
-                f"{len(starts) + 1} recordings follow each other: the clock begins anew at {begins}{more}, and goes on"
+                f"{len(starts) + 1} consecutive recordings: the clock restarts at {begins}{more} and is made continuous"
             )
         with suppress(OSError):
             if goes_on(self.info.path, self.info.container, self._recordings.last_beside(self._last_byte)):
                 self.incomplete = True
                 self.warnings.append(
-                    "another recording follows in the file, with tracks or a head of its own: it is not restored"
+                    "the file contains another recording with its own tracks or header, which is not restored"
                 )
         if "mov" in self.info.container:
             with suppress(OSError):
                 self.incomplete |= lacks_fragments(self.info.path, self._stream.id, self._last_byte)
         frame = 1 / float(self.info.rate) if self.info.rate else 0.04
-        # An index of samples is exact; other formats round, or count the sound in.
+        # A sample index is exact; other formats round, or include the sound.
         tolerance = 1.5 * frame if "mov" in self.info.container else max(0.2, 3 * frame)
         short = declared is not None and self._end < declared - tolerance
         losses = self._gaps.losses(complete=not short and not self.incomplete)
         if losses.breaks_off and (declared is None or self._end < declared - 1.5 * frame):
             self.incomplete = True
         if self._filled:
-            self.warnings.append(f"damaged: {self._filled} frames were lost and repeat the one before")
+            self.warnings.append(f"damaged: {self._filled} frames were lost and are replaced by the previous one")
         if losses.after is not None:
             where = f"missing after {self.info.described(losses.after)}"
             self.warnings.append(
@@ -417,13 +417,13 @@ def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
 
     deep = info.bit_depth > 8
     name = ("rgba64le" if deep else "rgba") if info.has_alpha else ("rgb48le" if deep else "rgb24")
-    # The tags of the stream, not of the frame: both ways must use the same.
+    # The tags of the stream, not of the frame, since encoding must use the same ones.
     if not picture.format.is_rgb:
         picture.colorspace = info.matrix_used
         if info.color_range:
             picture.color_range = info.color_range
-    # The scaler's quick way cuts fractions off: a whole level of brightness there and back. Its exact way is for 8
-    # bits only: 16 come out in wrong colours (FFmpeg 8).
+    # By default the scaler truncates, which costs a whole level per round trip. Its exact mode is for 8 bits only; with
+    # 16 bits colours are wrong (FFmpeg 8).
     exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
     if not deep:
         exact |= Interpolation.FULL_CHR_H_INT

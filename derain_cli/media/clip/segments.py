@@ -1,7 +1,7 @@
-"""Segments: small Matroska files that hold some consecutive frames of a clip, coded by an encoder of their own.
+"""Segments: small Matroska files with consecutive frames of a clip, each from a separate encoder.
 
-Their timestamps are only frame numbers; the true ones lie beside them (`Segment`), since Matroska would round them to
-milliseconds.
+Their timestamps are frame numbers; the actual ones are stored separately (`Segment`), since Matroska would round them
+to milliseconds.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from derain_cli.remedies import Remedy
 __all__ = ["FIRST", "Segment", "SegmentWriter"]
 
 FIRST = 1000
-"""Frame number of a segment's first frame. Above zero, so that decoding times before it need no shift."""
+"""Number of the first frame of a segment; above zero so that earlier decoding times need no shift."""
 _REORDER = 64
-"""More than any encoder reorders."""
+"""Frames; more than any encoder reorders."""
 _FULL_RANGE, _RGB = 2, 0
 _SWS_MATRIX = {6: 5, 10: 9}
-"""FFmpeg's number of a YUV matrix to the scaler's, where they differ."""
+"""YUV matrices whose number in the scaler differs from the FFmpeg number."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What is known of a finished segment; it goes into the manifest.
+    """Description of a finished segment; stored in the manifest.
 
     Attributes:
-        pts: timestamps of its frames, ticks of the source's time base, increasing.
-        tail: duration of its last frame, ticks.
-        delay: how far its packets are out of order, frames.
+        pts: timestamps of its frames in ticks of the source time base, increasing.
+        tail: duration of the last frame in ticks.
+        delay: maximum reordering of packets in frames.
         bytes: size of the file.
     """
 
@@ -49,15 +49,15 @@ class Segment:
 
 
 class SegmentWriter:
-    """Codes consecutive frames into one segment. Not safe to use from several threads.
+    """Encodes consecutive frames into one segment. Not thread-safe.
 
     Args:
         path: the file; an existing one is replaced.
         info: the source.
-        encoding: how to code.
+        encoding: codec and its options.
 
     Raises:
-        InputError: the encoder does not take such frames.
+        InputError: the encoder does not support such frames.
         ResourceError: the disk is full.
     """
 
@@ -65,7 +65,7 @@ class SegmentWriter:
         import av
 
         if encoding.codec == "av1":
-            os.environ.setdefault("SVT_LOG", "1")  # errors only: by itself it writes a page to stderr for each segment
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; the default is a page on stderr per segment
         self._path, self._info, self._encoding = path, info, encoding
         self._pts: list[int] = []
         self._tail = 0
@@ -75,10 +75,10 @@ class SegmentWriter:
         self._range = _FULL_RANGE if _is_rgb(encoding.pix_fmt) else info.color_range
         self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         try:
-            # The encoder counts frames at the average rate, which players find in its headers; ticks of the clip's
-            # own clock would stand there as a rate of thousands.
+            # The encoder uses the average rate, which appears in its headers; with the clip's time base, players would
+            # find a rate of thousands there.
             self._tick = 1 / (info.rate or Fraction(25)).limit_denominator(60000)
-            # Any: by the types a stream made from a name could be of any kind.
+            # Any: the type stubs do not know that this is a video stream.
             stream: Any = self._container.add_stream(
                 encoding.encoder, rate=1 / self._tick, options=dict(encoding.options)
             )
@@ -105,11 +105,11 @@ class SegmentWriter:
 
     @property
     def count(self) -> int:
-        """Frames so far."""
+        """Number of frames so far."""
         return len(self._pts)
 
     def add(self, pixels: Pixels, alpha: Pixels | None, pts: int, duration: int) -> None:
-        """Code one frame: (H, W, 3) RGB as coded, not upright, with its alpha, timestamp and duration in ticks."""
+        """Encode a frame: (H, W, 3) RGB in stored orientation, with alpha, timestamp and duration in ticks."""
         picture = self._picture(pixels, alpha)
         picture.pts, picture.time_base = len(self._pts), self._tick
         self._pts.append(pts)
@@ -117,7 +117,7 @@ class SegmentWriter:
         self._mux(picture)
 
     def close(self) -> Segment:
-        """Finish the file; what it holds is returned.
+        """Finish the file and return its description.
 
         Raises:
             InputError: the encoder lost a frame.
@@ -125,7 +125,7 @@ class SegmentWriter:
         self._mux(None)
         self._container.close()
         if self._packets != len(self._pts):
-            reason = f"the encoder made {self._packets} packets of {len(self._pts)} frames"
+            reason = f"the encoder made {self._packets} packets for {len(self._pts)} frames"
             raise InputError(reason, path=self._info.path, remedy=Remedy.OTHER_CODEC)
         return Segment(tuple(self._pts), self._tail, self._delay, self._path.stat().st_size)
 
@@ -171,7 +171,7 @@ class SegmentWriter:
 def _refused(error: Exception, info: ClipInfo, encoding: Encoding) -> Exception:
     full = resource_error_from(error, info.path)
     what = f"{info.width}x{info.height} pixels as {encoding.pix_fmt}"
-    return full or InputError(f"{encoding.encoder} refuses {what}: {error.strerror}", path=info.path)  # type: ignore[attr-defined]
+    return full or InputError(f"{encoding.encoder} cannot encode {what}: {error.strerror}", path=info.path)  # type: ignore[attr-defined]
 
 
 def _is_rgb(pix_fmt: str) -> bool:

@@ -1,4 +1,4 @@
-"""Clips for a pipe: formats that the program at its other end reads from beginning to end."""
+"""Clips for pipes, in formats that can be read sequentially."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SOUND_OF_TS = frozenset(("aac", "mp3", "mp2", "ac3", "eac3", "opus"))
 
 @dataclass(frozen=True)
 class Stream:
-    """How a clip is written before it is sent.
+    """How a clip is stored before it is sent, and in which format it is sent.
 
     Attributes:
-        format: suffix of the file, without dot.
-        codec: of the picture, unless another one is asked for.
-        muxer: FFmpeg's name of what is sent.
+        format: suffix of the stored file, without dot.
+        codec: video codec, unless another one is requested.
+        muxer: FFmpeg name of the format that is sent.
     """
 
     format: Literal["mp4", "mkv"]
@@ -29,13 +29,13 @@ class Stream:
     muxer: str
 
 
-# What is sent as raw frames must not have been coded with a loss before.
+# Raw frames must come from a lossless codec.
 STREAMS = {
     "ts": Stream("mp4", "h264", "mpegts"),
     "mpegts": Stream("mp4", "h264", "mpegts"),
     "y4m": Stream("mkv", "ffv1", "yuv4mpegpipe"),
 }
-"""By the names that users give them."""
+"""By the names users give."""
 
 
 def send(path: Path, out: BinaryIO, stream: Stream) -> list[str]:
@@ -43,19 +43,19 @@ def send(path: Path, out: BinaryIO, stream: Stream) -> list[str]:
 
     Args:
         path: the clip, in the format and codec of `stream`.
-        out: need not be seekable.
-        stream: what to make of it.
+        out: destination; need not be seekable.
+        stream: format to send.
 
     Returns:
-        One-line notes on what the format does not hold.
+        One-line notes on what the format cannot store.
 
     Raises:
-        OSError: of `out`, as it is.
+        OSError: writing to `out` fails.
     """
     import av
 
     convert = _frames if stream.muxer == "yuv4mpegpipe" else _packets
-    # PyAV would ask a real file for more than a pipe can do.
+    # Wrapped because PyAV expects more of a file object than a pipe can do.
     with (
         open_container(path) as source,
         av.open(_WriteOnly(out), "w", format=stream.muxer, options={"strict": "-1"}) as sent,
@@ -72,13 +72,13 @@ class _WriteOnly:
 
 
 def _packets(source: Any, picture: Any, sent: Any) -> list[str]:
-    """Everything that MPEG-TS holds, as it is coded."""
+    """Copy all tracks that MPEG-TS supports, without re-encoding."""
     tracks, notes = {}, []
     for track in source.streams:
         if track == picture or (track.type == "audio" and track.codec.name in _SOUND_OF_TS):
             tracks[track.index] = sent.add_stream_from_template(track)
         else:
-            notes.append(f"mpegts does not hold track {track.index} ({track.type}): it is left out")
+            notes.append(f"mpegts does not support track {track.index} ({track.type}): left out")
     for packet in source.demux([source.streams[index] for index in tracks]):
         if packet.dts is not None:
             packet.stream = tracks[packet.stream.index]
@@ -87,7 +87,7 @@ def _packets(source: Any, picture: Any, sent: Any) -> list[str]:
 
 
 def _frames(source: Any, picture: Any, sent: Any) -> list[str]:
-    """Raw frames at a constant rate."""
+    """Send raw frames at a constant rate."""
     pixels = _raw_format(picture.format)
     raw = sent.add_stream("rawvideo", rate=picture.average_rate or 25)
     raw.width, raw.height, raw.pix_fmt = picture.width, picture.height, pixels
@@ -98,16 +98,16 @@ def _frames(source: Any, picture: Any, sent: Any) -> list[str]:
         sent.mux(raw.encode(frame))
     sent.mux(raw.encode(None))
     others = sum(other.type != "attachment" for other in source.streams) - 1
-    notes = [f"y4m holds only the picture: {others} other track{'s' * (others > 1)} left out"] if others else []
+    notes = [f"y4m supports only the picture: {others} other track{'s' * (others > 1)} left out"] if others else []
     if picture.guessed_rate and picture.average_rate and picture.guessed_rate != picture.average_rate:
         notes.append(
-            f"y4m has one rate: frames are {float(picture.average_rate):.3f} a second, at whatever time they were"
+            f"y4m has a constant rate: the original frame times are replaced by {float(picture.average_rate):.3f} fps"
         )
     return notes
 
 
 def _raw_format(given: Any) -> str:
-    """The planar YUV format that comes nearest."""
+    """The closest planar YUV format."""
     chroma = "420"
     if len(given.components) >= 3 and not given.is_rgb:
         first, second = given.components[0], given.components[1]

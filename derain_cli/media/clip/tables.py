@@ -1,7 +1,7 @@
-"""MP4 and QuickTime files whose table of times says nonsense: they are read as if it gave the usual rate.
+"""Repairs MP4 and QuickTime files with an invalid time table: they are read with a constant rate.
 
-A track's `stts` (ISO/IEC 14496-12) gives the length of every sample. FFmpeg takes what it says: with lengths of zero,
-of hours, or below zero, or with fewer lengths than samples, frames come at one time, or are thrown away.
+The `stts` of a track (ISO/IEC 14496-12) gives the duration of every sample. FFmpeg trusts it: if durations are zero,
+negative or hours long, or if there are fewer durations than samples, frames coincide or are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from derain_cli.media.clip.boxes import boxes_of
 __all__ = ["Mend", "mended_file", "mends_of"]
 
 _LONGEST = 60
-"""Seconds of a frame that are believed if the track's length is far below."""
+"""Seconds; longer frames are implausible if the track is much shorter than their sum."""
 _TIMES = 2
 _LARGEST = 64 << 20
 _USUAL = 25
@@ -27,14 +27,14 @@ _USUAL = 25
 
 @dataclass(frozen=True)
 class Mend:
-    """Bytes to be read in place of others."""
+    """Bytes to read in place of the ones in the file."""
 
     position: int
     data: bytes
 
 
 def mends_of(path: Path) -> list[Mend]:
-    """What is to be read otherwise in a file; nothing in one that is sound, or of another kind."""
+    """The repairs of a file; empty for valid files and other formats."""
     try:
         with path.open("rb") as file:
             if file.read(8)[4:] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
@@ -49,11 +49,11 @@ def mends_of(path: Path) -> list[Mend]:
                     break
             return found
     except (OSError, ValueError, struct.error):
-        return []  # the demuxer meets the same and says so
+        return []  # the demuxer reports the same error
 
 
 def mended_file(path: Path) -> BinaryIO | None:
-    """A file to read instead, where there is something to be read otherwise."""
+    """A file object with the repairs applied; None if there are none."""
     mends = mends_of(path)
     return io.BufferedReader(_Mended(path, mends)) if mends else None
 
@@ -116,8 +116,8 @@ def _is_broken(entries: Any, count: int, scale: int, length: int) -> bool:
     counts, steps = entries[:, 0], entries[:, 1]
     if counts.sum() < count:
         return True
-    senseless = (steps == 0) | (steps >= 1 << 31)
-    if 2 * counts[senseless].sum() > count:
+    invalid = (steps == 0) | (steps >= 1 << 31)
+    if 2 * counts[invalid].sum() > count:
         return True
     long = steps > _LONGEST * scale
     return bool(length) and bool(long.any()) and int((counts * steps).sum()) > _TIMES * length + scale
@@ -135,6 +135,6 @@ def _leaves(file: BinaryIO, start: int, stop: int, parents: tuple[bytes, ...]) -
 
 def _read(file: BinaryIO, start: int, stop: int) -> bytes:
     if stop - start > _LARGEST:
-        raise ValueError("no such table is made")
+        raise ValueError("implausibly large table")
     file.seek(start)
     return file.read(stop - start)

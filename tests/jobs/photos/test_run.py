@@ -219,7 +219,7 @@ def test_photos_of_another_shape_or_depth_have_passes_of_their_own(tmp_path: Pat
     assert read_photo(items[4].target).pixels.dtype == np.uint16
 
 
-@pytest.mark.parametrize("error", [InputError("the network gave non-finite values"), ValueError("a bug")])
+@pytest.mark.parametrize("error", [InputError("the network returned non-finite values"), ValueError("a bug")])
 def test_a_photo_that_fails_does_not_take_its_pass_down(
     tmp_path: Path, small: Restorer, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

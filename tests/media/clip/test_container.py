@@ -18,7 +18,7 @@ from tests.sample_clips import write_clip, write_sound
         ("zero.mp4", b"", "empty file"),
         ("junk.mp4", bytes(range(256)) * 40, "not a readable clip"),
         ("text.mp4", b"hello\n" * 500, "not a readable clip"),
-        ("text.txt", b"hello\n" * 500, "no kind of clip"),
+        ("text.txt", b"hello\n" * 500, "not a clip format"),
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://localhost/a.ts\n", "cannot open video"),
         ("list.ffconcat", b"ffconcat version 1.0\nfile /etc/hostname\n", "cannot open video"),
     ],

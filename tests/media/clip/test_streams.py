@@ -87,4 +87,4 @@ def test_tracks_that_raw_frames_have_no_room_for_are_named(tmp_path: Path) -> No
         piece.sample_rate = 48000
         out.mux(sound.encode(piece))
         out.mux(sound.encode(None))
-    assert send(path, Pipe(), STREAMS["y4m"]) == ["y4m holds only the picture: 1 other track left out"]
+    assert send(path, Pipe(), STREAMS["y4m"]) == ["y4m supports only the picture: 1 other track left out"]

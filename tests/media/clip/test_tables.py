@@ -31,7 +31,7 @@ def test_all_frames_come_at_the_usual_rate(tmp_path: Path, entry: tuple[int, int
     with open_clip(with_table(tmp_path / "a.mp4", entry)) as clip:
         assert [round(frame.seconds, 4) for frame in clip] == [round(n / 25, 4) for n in range(30)]
     assert not clip.incomplete
-    assert clip.warnings == ["the file's table of times is broken: the usual rate is taken"]
+    assert clip.warnings == ["the time table of the file is broken: a constant rate is assumed"]
 
 
 @pytest.mark.parametrize(

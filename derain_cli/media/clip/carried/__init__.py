@@ -1,5 +1,5 @@
-"""What a clip carries besides its picture, and how it comes into the output.
+"""Everything a clip contains besides its picture, and its transfer to the output.
 
-`tracks` are sound, subtitles and data, as they are or (`sound`, `subtitles`) in a kind that the output holds; `covers`
-are pictures that stand for the clip; `timecode` counts on.
+`tracks`: sound, subtitles and data, copied or (`sound`, `subtitles`) converted to a codec the output supports;
+`covers`: cover pictures; `timecode`: time codes.
 """

@@ -1,4 +1,4 @@
-"""Pictures that stand for a clip: covers, as players and file managers show them."""
+"""Cover pictures of clips, as shown by players and file managers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": (
     kind: (kind, f"image/{kind}") for kind in ("bmp", "gif", "tiff")
 }
 _IN_BOXES = frozenset(("mjpeg", "png", "bmp"))
-"""Codecs of covers that iTunes' way of storing them knows."""
+"""Codecs supported by the iTunes layout."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Cover:
 
     Attributes:
         index: of its track in the source.
-        codec: FFmpeg's name of its kind.
-        picture: as it is coded.
-        name: of the file that it was.
-        mime: its type.
+        codec: FFmpeg codec name.
+        picture: encoded picture.
+        name: original file name.
+        mime: media type.
     """
 
     index: int
@@ -39,7 +39,7 @@ class Cover:
     mime: str
 
     def place(self, suffix: str) -> str | None:
-        """How a format holds it: as an `attachment`, a `track` marked as a cover, a `box` of its own, or not at all."""
+        """How a format stores it: as `attachment`, as `track` marked as a cover, in a `box`, or not at all (None)."""
         if suffix == ".mkv":
             return "attachment"
         if self.codec not in _IN_BOXES or suffix == ".webm":
@@ -48,15 +48,15 @@ class Cover:
 
     @property
     def note(self) -> str:
-        """What is said where it is left out."""
-        return f"the cover picture ({self.codec}) cannot be stored here: it is left out (.mkv holds it)"
+        """The note for a cover that is left out."""
+        return f"the cover picture ({self.codec}) cannot be stored in this format: left out (.mkv supports it)"
 
 
 def covers_of(path: Path) -> list[Cover]:
     """The cover pictures of a clip.
 
     Raises:
-        InputError: it cannot be opened any more.
+        InputError: it can no longer be opened.
     """
     with open_container(path) as source:
         return list(_covers(source))

@@ -1,4 +1,4 @@
-"""Sound coded anew, for a format that does not hold it as it is."""
+"""Sound re-encoded for formats that do not support its codec."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import numpy as np
 __all__ = ["RecodedSound", "sound_codec_for"]
 
 _CODECS = {".webm": "libopus", ".mkv": "flac"}
-"""Encoders for what a format does not hold; Matroska takes one that loses nothing."""
+"""Encoder by format; a lossless one for Matroska."""
 _OTHERS = "aac"
 _RATES = {
     "libopus": (48000,),
     "aac": (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000),
 }
 _PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
-"""Bits per second: hardly to be told from the source."""
+"""Bits per second and channel, hardly distinguishable from the source."""
 _MOST_PER_SAMPLE = 6
-"""Bits: more than that AAC has no room for."""
+"""Maximum bits per sample of AAC."""
 _OFF = Fraction(1, 20)
-"""Seconds that timestamps of sound may be off before it is taken for a gap, or for an overlap."""
+"""Tolerance in seconds of audio timestamps; larger deviations are gaps or overlaps."""
 
 
 def sound_codec_for(suffix: str) -> str:
-    """The encoder for sound that a format does not hold, by suffix."""
+    """The encoder for sound in an unsupported codec, by suffix of the format."""
     return _CODECS.get(suffix, _OTHERS)
 
 
 class RecodedSound:
-    """A sound track of the source, decoded and coded anew: a `tracks.Track`.
+    """A re-encoded sound track; implements `tracks.Track`.
 
     Args:
-        out: PyAV's container that is written.
+        out: PyAV container being written.
         stream: the track of the source.
-        codec: the encoder, of `sound_codec_for`.
-        origin: seconds of the source that become zero.
-        span: seconds of the source that are wanted; None takes all.
+        codec: the encoder, from `sound_codec_for`.
+        origin: time in the source, in seconds, that becomes zero.
+        span: start and end of the part to keep, in seconds of the source; None keeps everything.
 
     Raises:
         ValueError: there is no decoder.
@@ -56,7 +56,7 @@ class RecodedSound:
         if context is None or not context.codec.is_decoder:
             raise ValueError("no decoder")
         channels = context.layout.nb_channels or 1
-        # Where channels are only counted, the usual ones of that number are meant.
+        # A bare channel count means the default layout.
         layout = f"{channels}c" if context.layout.name.endswith(" channels") else context.layout.name
         rates = _RATES.get(codec)
         rate = context.sample_rate if rates is None or context.sample_rate in rates else 48000
@@ -76,18 +76,18 @@ class RecodedSound:
         self._coded = 0
 
     def take(self, packet: Any) -> Iterator[Any]:
-        """Coded packets, of the output's track, that a packet of the source leads to."""
+        """Decode a packet of the source; yields encoded packets of the output track."""
         import av
 
         frames = []
-        with suppress(av.error.InvalidDataError):  # a gap, which is filled with silence
+        with suppress(av.error.InvalidDataError):  # leaves a gap, filled with silence
             frames = self._decoder.decode(packet)
         for frame in frames:
             self._add(frame)
         yield from self._code(full=True)
 
     def finish(self) -> Iterator[Any]:
-        """What is left."""
+        """Yield the remaining packets."""
         import av
 
         with suppress(av.FFmpegError):
@@ -102,7 +102,7 @@ class RecodedSound:
         seconds = frame.pts * frame.time_base if frame.pts is not None else None
         if seconds is not None and self._span is not None and seconds >= self._span[1]:
             return
-        frame.pts = None  # the resampler would put timestamps of its own
+        frame.pts = None  # otherwise the resampler makes up timestamps
         for each in self._resampler.resample(frame):
             samples = each.to_ndarray()
             planar = each.format.is_planar

@@ -1,4 +1,4 @@
-"""Subtitles of text in another format's own kind."""
+"""Text subtitles converted to the codec of another format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RecodedText", "text_codec_for"]
 
 _CODECS = {".mp4": "mov_text", ".m4v": "mov_text", ".mov": "mov_text", ".mkv": "subrip", ".webm": "webvtt"}
 _TEXTS = frozenset(("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text", "microdvd", "subviewer", "sami"))
-"""What FFmpeg calls subtitles of text: the names of codecs and of decoders."""
+"""FFmpeg names of codecs and decoders for text subtitles."""
 _HEADER = b"""[Script Info]
 ScriptType: v4.00+
 PlayResX: 384
@@ -25,23 +25,23 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""What encoders are told of the styles: FFmpeg's own usual ones."""
+"""Style header for encoders: the defaults of FFmpeg."""
 _MILLISECOND = Fraction(1, 1000)
 
 
 def text_codec_for(stream: Any, suffix: str) -> str | None:
-    """The encoder for a track of subtitles that a format does not hold; None for pictures."""
+    """The encoder for a subtitle track in an unsupported codec; None for bitmap subtitles."""
     context = stream.codec_context
     return _CODECS[suffix] if context is not None and context.name in _TEXTS else None
 
 
 class RecodedText:
-    """A track of text, in the kind of another format.
+    """A text track converted to another codec.
 
     Args:
-        out: PyAV's container that is written.
+        out: PyAV container being written.
         stream: the track of the source.
-        codec: the encoder, of `text_codec_for`.
+        codec: the encoder, from `text_codec_for`.
     """
 
     def __init__(self, out: Any, stream: Any, codec: str):
@@ -52,7 +52,7 @@ class RecodedText:
         self._decoder = stream.codec_context
 
     def take(self, packet: Any) -> Iterator[Any]:
-        """The packets of the output that a packet of the source, with its final times, leads to."""
+        """Convert a packet of the source, whose times are final; yields packets of the output."""
         import av
         from av.subtitles.subtitle import SubtitleSet
 

@@ -1,4 +1,4 @@
-"""Time codes: hours, minutes, seconds and frames that a camera counted, and what they are further on in the clip."""
+"""Time codes of cameras (hours, minutes, seconds, frames), and their values later in the clip."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _DAY = 24 * 60 * 60
 
 
 def later(code: str, seconds: Fraction, rate: Fraction | None) -> str:
-    """A time code some time after another one, as SMPTE ST 12-1 counts.
+    """Advance a time code according to SMPTE ST 12-1.
 
     Args:
-        code: `HH:MM:SS:FF`; a `;` or `.` before the frames means that numbers are dropped, to keep up with the clock
-            at 30000/1001 or 60000/1001 frames a second: the first two (four) of every minute that no ten divides.
-        seconds: how much later, 0 and more.
+        code: `HH:MM:SS:FF`; `;` or `.` before the frames means drop-frame counting at 30000/1001 or 60000/1001 frames
+            per second: the first two (four) numbers of every minute not divisible by ten are skipped.
+        seconds: offset, at least 0.
         rate: frames per second.
 
     Returns:
-        The later code, written the same way; `code` itself where it is none, or the rate is not known.
+        The later code in the same notation; `code` itself if it is not a time code or the rate is unknown.
     """
     found = _CODE.fullmatch(code.strip())
     if found is None or not rate:

@@ -1,4 +1,4 @@
-"""What the source carries besides its picture, on its way into the output: as it is, or in a kind that is held."""
+"""Transfer of tracks other than the picture: copied, or converted to a codec the output supports."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from derain_cli.media.clip.timing.recordings import Recordings
 __all__ = ["COVER", "CopiedTrack", "Cut", "Track", "carry_tags", "holds", "is_made_anew", "track_for"]
 
 COVER = 0x400
-"""FFmpeg's flag of a picture that stands for the file."""
+"""FFmpeg flag of an attached picture."""
 _OUR_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_", "bps", "_stat")
-"""Tags of a file or track that hold for the source's coding only, by their beginnings."""
+"""Prefixes of tags of a file or track that are specific to the encoding of the source."""
 _MILLISECOND = Fraction(1, 1000)
 _MOST_HELD = 32
-"""Packets whose decoding times are waited for."""
+"""Maximum number of packets held back until a decoding time is known."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What of the source's time is wanted.
+    """The part of the source to keep.
 
     Attributes:
-        origin: seconds of the source that become zero.
-        span: from when to when, seconds of the source; None takes all.
-        recordings: that follow each other in the source: their sound may overlap a little.
+        origin: time in the source, in seconds, that becomes zero.
+        span: start and end in seconds of the source; None keeps everything.
+        recordings: consecutive recordings in the source, whose sound may overlap slightly.
     """
 
     origin: Fraction
@@ -39,39 +39,39 @@ class Cut:
     recordings: Recordings
 
     def begins_in(self, seconds: Fraction) -> bool:
-        """Whether what begins then is wanted."""
+        """Whether something that starts at this time is in the part."""
         return self.span is None or self.span[0] <= seconds < self.span[1]
 
 
 class Track(Protocol):
-    """A track of the output, made of one of the source.
+    """A track of the output, made from one of the source.
 
     Attributes:
-        stream: of the output.
-        note: what could not stay, once it is finished; None where all did.
+        stream: stream of the output.
+        note: what was lost, known after `finish`; None if nothing.
     """
 
     stream: Any
     note: str | None
 
     def take(self, packet: Any) -> Iterator[Any]:
-        """Packets of the output, with their final times, that a packet of the source leads to."""
+        """Process a packet of the source; yields packets of the output with their final times."""
         ...
 
     def finish(self) -> Iterator[Any]:
-        """Those that were waited with."""
+        """Yield the packets that were held back."""
         ...
 
 
 @dataclass
 class CopiedTrack:
-    """Packets as they are, at other times.
+    """A copied track; only timestamps change.
 
     Attributes:
         source: the track of the source.
-        stream: of the output; None for one whose packets go on to another `Track`.
-        cut: what of the time is wanted.
-        end: where the header says that the track ends, ticks; None where it says nothing of use.
+        stream: stream of the output; None if the packets are passed to another `Track`.
+        cut: the part to keep.
+        end: end of the track in ticks according to the header; None if unknown.
     """
 
     source: Any
@@ -89,7 +89,7 @@ class CopiedTrack:
         if packet.dts is None and packet.pts is None:
             return
         if packet.dts is None and self.source.type == "video" and len(self._waiting) < _MOST_HELD:
-            self._waiting.append(packet)  # Matroska has no decoding times: those of the first are not made up
+            self._waiting.append(packet)  # Matroska has no decoding times; FFmpeg makes up none for the first packets
             return
         for each in self._in_time([*self._waiting, packet]):
             yield from self._cut(each)
@@ -102,12 +102,12 @@ class CopiedTrack:
             yield from self._placed(self._early)
         if self._left_out:
             index, many = self.source.index, self._left_out
-            what = f"{many} packets, which overlap" if many > 1 else "one packet, which overlaps"
-            self.note = f"audio track {index}: {what} where recordings meet, left out"
+            what = f"{many} overlapping packets" if many > 1 else "one overlapping packet"
+            self.note = f"audio track {index}: {what} between recordings left out"
 
     @staticmethod
     def _in_time(packets: list[Any]) -> list[Any]:
-        """Gives those without a decoding time one before the next that has it."""
+        """Give packets without a decoding time one before that of the next packet."""
         before: Any = None
         for packet in reversed(packets):
             if packet.dts is None:
@@ -126,7 +126,7 @@ class CopiedTrack:
         first, last = (round(each / base) for each in span)
         at = packet.pts if packet.pts is not None else packet.dts
         if not packet.duration and at < first:
-            packet.pts = packet.dts = first  # of unknown length: it stands until the next
+            packet.pts = packet.dts = first  # of unknown duration: shown until the next one
             self._early = packet
             return
         if self._early is not None:
@@ -144,7 +144,7 @@ class CopiedTrack:
     def _placed(self, packet: Any) -> Iterator[Any]:
         base = packet.time_base
         if packet.pts is not None and packet.duration and self.end is not None:
-            # The end of the last packet may be cut off by the header alone (an edit list).
+            # The last packet may be shortened by the header (an edit list).
             packet.duration = max(1, min(packet.duration, self.end - packet.pts))
         begin, length = packet.dts * base, (packet.duration or 0) * base
         if self.cut.recordings.starts and self.source.type == "audio" and begin < self._until - length / 2:
@@ -156,7 +156,7 @@ class CopiedTrack:
         if packet.pts is not None:
             packet.pts -= shift
         if self._last is not None and packet.dts <= self._last and self.source.type != "subtitle":
-            # A muxer takes no times that go back.
+            # Muxers refuse decreasing times.
             packet.dts = self._last + max(1, round(_MILLISECOND / base))
             if packet.pts is not None:
                 packet.pts = max(packet.pts, packet.dts)
@@ -184,54 +184,54 @@ class _RecodedTextTrack:
 
 
 def track_for(out: Any, source: Any, suffix: str, cut: Cut, end: int | None) -> tuple[Track | None, str | None]:
-    """The track of the output for one of the source that is not its picture, and a remark on what does not stay.
+    """Create the output track for a track of the source other than the picture; also returns a note on losses.
 
     Args:
-        out: PyAV's container that is written.
+        out: PyAV container being written.
         source: the track of the source.
-        suffix: of the output, lower case with dot.
-        cut: what of the source's time is wanted.
-        end: where the header says that the track ends, ticks.
+        suffix: suffix of the output, lower case with dot.
+        cut: the part to keep.
+        end: end of the track in ticks according to the header.
     """
     context = source.codec_context
-    name = f"{source.type} track {source.index} ({context.name if context else 'of unknown kind'})"
+    name = f"{source.type} track {source.index} ({context.name if context else 'unknown codec'})"
     if cut.span is not None and source.type == "video":
         return None, f"{name} is left out of a part"
     if holds(suffix, source):
         track: Track = CopiedTrack(source, _add_like(out, source), cut, end)
-        return track, f"{name} is copied as it is, with its rain" if source.type == "video" else None
+        return track, f"{name} is copied unchanged, with its rain" if source.type == "video" else None
     if source.type == "audio":
         codec = sound_codec_for(suffix)
         try:
             sound = RecodedSound(out, source, codec, cut.origin, cut.span)
         except ValueError:
-            return None, f"{name} cannot be stored in {suffix}, nor decoded: it is left out"
+            return None, f"{name} can be neither stored in {suffix} nor decoded: left out"
         carry_tags(source, sound.stream)
         other = _other_format(source, suffix)
-        lossless = ", which loses nothing" if codec == "flac" else ""
-        return sound, f"{name} is not copied into {suffix}: it is converted to {codec}{lossless}{other}"
+        lossless = ", which is lossless" if codec == "flac" else ""
+        return sound, f"{name} cannot be stored in {suffix}: converted to {codec}{lossless}{other}"
     if source.type == "subtitle" and (text := text_codec_for(source, suffix)):
         coder = RecodedText(out, source, text)
         carry_tags(source, coder.stream)
         plain = " without its styles" if context.name in ("ass", "ssa") else ""
         track = _RecodedTextTrack(CopiedTrack(source, None, cut, end), coder)
-        return track, f"{name} cannot be stored in {suffix}: it is converted to {text}{plain}"
-    return None, f"{name} cannot be stored in {suffix}: it is left out{_other_format(source, suffix)}"
+        return track, f"{name} cannot be stored in {suffix}: converted to {text}{plain}"
+    return None, f"{name} cannot be stored in {suffix}: left out{_other_format(source, suffix)}"
 
 
 def is_made_anew(source: Any) -> bool:
-    """Whether the muxer makes such a track itself: time codes from the tag, titles from the chapters."""
+    """Whether the muxer creates such a track itself: time codes from the tag, titles from the chapters."""
     import av
 
-    # QuickTime stores chapters as a track, which the demuxer marks as not to be read.
+    # QuickTime stores chapters as a track, which the demuxer marks as discarded.
     return source.type == "data" and ("timecode" in source.metadata or source.discard == av.stream.Discard.all)
 
 
 def holds(suffix: str, source: Any) -> bool:
-    """Whether a format takes a track as it is: found by writing a header, since formats don't tell before.
+    """Whether a format can store a track unchanged. Found by writing a header, since there is no other way to ask.
 
-    Data that FFmpeg has no name for in MP4 and QuickTime gets in without one: players don't know what it is, and some
-    such files cannot be opened again.
+    In MP4 and QuickTime, FFmpeg writes data of unknown type without a sample entry; players cannot interpret it, and
+    some such files cannot be opened again. Such data counts as not supported.
     """
     import av
 
@@ -250,30 +250,30 @@ def holds(suffix: str, source: Any) -> bool:
     except (av.FFmpegError, ValueError, OSError):
         return False
     before, _, _ = written.getvalue().rpartition(b"stsd")
-    # A box of 16 bytes holds its own size and type, its version and a count, but no name of what is in the track.
+    # A box of 16 bytes has size, type, version and count, but no sample entry.
     return source.type != "data" or int.from_bytes(before[-4:], "big") > 16
 
 
 def carry_tags(source: Any, made: Any) -> None:
-    """Give a track the tags of the source's, and what it is for."""
+    """Copy tags and disposition of a track."""
     made.metadata.update(own_tags(source.metadata))
     made.disposition = source.disposition
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Those that hold for any coding of the same."""
+    """Tags that do not depend on the encoding."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(_OUR_TAGS)}
 
 
 def _other_format(source: Any, suffix: str) -> str:
     other = next((each for each in (".mkv", ".mov", ".mp4") if each != suffix and holds(each, source)), None)
-    return f" ({other} holds it)" if other else ""
+    return f" ({other} supports it)" if other else ""
 
 
 def _add_like(out: Any, source: Any) -> Any:
     made = out.add_stream_from_template(source, opaque=True)
     if source.type == "audio" and source.codec_context.layout.name.endswith(" channels"):
-        # AVI and others only count channels; MP4 wants to know which they are. The usual ones of that number are meant.
+        # AVI and others have only a channel count, but MP4 needs a layout: use the default one.
         made.codec_context.layout = f"{source.codec_context.layout.nb_channels}c"
     carry_tags(source, made)
     return made

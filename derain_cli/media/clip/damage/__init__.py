@@ -1,1 +1,1 @@
-"""What damage took from a clip: FFmpeg passes over it without a word."""
+"""Detection of damage in clips, which FFmpeg skips silently."""

@@ -1,4 +1,4 @@
-"""Whether a file goes on behind the last packet of known tracks: FFmpeg passes over what it does not know."""
+"""Detects data after the last packet of known tracks; FFmpeg silently skips what it does not know."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from derain_cli.media.clip.damage.holes import appended
 __all__ = ["goes_on"]
 
 _FORMATS = frozenset(("mpegts", "mpeg", "flv"))
-"""Formats without an index behind their packets."""
+"""Formats without an index after their packets."""
 _SHARE = 0.1
-"""Of a file, that what ends it may take: the end of another track, and packets that hold nothing."""
+"""Share of a file that its end may take up: the rest of another track, and empty packets."""
 _LEAST = 8192
-"""Bytes that are worth a word."""
+"""Minimum number of bytes to report."""
 _SAMPLE = 4096
 _HEADS = {"flv": b"FLV\x01"}
-"""How files of a format begin, where that is looked for: a long end of sound alone is nothing to speak of."""
+"""File headers by format, searched for because a long end with sound only is harmless."""
 _SEARCHED = 4 << 20
 
 
 def goes_on(path: Path, container: str, last: int) -> bool:
-    """Whether something that is no padding, and large, lies behind the last packet.
+    """Whether there is a large amount of data other than padding after the last packet.
 
     Args:
         path: the file.
-        container: FFmpeg's name of its format.
-        last: where the last packet of any known track begins, bytes.
+        container: FFmpeg name of its format.
+        last: byte position of the last packet of any known track.
 
     Raises:
         OSError: the file cannot be read.
@@ -53,7 +53,7 @@ def goes_on(path: Path, container: str, last: int) -> bool:
 
 
 def _has_second_head(path: Path) -> bool:
-    """Whether another MP4 or QuickTime file lies behind the first one."""
+    """Whether another MP4 or QuickTime file is appended."""
     with path.open("rb") as file, suppress(ValueError):
         end = os.fstat(file.fileno()).st_size
         return any(kind == b"ftyp" and start > 0 for kind, start, _, _ in boxes_of(file, 0, end))

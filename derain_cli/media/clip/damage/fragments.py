@@ -1,7 +1,7 @@
-"""Whether a fragmented MP4 file is whole: FFmpeg passes over a fragment that is damaged or breaks off without a word.
+"""Checks whether a fragmented MP4 file is complete; FFmpeg silently skips damaged or truncated fragments.
 
-Layout after ISO/IEC 14496-12: boxes of a length, a type and a content; a fragment is a `moof`, whose `traf` say by a
-`tfhd` which track they are of, and a `mdat` with the samples.
+Layout according to ISO/IEC 14496-12: boxes with length, type and content. A fragment consists of a `moof`, whose `traf`
+boxes name their track in a `tfhd`, and a `mdat` with the samples.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from derain_cli.media.clip.boxes import boxes_of
 __all__ = ["lacks_fragments"]
 
 _LARGEST = 64 << 20
-"""Bytes of a `moof` that are looked at; one of an hour's fragment is far smaller."""
+"""Maximum size in bytes of a `moof` that is parsed; one for an hour is far smaller."""
 
 
 def lacks_fragments(path: Path, track: int, last: int) -> bool:
-    """Whether a fragment of a track lies behind the last sample that was read, or the file breaks off.
+    """Whether a fragment of a track follows the last sample that was read, or the file is truncated.
 
     Args:
-        path: an MP4 or QuickTime file; one without fragments lacks none.
+        path: an MP4 or QuickTime file; False if it has no fragments.
         track: number of the track in the file.
-        last: position of the last sample that was read, bytes.
+        last: byte position of the last sample that was read.
 
     Raises:
         OSError: the file cannot be read.
@@ -44,14 +44,14 @@ def lacks_fragments(path: Path, track: int, last: int) -> bool:
 
 
 def _tracks(file: BinaryIO, start: int, stop: int) -> set[int]:
-    """Numbers of the tracks that a `moof` has samples of.
+    """Numbers of the tracks with samples in a `moof`.
 
     Raises:
         ValueError: it is damaged.
     """
     found = set()
     if stop - start > _LARGEST:
-        raise ValueError("no such fragments are made")
+        raise ValueError("implausibly large fragment")
     for kind, _, inner, after in boxes_of(file, start, stop):
         if after > stop:
             raise ValueError("a box goes beyond its parent")

@@ -1,7 +1,7 @@
-"""Frames that are missing without a trace: timestamps further apart than others, where the file is broken.
+"""Detects missing frames: a gap between timestamps at a place where the file is broken.
 
-A gap alone says nothing, since a clip's rate may be variable, or frames that change nothing were left out on purpose.
-A hole in the file alone does not say what was in it. Both at one place do.
+A gap alone proves nothing, since the frame rate may be variable or unchanged frames may have been omitted on purpose. A
+hole in the file alone does not tell what it contained. Both at the same place do.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from derain_cli.media.clip.damage.holes import Hole, holes
 __all__ = ["Gaps", "Losses"]
 
 _AROUND = 8
-"""Steps on either side that a step is compared with."""
+"""Steps on either side to compare a step with."""
 _WIDE = 1.5
-"""Times the usual step from which on there is a gap."""
+"""Ratio to the usual step above which a step is a gap."""
 _EVEN, _MOST = 0.02, 0.75
-"""The rate counts as constant where so many steps differ by no larger share from the usual one, or by a tick."""
+"""The rate counts as constant if at least the share `_MOST` of the steps deviates from the usual one by at most the
+share `_EVEN`, or by one tick."""
 _REACH = 16
-"""Usual steps between a hole and a gap of its making: frames are stored out of order."""
+"""Maximum distance, in usual steps, between a hole and the gap it causes, since frames are stored out of order."""
 _JOINED = 10
-"""Seconds: a longer gap where a transport stream's counters jump is one between recordings."""
+"""Seconds; a longer gap at a jump of transport stream counters is a gap between recordings."""
 _KEPT = 10_000
-"""Gaps that are remembered."""
+"""Maximum number of gaps to remember."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What holes took.
+    """Losses caused by holes.
 
     Attributes:
-        frames: how many are missing; None when the rate does not tell.
-        after: timestamp of the last frame before the first gap; None without a gap: no frame is known to be missing.
-        broken: whether the file is broken anywhere but at its end.
-        breaks_off: whether the file breaks off.
+        frames: number of missing frames; None if the rate is not constant.
+        after: timestamp of the last frame before the first gap; None if no frame is known to be missing.
+        broken: the file is damaged somewhere before its end.
+        breaks_off: the file is truncated.
     """
 
     frames: int | None = None
@@ -57,11 +58,11 @@ class _Gap:
 
 @dataclass
 class Gaps:
-    """Put together from what goes into the decoder and what comes out of it.
+    """Finds gaps from the packets sent to the decoder and the frames it returns.
 
     Args:
         path: the clip.
-        container: FFmpeg's name of the format.
+        container: FFmpeg name of the format.
         tick: seconds per tick of timestamps.
     """
 
@@ -82,40 +83,40 @@ class Gaps:
 
     @property
     def met(self) -> bool:
-        """Whether there was a hole so far."""
+        """Whether a hole has been found so far."""
         return bool(self._holes)
 
     @property
     def broken(self) -> bool:
-        """Whether there was one, so far, that took something for sure."""
+        """Whether a hole with certain loss has been found so far."""
         return any(hole.certain for hole, _, _ in self._holes)
 
     def restart(self) -> None:
-        """What follows comes from another place of the file."""
+        """Start over at another place in the file."""
         self._walk, self._walked, self._from_start = None, -1, False
         self._ahead.clear()
         self._times.clear()
         self._highest, self._judged = None, 0
 
     def sent(self, position: int | None, pts: int | None) -> None:
-        """A packet goes into the decoder: where it lies in the file, bytes, and its timestamp."""
+        """Register a packet sent to the decoder: its byte position in the file, and its timestamp."""
         if position is not None and position >= 0:
             self._follow(position, pts)
         if pts is not None:
             self._highest = pts if self._highest is None else max(self._highest, pts)
 
     def shown(self, pts: int) -> None:
-        """A frame comes out; timestamps increase."""
-        self._judged -= len(self._times) == self._times.maxlen  # all move on
+        """Register a decoded frame; timestamps must increase."""
+        self._judged -= len(self._times) == self._times.maxlen  # indices shift by one
         self._times.append(pts)
         if len(self._times) == self._times.maxlen:
             self._judge_up_to(_AROUND)
 
     def losses(self, *, complete: bool) -> Losses:
-        """What is known once the last frame has come out.
+        """The losses, after the last frame.
 
         Args:
-            complete: whether that frame is the last one that the file declares, as far as is known.
+            complete: whether that frame is the last one declared by the file, as far as is known.
         """
         self._judge_up_to(len(self._times) - 2)
         self._follow(None, None)
@@ -129,7 +130,7 @@ class Gaps:
         return Losses(frames, found[0].before, broken=True, breaks_off=self._cut_off)
 
     def _follow(self, position: int | None, pts: int | None) -> None:
-        """Walk through the file's structure up to a packet, or to the end."""
+        """Parse the structure of the file up to a packet, or to the end."""
         try:
             if self._walk is None:
                 self._walk = holes(self.path, self.container, 0 if self._from_start else position or 0)
@@ -145,7 +146,7 @@ class Gaps:
                 elif hole is not None:
                     self._ahead.append(hole)
         except OSError:
-            self._walk = iter(())  # the demuxer meets the same and says so
+            self._walk = iter(())  # the demuxer reports the same error
         while self._ahead and (position is None or self._ahead[0].position <= position):
             near = [time for time in (self._highest, pts) if time is not None]
             if near:
@@ -158,7 +159,7 @@ class Gaps:
             self._judged += 1
 
     def _judge(self, step: int) -> None:
-        """Whether there is a gap between two frames in view."""
+        """Record a gap if there is one after frame `step` of the window."""
         steps = [self._times[n + 1] - self._times[n] for n in range(len(self._times) - 1)]
         this = steps.pop(step)
         if len(steps) < 2 or len(self._gaps) == _KEPT:

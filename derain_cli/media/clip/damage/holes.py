@@ -1,8 +1,8 @@
-"""Where a Matroska file or a transport stream is broken: FFmpeg reads on behind a hole without a word.
+"""Detects holes in Matroska files and transport streams; FFmpeg silently continues after a hole.
 
-Both formats say where their next piece must be, so a hole is known by the structure alone, whatever the clip's rate:
-a Matroska element has a length and only certain ones follow it (RFC 8794, RFC 9559); packets of a transport stream
-have one size and are counted, by track, from 0 to 15 (ISO/IEC 13818-1).
+In both formats the structure alone reveals holes, regardless of the frame rate: a Matroska element has a length and may
+be followed by certain elements only (RFC 8794, RFC 9559); packets of a transport stream have equal size and a counter
+per track from 0 to 15 (ISO/IEC 13818-1).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ class Hole:
     """A place where something is missing.
 
     Attributes:
-        position: byte where the structure ends; what is missing lay before the next sound piece.
-        certain: whether something is lost for sure. Counters of a transport stream may also jump where files were
-            joined, and then nothing is.
-        where: `here`; `end`, when the file breaks off here; `before`, when the file is whole up to its end, which is
-            here, but shorter than it says: something is missing anywhere before, or cut off cleanly.
+        position: byte where the structure breaks; the loss is before the next valid element.
+        certain: whether data is certainly lost. Counters of a transport stream also jump where files were joined,
+            without any loss.
+        where: `here`; `end` if the file is truncated here; `before` if the structure is intact up to the end of the
+            file, which is here, but the file is shorter than declared: data is missing anywhere before, or was cut
+            off cleanly.
     """
 
     position: int
@@ -37,15 +38,15 @@ class Hole:
 
 
 def holes(path: Path, container: str, start: int = 0) -> Iterator[tuple[int, Hole | None]]:
-    """Walk through a clip's structure, reading no more of it than that takes.
+    """Parse the structure of a clip, reading no more than necessary.
 
     Args:
         path: the file.
-        container: FFmpeg's name of the format; any but these two has no holes.
-        start: where to begin, bytes; the walk begins with the first sound piece from there on.
+        container: FFmpeg name of the format; formats other than these two yield nothing.
+        start: byte to start at; parsing begins with the first valid element from there on.
 
     Yields:
-        How far the walk has come, in bytes and increasing, and the hole that was found there, if one was.
+        Byte position reached, increasing, and the hole found there, if any.
 
     Raises:
         OSError: the file cannot be read.
@@ -59,11 +60,11 @@ def holes(path: Path, container: str, start: int = 0) -> Iterator[tuple[int, Hol
 
 
 def appended(path: Path, container: str) -> Iterator[int]:
-    """Bytes where further Matroska files begin that were put behind the first one.
+    """Byte positions of Matroska files appended to the first one.
 
     Args:
         path: the file.
-        container: FFmpeg's name of its format.
+        container: FFmpeg name of its format.
     """
     if "matroska" not in container.split(","):
         return
@@ -78,11 +79,11 @@ def appended(path: Path, container: str) -> Iterator[int]:
                 yield position
                 position = _end_of_segment(file, position, end)
     except OSError:
-        return  # the demuxer meets the same and says so
+        return  # the demuxer reports the same error
 
 
 def _end_of_segment(file: BinaryIO, position: int, end: int) -> int | None:
-    """Where the Matroska file that begins at a byte ends; None where there is none."""
+    """End of the Matroska file that starts at a byte; None if there is none."""
     header = _element(file, position, end)
     if header is None or header[0] != _HEADER or header[2] is None:
         return None
@@ -91,7 +92,7 @@ def _end_of_segment(file: BinaryIO, position: int, end: int) -> int | None:
         return None
     if segment[2] is not None:
         return segment[2]
-    position = segment[1]  # a recorder that could not say how long it would be
+    position = segment[1]  # unknown size, as in live recordings
     while (element := _element(file, position, end)) is not None and element[0] != _HEADER:
         kind, content, stop = element
         position = content if stop is None or kind == _CLUSTER else stop
@@ -107,19 +108,19 @@ _TOP = frozenset(
 )
 """Seek head, info, tracks, cues, attachments, chapters, tags; void and checksum."""
 _IN_CLUSTER = frozenset(bytes.fromhex(each) for each in ("e7", "5854", "a7", "ab", "a3", "a0", "af", "ec", "bf"))
-"""Time, silent tracks, position, size of the cluster before, blocks, groups of blocks; void and checksum."""
+"""Timestamp, silent tracks, position, previous size, blocks, block groups; void and checksum."""
 _STEP = 1 << 20
 
 
 def _matroska(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, Hole | None]]:
-    """`start` is looked for by the lengths of clusters, which are passed over up to there."""
+    """Holes from `start` on; clusters before it are skipped by their lengths."""
     position, before, cluster_end, segment_end = 0, 0, 0, end
-    endless = False  # a cluster that does not say how long it is
+    endless = False  # inside a cluster of unknown size
     while position < end:
         here, inside = position, endless or position < cluster_end
         element = _element(file, position, end)
         if position == segment_end or (element and element[0] == _HEADER and position > 0):
-            return  # another file has been appended, or padding
+            return  # an appended file, or padding
         hole = None
         if element is None:
             hole = Hole(position)
@@ -146,7 +147,7 @@ def _matroska(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, Hole 
             yield position, None
             before = here
             continue
-        # The piece before may have been cut, and reach into what follows.
+        # The previous element may have been truncated, and its length reach into the next one.
         found = _next_cluster(file, before + 1, end)
         if found is None:
             if not _is_padding(file, position):
@@ -160,7 +161,7 @@ def _matroska(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, Hole 
 
 
 def _element(file: BinaryIO, position: int, end: int) -> tuple[bytes, int, int | None] | None:
-    """(identifier, start of the content, end or None where it is not told) of an element; None where there is none."""
+    """(identifier, start of the content, end or None if unknown) of an element; None if there is no element."""
     file.seek(position)
     head = file.read(12)
     length = _length(head, 0)
@@ -176,7 +177,7 @@ def _element(file: BinaryIO, position: int, end: int) -> tuple[bytes, int, int |
 
 
 def _length(data: bytes, place: int) -> int:
-    """Bytes of the number that begins there, by its leading zeros; 9 where there is none."""
+    """Length in bytes of the number at `place`, from its leading zeros; 9 if there is none."""
     return 9 - data[place].bit_length() if place < len(data) else 9
 
 
@@ -197,7 +198,7 @@ def _next_cluster(file: BinaryIO, position: int, end: int) -> int | None:
 
 
 def _is_padding(file: BinaryIO, position: int) -> bool:
-    """Whether nothing but zeros follows: recorders reserve space."""
+    """Whether only zeros follow, as in space reserved by recorders."""
     file.seek(position)
     while data := file.read(_STEP):
         if data.count(0) < len(data):
@@ -209,9 +210,9 @@ def _is_padding(file: BinaryIO, position: int) -> bool:
 
 _SYNC, _NULL = 0x47, 0x1FFF
 _SIZES = ((188, 0), (192, 4), (204, 0))
-"""Bytes of a packet and where it begins: plain, with times before each (Blu-ray, camcorders), with parity behind."""
+"""Packet size and offset in bytes: plain, with leading timestamps (Blu-ray, camcorders), with trailing parity."""
 _AT_ONCE = 2048
-"""Packets."""
+"""Packets per read."""
 
 
 @dataclass
@@ -236,7 +237,7 @@ class _Packets:
             wrong = np.flatnonzero(heads[0] != _SYNC)
             sound = heads[:, : wrong[0]] if len(wrong) else heads
             for place, certain in self._jumps(sound):
-                # Where packets are no longer in line, too, no recording begins anew.
+                # Not the start of a new recording if packets are misaligned as well.
                 yield position + place * size, Hole(position + place * size, certain or lost)
                 lost = False
             position += sound.shape[1] * size
@@ -245,11 +246,11 @@ class _Packets:
             if len(wrong):
                 found, lost = self._sync(position + 1), True
                 if found is not None:
-                    # By itself uncertain: there may be padding between joined files.
+                    # Not certain: there may be padding between joined files.
                     yield position, Hole(position, certain=False)
 
     def _sync(self, position: int) -> tuple[int, int, int] | None:
-        """The first place from there on where five packets follow each other, their size, and where they begin."""
+        """First position from which five packets follow each other, their size, and their offset."""
         while position < self.end:
             self.file.seek(position)
             data = np.frombuffer(self.file.read(_STEP), np.uint8)
@@ -271,12 +272,12 @@ class _Packets:
         return None
 
     def _jumps(self, heads: npt.NDArray[np.uint8]) -> list[tuple[int, bool]]:
-        """Places in a row of packets, (6, N) first bytes of each, before which others of its track are missing, and
-        whether that is certain."""
+        """Indices of packets before which others of the same track are missing, and whether that is certain. `heads`
+        has the first bytes of consecutive packets, (6, N)."""
         track = (heads[1] & 0x1F).astype(np.int32) << 8 | heads[2]
         counts, control = heads[3] & 15, heads[3] >> 4 & 3
         begins = (heads[1] & 0x40) > 0
-        told = (control >= 2) & (heads[4] > 0) & ((heads[5] & 0x80) > 0)  # a jump that is announced
+        announced = (control >= 2) & (heads[4] > 0) & ((heads[5] & 0x80) > 0)  # a signalled discontinuity
         found: list[tuple[int, bool]] = []
         for each in np.unique(track).tolist():
             if each == _NULL:
@@ -287,8 +288,8 @@ class _Packets:
             own = counts[places].astype(np.int32)
             before = np.concatenate([[self.counts.get(each, own[0])], own[:-1]])
             self.counts[each] = int(own[-1])
-            # A packet may come twice. One that begins a picture with a count of 0 is of a file that was appended.
-            jumped = ((own - before) % 16 > 1) & ~told[places] & ~(begins[places] & (own == 0))
-            # Within a picture something is lost for sure; before one, it may be of another recording.
+            # A packet may be repeated. One that starts a picture with count 0 belongs to an appended file.
+            jumped = ((own - before) % 16 > 1) & ~announced[places] & ~(begins[places] & (own == 0))
+            # Inside a picture the loss is certain; at its start, another recording may begin.
             found += [(int(places[n]), not begins[places[n]]) for n in np.flatnonzero(jumped)]
         return sorted(found)

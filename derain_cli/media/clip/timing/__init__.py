@@ -1,1 +1,1 @@
-"""When a clip's packets are shown, where the file's own timestamps don't say it rightly."""
+"""Correction of timestamps in files with several recordings."""

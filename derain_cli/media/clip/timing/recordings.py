@@ -1,10 +1,10 @@
-"""Recordings that follow each other in one file: their clocks begin anew, and the clip's goes on.
+"""Consecutive recordings in one file: each restarts the clock, and a continuous time line is made.
 
-Transport and program streams may be put behind each other byte by byte, and dash-cams and `cat` do so; Matroska files
-may be too. FFmpeg hands out the timestamps as they are. Here every byte of the file has a shift: what the timestamps of
-packets that begin there are moved by, the same for all tracks, so that sound and picture stay together.
+Transport and program streams may be concatenated byte by byte, as dash-cams and `cat` do, and so may Matroska files.
+FFmpeg returns their timestamps unchanged. Here every byte position has a shift, which is added to the timestamps of
+packets that start there; it is the same for all tracks, so that sound and picture stay in sync.
 
-Where a recording begins is told by a Matroska file's structure, and by the decoding times of the other formats.
+The start of a recording is found from the structure of Matroska files, and from decoding times in the other formats.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from derain_cli.media.clip.damage.holes import appended
 __all__ = ["Recordings"]
 
 _BACK = Fraction(1, 10)
-"""Seconds that decoding times may go back, for damage, without another recording beginning (as in FFmpeg's tool)."""
+"""Seconds that decoding times may step back due to damage without starting a new recording (as in ffmpeg)."""
 _FORTH, _TIMES = 10, 20
-"""Seconds, and usual steps of a track, that decoding times may go forth."""
+"""Seconds, and usual steps of a track, that decoding times may jump forward."""
 _CONFIRM = 3
-"""Packets of a track that must follow on from a jump, it included: a damaged timestamp stands alone."""
+"""Packets of a track that must continue from a jump, including it; a damaged timestamp is isolated."""
 _WAIT = 2
-"""Seconds of a new recording in which the other tracks are waited for."""
+"""Seconds of a new recording to read ahead for the other tracks."""
 _MOST = 2000
-"""Packets that are waited for, at most."""
+"""Maximum number of packets to read ahead."""
 _BEHIND = 4 << 20
-"""Bytes that a track's packets may be handed out late."""
+"""Bytes by which packets of a track may be returned late."""
 _OVER = Fraction(1, 10)
-"""Seconds that the sound of two recordings may overlap, since its packets end where they please."""
+"""Seconds by which the sound of two recordings may overlap, since audio packets are not aligned with pictures."""
 _APART = 1
-"""Seconds between when a picture is decoded and shown that are believed: where program streams meet, FFmpeg gives the
-last picture, if it says no time, what the next recording says."""
+"""Largest plausible difference in seconds between decoding and display. At the end of a program stream, FFmpeg gives a
+last picture without timestamp that of the next recording."""
 _STREAMS = frozenset(["mpegts", "mpeg"])
-"""Formats of which any number of files may be put together."""
+"""Formats whose files can be concatenated."""
 
 
 @dataclass(frozen=True)
 class _Packet:
-    """A packet of sound or picture; times in seconds as the file counts."""
+    """A sound or video packet; times in seconds as stored in the file."""
 
     track: int
     is_picture: bool
@@ -59,7 +59,7 @@ class _Packet:
 
 @dataclass
 class _Track:
-    """How far a track is, in seconds of the time line."""
+    """Position of a track, in seconds of the time line."""
 
     position: int
     dts: Fraction
@@ -86,14 +86,14 @@ class _Track:
 
 @dataclass
 class Recordings:
-    """The shift of every byte of a clip, found as far as it is asked for.
+    """The shift for every byte position of a clip, determined on demand.
 
     Args:
         path: the file.
-        container: FFmpeg's name of its format.
+        container: FFmpeg name of its format.
 
     Attributes:
-        starts: where recordings after the first begin, seconds as the first one counts; as far as is known.
+        starts: start times of the recordings after the first found so far, in seconds of the time line.
     """
 
     path: Path
@@ -114,14 +114,14 @@ class Recordings:
             self._scan = self._look(deque(heads))
 
     def place(self, packet: Any) -> None:
-        """Move a packet's timestamps. Packets of a track come in the order of the file.
+        """Shift the timestamps of a packet. Packets of a track must come in file order.
 
         Raises:
-            InputError: the file cannot be opened any more.
+            InputError: the file can no longer be opened.
         """
         if self._scan is None and not self._shifts:
             return
-        # A packet that was cut out of a larger one has no position: it lies where the one before does.
+        # A packet split from a larger one has no position: use that of the previous one.
         position = self._asked if packet.pos is None or packet.pos < 0 else packet.pos
         if self.container == "mpeg":
             packet.pts = _shown(packet)
@@ -133,8 +133,8 @@ class Recordings:
             packet.dts = None if packet.dts is None else packet.dts + ticks
 
     def key_before(self, track: int, seconds: float) -> int | None:
-        """Where the last key picture before a time lies, if that is in a recording after the first: by its time the
-        file cannot be searched then."""
+        """Byte position of the last key frame before a time in a later recording, where seeking by time is impossible;
+        None if the time is in the first recording."""
         while self._scan is not None and self._reached < seconds + _WAIT:
             self._advance()
         if not self.starts or self.starts[0] > seconds:
@@ -143,8 +143,8 @@ class Recordings:
         return keys[-1] if keys else 0
 
     def last_beside(self, picture: int) -> int:
-        """Where the last packet lies, bytes, of the tracks that begin before a picture's last packet does; as far as is
-        known. Tracks that begin behind it are of a recording that has tracks of its own."""
+        """Byte position of the last packet, found so far, of all tracks that start before the last video packet
+        (`picture`). Tracks that start later belong to a recording with its own tracks."""
         return max([picture, *(ends for begins, ends in self._reach.values() if begins < picture)])
 
     def close(self) -> None:
@@ -168,8 +168,8 @@ class Recordings:
             self._sure = sure
 
     def _look(self, heads: deque[int]) -> Iterator[int]:
-        """Find shifts, by the bytes where recordings begin if there are any; yields the byte up to which all are
-        known."""
+        """Determine shifts, from the start bytes of recordings if there are any; yields the byte position up to which
+        shifts are known."""
         by_times = not heads
         packets = self._packets()
         waiting: deque[_Packet] = deque()
@@ -189,10 +189,10 @@ class Recordings:
                     continue  # a damaged timestamp
                 begun = _begun(tracks, ahead, shift) if by_times else _first_behind(heads.popleft(), ahead)
                 if begun is None:
-                    track.follow(packet, shift)  # this track alone: it is no other recording
+                    track.follow(packet, shift)  # only this track jumps: not a new recording
                     continue
                 at = min(first.position for first in begun.values())
-                for each in ahead:  # what is left of the recording before is handed out late
+                for each in ahead:  # late packets of the previous recording
                     if each.position < at and each.track in tracks:
                         tracks[each.track].follow(each, shift)
                 shift = _next_shift(tracks, begun)
@@ -214,7 +214,7 @@ class Recordings:
         wanted = [s for s in self._source.streams if s.type in ("video", "audio")]
         last: dict[int, int] = {}
         for packet in _readable(packets_of(self._source, wanted)):
-            # Matroska has no decoding times: FFmpeg makes them up, and no longer does once they have gone back.
+            # Matroska has no decoding times; FFmpeg makes them up, but stops once they decrease.
             dts = packet.pts if "matroska" in self.container else packet.dts
             if dts is None:
                 continue
@@ -232,14 +232,14 @@ class Recordings:
 
 
 def _shown(packet: Any) -> int | None:
-    """When a packet's picture is shown, ticks, as far as that can be believed."""
+    """Display time of a packet in ticks; implausible values are replaced."""
     if packet.pts is None or packet.dts is None or abs(packet.pts - packet.dts) * packet.time_base <= _APART:
         return packet.pts if packet.pts is None else int(packet.pts)
     return int(packet.dts + 2 * packet.duration)
 
 
 def _readable(packets: Iterator[Any]) -> Iterator[Any]:
-    """Those before the file cannot be read any further; the reader of the clip says so."""
+    """Packets up to the first read error, which the reader of the clip reports."""
     import av
 
     with suppress(av.FFmpegError, OSError):
@@ -247,12 +247,12 @@ def _readable(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _first_behind(head: int, ahead: list[_Packet]) -> dict[int, _Packet]:
-    """The first packets behind a byte, by track."""
+    """The first packets after a byte position, by track."""
     return {each.track: each for each in reversed(ahead) if each.position > head}
 
 
 def _wait(waiting: deque[_Packet], packets: Iterator[_Packet], jumped: _Packet) -> None:
-    """Read on until the other tracks, too, should have come to the new recording."""
+    """Read ahead until the other tracks should have reached the new recording, too."""
     while len(waiting) < _MOST:
         packet = next(packets, None)
         if packet is None:
@@ -263,7 +263,7 @@ def _wait(waiting: deque[_Packet], packets: Iterator[_Packet], jumped: _Packet) 
 
 
 def _follows_on(ahead: list[_Packet]) -> bool:
-    """Whether the packets behind the first one, of its track, go on from it."""
+    """Whether the next packets of the first packet's track continue from it."""
     own = [each for each in ahead if each.track == ahead[0].track][:_CONFIRM]
     track = _Track.begun(own[0], Fraction(0))
     for each in own[1:]:
@@ -274,7 +274,7 @@ def _follows_on(ahead: list[_Packet]) -> bool:
 
 
 def _begun(tracks: Mapping[int, _Track], ahead: list[_Packet], shift: Fraction) -> dict[int, _Packet] | None:
-    """The first packets of a new recording, by track; None where a track goes on as if there were none."""
+    """The first packets of a new recording, by track; None if another track continues without a jump."""
     begun: dict[int, _Packet] = {ahead[0].track: ahead[0]}
     for number, track in tracks.items():
         if number == ahead[0].track:
@@ -293,8 +293,8 @@ def _begun(tracks: Mapping[int, _Track], ahead: list[_Packet], shift: Fraction) 
 
 
 def _next_shift(tracks: Mapping[int, _Track], begun: Mapping[int, _Packet]) -> Fraction:
-    """The least shift by which no picture of the new recording lies before the end of the one before it, nor sound by
-    much."""
+    """The smallest shift that places pictures of the new recording after the end of the previous one, and sound after
+    it up to a small overlap."""
     least = []
     for number, first in begun.items():
         track = tracks[number]

@@ -30,7 +30,7 @@ def test_frames_that_went_with_a_hole_are_counted(tmp_path: Path, kind: str, hol
         elif lost:
             assert f"damaged: {lost} frames are missing after" in text, (at, size)
             told += 1
-        assert set(found) <= set(times) or "made up" in text
+        assert set(found) <= set(times) or "have been replaced" in text
     assert told or "sound" not in kind
 
 

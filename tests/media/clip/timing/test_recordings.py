@@ -56,7 +56,7 @@ def test_the_clock_goes_on_wherever_the_next_recording_begins(tmp_path: Path, en
     # recording says for the time of a picture that has none of its own.
     assert all((0.039 if ending == "ts" else 0.019) < b - a < 0.09 for a, b in itertools.pairwise(found))
     assert found[-1] == pytest.approx(44 / 25, abs=0.1)
-    assert len(warnings) == 1 and "3 recordings follow each other" in warnings[0]
+    assert len(warnings) == 1 and "3 consecutive recordings" in warnings[0]
 
 
 def test_a_matroska_file_behind_another_goes_on_too(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_matroska_file_behind_another_goes_on_too(tmp_path: Path) -> None:
     found, warnings = times(join(tmp_path / "c.mkv", first, first))
     assert len(found) == 30 and found[-1] == pytest.approx(29 / 25, abs=0.1)
     assert all(0.038 < b - a < 0.09 for a, b in itertools.pairwise(found))
-    assert len(warnings) == 1 and "2 recordings follow each other" in warnings[0]
+    assert len(warnings) == 1 and "2 consecutive recordings" in warnings[0]
 
 
 def test_without_sound_there_is_no_wait(tmp_path: Path) -> None:
