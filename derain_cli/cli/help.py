@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("derain video clip.mp4 --start 1:30 --preview 5", "Try 5 seconds first, side by side."),
         ("derain video clips/ -o clean/ --format mp4 --crf 23", "A folder of clips, smaller files."),
     ),
+    "derain watch": (
+        ("derain watch incoming/ -o clean/", "Process files as they arrive."),
+        ("derain watch /mnt/card -r -o clean/ --settle 10", "With subfolders, for slow copies."),
+    ),
     "derain frames": (
         ("derain frames clips/ -o rain/", "Select rainy frames from the clips of a folder."),
         ("derain frames clips/ -o rain/ --total 300 --test 60", "A smaller set."),

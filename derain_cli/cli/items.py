@@ -76,7 +76,9 @@ class ItemTally(Tally):
         for error in work.failed:
             self.refused(error)
         if len(work.done) > FEW and not self.reporter.verbose:
-            self.reporter.say(f"{len(work.done)} {what} skipped, their outputs exist (--overwrite replaces them)")
+            self.reporter.say(
+                f"{len(work.done)} {what} skipped, their outputs already exist (--overwrite replaces them)"
+            )
         for item in work.done:
             if len(work.done) <= FEW or self.reporter.verbose:
                 self.reporter.say(f"{item.source}: skipped, {item.target} already exists (--overwrite replaces it)")

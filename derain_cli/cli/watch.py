@@ -1,4 +1,4 @@
-"""`derain watch`: photos and clips as they arrive in folders."""
+"""`derain watch`: processes photos and clips as they arrive in folders."""
 
 # Paths are strings here: see `jobs.items`.
 # ruff: noqa: PTH112, PTH118, PTH122
@@ -19,6 +19,7 @@ from derain_cli.cli import options
 from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.derain import PhotoFlags, restore_photo_files
 from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.help import FILES, OUTPUT
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.video import ClipFlags, restore_clip_files
 from derain_cli.config import EncodeOptions
@@ -29,14 +30,18 @@ from derain_cli.system.finder import Finder, Selection, identity_of
 
 __all__ = ["watch"]
 
-_LOOKS_PER_SETTLING = 2
-_SHARE_OF_LOOKING = 0.1
-"""Most of the time that looking into the folders may take: large trees are looked into less often."""
+_SCANS_PER_SETTLING = 2
+_SCANNING_SHARE = 0.1
+"""Maximum share of time spent on scanning folders; large trees are scanned less often."""
 
 Settle = Annotated[
     float,
     typer.Option(
-        "--settle", metavar="SECONDS", min=0.1, help="A file is complete when it has not changed for this long."
+        "--settle",
+        metavar="SECONDS",
+        min=0.1,
+        help="A file is complete when it has not changed for this long.",
+        rich_help_panel=FILES,
     ),
 ]
 
@@ -45,25 +50,32 @@ Settle = Annotated[
 class WatchFlags:
     """The flags of `derain watch`."""
 
-    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Folders where files arrive.")]
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Folders to watch.")]
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results (made if missing).")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Folder for the results; created if missing.",
+            rich_help_panel=OUTPUT,
+        ),
     ]
+    quality: options.Quality = EncodeOptions.quality
+    overwrite: options.Overwrite = False
     model: options.Model = DEFAULT_MODEL
     computing: options.Computing = field(default_factory=options.Computing)
     files: options.Files = field(default_factory=options.Files)
-    quality: options.Quality = EncodeOptions.quality
-    overwrite: options.Overwrite = False
     settle: Settle = 3.0
     messages: options.Messages = field(default_factory=options.Messages)
 
 
 @takes(WatchFlags)
 def watch(flags: WatchFlags) -> int:
-    """Take the rain out of photos and clips as they arrive in folders, until Ctrl-C.
+    """Remove rain from photos and clips as they arrive in folders, until Ctrl-C.
 
-    Files that are there already are done first. A file is taken when it is complete; one that fails is tried again
-    when it changes. Stopped and started again, it continues where it was.
+    Existing files are processed first. A file is processed when it is complete; after a failure it is tried again when
+    it changes. After a restart, finished files are skipped.
     """
     from derain_cli.jobs.arrivals import Arrivals
     from derain_cli.media.clip.names import READABLE_CLIPS
@@ -73,22 +85,22 @@ def watch(flags: WatchFlags) -> int:
     reporter = flags.messages.reporter()
     selection = flags.files.selection(READABLE_SUFFIXES | READABLE_CLIPS)
     arrivals = Arrivals(flags.settle)
-    reporter.say(f"watching {', '.join(flags.folders)}; Ctrl-C stops")
+    reporter.say(f"watching {', '.join(flags.folders)}; press Ctrl-C to stop")
     while True:
         began = time.monotonic()
-        places = dict(_files_in(flags, selection))
-        looked = time.monotonic()
-        for place, paths in _by_place(arrivals.take(places, looked), places).items():
+        subfolders = dict(_files_in(flags, selection))
+        scanned = time.monotonic()
+        for subfolder, paths in _by_subfolder(arrivals.take(subfolders, scanned), subfolders).items():
             photos = [path for path in paths if os.path.splitext(path)[1].lower() in READABLE_SUFFIXES]
             clips = [path for path in paths if path not in set(photos)]
-            output = os.path.join(flags.output, place, "")
+            output = os.path.join(flags.output, subfolder, "")
             if photos:
                 batch = options_from(PhotoFlags, flags, paths=photos, output=output)
                 _survive(reporter, partial(restore_photo_files, batch, reporter))
             if clips:
                 job = options_from(ClipFlags, flags, paths=clips, output=output)
                 _survive(reporter, partial(restore_clip_files, job, reporter))
-        time.sleep(max(flags.settle / _LOOKS_PER_SETTLING, (looked - began) / _SHARE_OF_LOOKING))
+        time.sleep(max(flags.settle / _SCANS_PER_SETTLING, (scanned - began) / _SCANNING_SHARE))
 
 
 def _refuse(flags: WatchFlags) -> None:
@@ -97,30 +109,30 @@ def _refuse(flags: WatchFlags) -> None:
             reason = "is not a folder" if os.path.lexists(folder) else "no such folder"
             raise (UsageError if os.path.lexists(folder) else NothingToDoError)(reason, path=folder)
         if identity_of(folder) == identity_of(flags.output):
-            raise UsageError("the output folder is watched itself", path=folder, hint="-o ANOTHER_FOLDER")
+            raise UsageError("the output folder is one of the watched folders", path=folder, hint="-o ANOTHER_FOLDER")
     if (problem := folder_problem(flags.output)) is not None:
         raise problem
 
 
 def _files_in(flags: WatchFlags, selection: Selection) -> Iterator[tuple[str, str]]:
-    """All photos and clips, each with its folder's place below the watched one."""
+    """All photos and clips, each with its subfolder relative to the watched folder."""
     finder = Finder(flags.folders, selection, own_tails(), identity_of(flags.output))
     return ((found.source, found.below) for found in finder.find())
 
 
-def _by_place(paths: Iterable[str], places: dict[str, str]) -> dict[str, list[str]]:
+def _by_subfolder(paths: Iterable[str], subfolders: dict[str, str]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for path in paths:
-        grouped.setdefault(places[path], []).append(path)
+        grouped.setdefault(subfolders[path], []).append(path)
     return grouped
 
 
 def _survive(reporter: Reporter, run: Callable[[], int]) -> None:
-    """Do a batch; what concerns its files is told, and watching goes on.
+    """Run a batch; errors of its files are reported, and watching continues.
 
     Raises:
-        WeightsError: nothing can be done without weights.
-        ResourceError: no room, no memory, no device: what comes next would fail alike.
+        WeightsError: the weights are unusable.
+        ResourceError: no space, memory or device; the next batch would fail in the same way.
     """
     try:
         code = run()
@@ -132,4 +144,4 @@ def _survive(reporter: Reporter, run: Callable[[], int]) -> None:
         reporter.error(as_derain_error(error))
     else:
         if code == ResourceError.exit_code:
-            raise ResourceError("stopped: see above")
+            raise ResourceError("stopped because of the error above")

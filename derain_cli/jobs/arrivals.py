@@ -1,4 +1,4 @@
-"""Files that arrive in a watched folder: which of them are complete."""
+"""Detects which files in a watched folder are complete."""
 
 # Paths are strings here: see `jobs.items`.
 # ruff: noqa: PTH116
@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 __all__ = ["Arrivals"]
 
 _State = tuple[int, int]
-"""Size and time of the last change, nanoseconds."""
+"""Size in bytes and modification time in nanoseconds."""
 
 
 @dataclass
 class Arrivals:
-    """Remembers what was seen of each file; takes every state of a file once.
+    """Tracks the state of files; each state of a file is returned once.
 
-    A file counts as complete when neither its size nor its time has changed for `settle` seconds. Nothing tells that
-    reliably at once on all systems and network drives; a copy that pauses for longer gives a truncated file, which
-    fails, and is taken again once it has grown.
+    A file counts as complete when its size and modification time have not changed for `settle` seconds. No faster
+    method works on all systems and network drives. If a copy pauses for longer, the truncated file fails, and is
+    returned again once it has grown.
 
     Attributes:
-        settle: seconds.
+        settle: seconds without change.
     """
 
     settle: float
@@ -32,11 +32,11 @@ class Arrivals:
     _taken: dict[str, _State] = field(default_factory=dict)
 
     def take(self, paths: Iterable[str], now: float) -> list[str]:
-        """The files that are complete and have not been taken in this state before, in the order given.
+        """The complete files that have not been returned in this state before, in the given order.
 
         Args:
-            paths: all files that are there now; what is known of others is forgotten.
-            now: seconds on a clock that never goes back.
+            paths: all existing files; the state of others is dropped.
+            now: time in seconds from a monotonic clock.
         """
         ready, waiting, taken = [], {}, {}
         for path in paths:
@@ -61,6 +61,6 @@ class Arrivals:
 def _state(path: str) -> _State | None:
     try:
         status = os.stat(path)
-    except OSError:  # gone again
+    except OSError:  # already gone
         return None
     return status.st_size, status.st_mtime_ns

@@ -244,6 +244,6 @@ class FoldedSemiDRDNet(nn.Module):
 def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:
     """The inference form of `model`, in fp32 on its device; differs from `model.eval()` by rounding only (1e-5)."""
     device = next(model.parameters()).device
-    # Kernels are merged in fp64, which not every device has, and on one device only.
-    at_home = model if device.type == "cpu" else copy.deepcopy(model).cpu()
-    return FoldedSemiDRDNet(at_home).to(device, torch.float32, memory_format=torch.channels_last)
+    # Kernels are merged in fp64 on the CPU, since not every device supports fp64.
+    on_cpu = model if device.type == "cpu" else copy.deepcopy(model).cpu()
+    return FoldedSemiDRDNet(on_cpu).to(device, torch.float32, memory_format=torch.channels_last)
