@@ -1,4 +1,4 @@
-"""What the tests share: one CPU thread, small pictures, small networks with busy weights, small folders of pairs."""
+"""Shared fixtures: one CPU thread, small pictures, small networks with non-trivial weights, small folders of pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.rain import add_rain
 
-# Machines that share their cores are now and then slow; pytest's own time limit is enough.
+# Shared machines can be slow at times; pytest's own time limit is sufficient.
 hypothesis.settings.register_profile("derain", deadline=None)
 hypothesis.settings.load_profile("derain")
 
@@ -29,14 +29,14 @@ MakePairs = Callable[..., Path]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests for a GPU are skipped where there is none."""
+    """Skip tests for a GPU if there is none."""
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small tensors are slower on many threads, and other work shares the machine."""
+    """Small tensors are slower with many threads, and the machine is shared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -54,7 +54,7 @@ def make_picture(height: int, width: int, seed: int = 0) -> Picture:
 
 
 def make_network(config: ModelConfig | None = None, seed: int = 0) -> SemiDRDNet:
-    """A network in evaluation mode whose batch norms, slopes and gates are far from their start values."""
+    """A network in evaluation mode whose batch norms, slopes and gates differ clearly from their initial values."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build(config or ModelConfig(width=8, blocks=1))
@@ -69,14 +69,14 @@ def make_network(config: ModelConfig | None = None, seed: int = 0) -> SemiDRDNet
                 nn.init.uniform_(module.weight, 0.05, 0.5)
         for net in (model.rrn, model.drn):
             if net is not None:
-                net.tail.reset_parameters()  # a fresh one hardly changes the picture
+                net.tail.reset_parameters()  # an untrained one hardly changes the picture
     return model.eval()
 
 
 def make_pairs(
     folder: Path, count: int = 6, height: int = 48, width: int = 56, names: tuple[str, str] = ("rain", "norain")
 ) -> Path:
-    """`count` pairs of generated rain on generated pictures, PNG, in two sub-folders of `folder`."""
+    """`count` pairs of generated pictures with generated rain, PNG, in two subfolders of `folder`."""
     for number in range(count):
         clean = make_picture(height, width, seed=number)
         sample = add_rain(clean.astype(np.float32) / np.float32(255), "light", np.random.default_rng(number))
@@ -108,13 +108,13 @@ def pairs() -> MakePairs:
 
 @pytest.fixture(scope="session")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pairs of 56x48 pixels; not to be written to."""
+    """Six pairs of 56x48 pixels; read-only."""
     return make_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="session")
 def vgg_weights() -> dict[str, Tensor]:
-    """Random weights of the shapes of VGG-16's convolutions, by torchvision's names; not to be changed."""
+    """Random weights with the shapes of VGG-16's convolutions, under torchvision's names; read-only."""
     from torchvision.models import vgg16
 
     with torch.device("meta"):
@@ -128,7 +128,7 @@ def vgg_weights() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="session")
 def vgg_file(tmp_path_factory: pytest.TempPathFactory, vgg_weights: dict[str, Tensor]) -> Path:
-    """The same as a file, in half precision; not to be written to."""
+    """The same as a file, in half precision; read-only."""
     path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
     safetensors.torch.save_file({k: v.half() for k, v in vgg_weights.items()}, path)
     return path
@@ -136,5 +136,5 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory, vgg_weights: dict[str, Te
 
 @pytest.fixture
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The current folder is an empty one."""
+    """Makes an empty folder the current one."""
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Clips for the tests, made with PyAV: of any timing, size, depth and company."""
+"""Clips for tests, made with PyAV, with any timing, size, depth and extra tracks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _INTERLACED = 1 << 18 | 1 << 29
-"""FFmpeg's flags of an encoder for interlaced coding and motion."""
+"""FFmpeg flags for interlaced coding and motion estimation."""
 
 
 def picture(number: int, width: int = 48, height: int = 32, *, deep: bool = False) -> NDArray[Any]:
-    """Frame `number`: a smooth ramp with a bright bar that moves, (H, W, 3) uint8 or uint16."""
+    """Frame `number`: a smooth ramp with a moving bright bar, (H, W, 3) uint8 or uint16."""
     rows, columns = np.mgrid[0:height, 0:width]
     base = 60 + 80 * columns / max(1, width) + 40 * rows / max(1, height)
     made = np.stack([base, base[::-1], np.full_like(base, 40 + (number * 7) % 120)], axis=-1)
@@ -72,7 +72,7 @@ class Clip:
 
 
 def write_clip(path: str | Path, clip: Clip | None = None, **changes: Any) -> Path:
-    """Write a clip; its format goes by the suffix."""
+    """Write a clip; the suffix selects the format."""
     path = Path(path)
     with av.open(str(path), "w", options=(clip or Clip(**changes)).container) as out:
         _fill(out, clip or Clip(**changes))
@@ -80,7 +80,7 @@ def write_clip(path: str | Path, clip: Clip | None = None, **changes: Any) -> Pa
 
 
 def write_without_duration(path: str | Path, **changes: Any) -> Path:
-    """A Matroska file as a recorder that cannot go back in its output writes it: without durations."""
+    """A Matroska file as written by a recorder that cannot seek: without durations."""
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
@@ -197,20 +197,20 @@ def _sound(out: Any, stream: Any, seconds: float) -> None:
 
 
 def join(path: str | Path, *parts: str | Path) -> Path:
-    """One file after the other, as `cat` puts them."""
+    """One file after the other, as concatenated by `cat`."""
     Path(path).write_bytes(b"".join(Path(part).read_bytes() for part in parts))
     return Path(path)
 
 
 def write_sound(path: str | Path) -> Path:
-    """A file with sound alone."""
+    """A file with sound only."""
     with av.open(str(path), "w") as out:
         _sound(out, out.add_stream("aac", rate=48000), 0.5)
     return Path(path)
 
 
 def times_of(path: str | Path) -> list[Fraction]:
-    """Presentation times of the picture, sorted, straight from the packets; seconds."""
+    """Sorted presentation times of the picture in seconds, directly from the packets."""
     with av.open(str(path)) as file:
         base = file.streams.video[0].time_base
         return sorted(p.pts * base for p in file.demux(video=0) if p.pts is not None)

@@ -1,4 +1,4 @@
-"""Scenes and clips to choose frames from: a textured scene that moves, with streaks drawn on it or without."""
+"""Scenes and clips for selecting frames: a textured moving scene, with or without streaks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def scene(what: Scene, count: int) -> list[NDArray[np.uint8]]:
 
 
 def write_clip(path: Path | str, frames: Sequence[NDArray[np.uint8]], rate: int = 10) -> Path:
-    """A clip without loss, for Matroska."""
+    """A lossless clip, for Matroska."""
     import av
 
     path = Path(path)

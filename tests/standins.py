@@ -27,7 +27,7 @@ PER_CLEAN = 3
 
 @lru_cache(maxsize=64)
 def clean_picture(height: int, width: int, seed: int) -> Picture:
-    """A picture with edges, texture and grain; other seeds are other scenes."""
+    """A picture with edges, texture and grain; each seed gives another scene."""
     rng = np.random.default_rng((seed, 1))
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     picture = np.zeros((height, width, 3)) + rng.uniform(60, 150, 3)
@@ -46,14 +46,14 @@ def clean_picture(height: int, width: int, seed: int) -> Picture:
 
 @lru_cache(maxsize=64)
 def rainy_picture(height: int, width: int, seed: int, profile: str = "light", variant: int = 0) -> Picture:
-    """`clean_picture` of the same seed with generated rain on it."""
+    """`clean_picture` of the same seed with generated rain."""
     clean = clean_picture(height, width, seed).astype(np.float32) / np.float32(255)
     sample = add_rain(clean, profile, np.random.default_rng((seed, 2, variant)))
     return np.rint(np.clip(sample.rainy, 0, 1) * 255).astype(np.uint8)
 
 
 def _fields(layout: Layout, number: int) -> dict[str, str]:
-    """What the fields of a layout hold for pair `number`, counted from 0, in the manner of the real names."""
+    """Values of the layout fields for pair `number`, counted from 0, similar to the real names."""
     names = set(re.findall(r"\{(\w+)\}", layout.rainy))
     shared = set(re.findall(r"\{(\w+)\}", layout.clean)) if layout.clean else names
     values = {"density": _DENSITIES[number % 3], "folder": "ab"[number % 2]}
@@ -74,7 +74,7 @@ def _write(path: Path, picture: Picture) -> None:
 
 
 def touch(root: Path, *names: str) -> Path:
-    """Make empty files below a folder, which comes back."""
+    """Create empty files below a folder, which is returned."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,5 +115,5 @@ def make_standin(
     count: int = 6,
     size: tuple[int, int] = (32, 40),
 ) -> list[tuple[Path, Path]]:
-    """A stand-in of one split of a data set below `root`, in one of its layouts and one of its places."""
+    """A stand-in for one split of a data set below `root`, in one of its layouts and locations."""
     return make_layout(record.layouts[layout], root / record.split(split).places[place], count, size)

@@ -1,4 +1,4 @@
-"""The ablation script: its tables build, its compute is equal, a finished row is not run again, the numbers add up."""
+"""The ablation script: its rows can be built, compute is equal, finished rows are not repeated, sums are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes, one printable line for any name, and full disks however a library reports them."""
+"""Exit codes, one printable line for any name, and full disks as reported by different libraries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_any_file_name_becomes_one_printable_line(raw):
     name = os.fsdecode(raw)
     text = printable(name)
     assert text.isprintable()
-    text.encode()  # no lone surrogates, so it can be printed on any terminal that knows UTF-8
+    text.encode()  # no lone surrogates, so it can be printed on any UTF-8 terminal
     assert printable(raw) == text
     whole = str(DerainError("cannot be read", path=name, hint=f"make {name} first"))
     assert whole.isprintable()

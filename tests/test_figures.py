@@ -1,4 +1,4 @@
-"""The figures script: every figure is drawn from small networks and generated pictures, and its numbers are right."""
+"""The figures script: all figures can be drawn from small networks and generated pictures; their numbers are right."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_clouds_of_the_user_s_photos(tmp_path, network, picture, vgg_file, capsy
 
 
 def test_the_transform_brings_the_clouds_together(network, picture, vgg_weights):
-    """AdaIN: dark smooth pictures against the same made bright; carried over they are nearer."""
+    """AdaIN: dark smooth pictures compared with brightened ones; after the transfer they are closer."""
     features = VGGFeatures(vgg_weights)
     rainy = crops([picture(64, 64, 1), picture(64, 64, 2)], 64, 4)
     clean = [np.ascontiguousarray(crop // 3) for crop in crops([picture(64, 64, 5)], 64, 4)]

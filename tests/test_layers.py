@@ -129,7 +129,7 @@ FOLDERS = sorted({file.parent.relative_to(PACKAGE).as_posix().removeprefix(".") 
 
 
 def units(folder: str) -> set[str]:
-    """Modules and packages that lie directly in a folder."""
+    """Modules and packages directly in a folder."""
     place = PACKAGE / folder
     modules = {file.stem for file in place.glob("*.py")} - {"__init__", "__main__"}
     return modules | {file.parent.name for file in place.glob("*/__init__.py")}
@@ -146,7 +146,7 @@ def exists(parts: list[str]) -> bool:
 
 
 def imported(file: Path) -> Iterator[list[str]]:
-    """Modules of the package that a file imports anywhere, inside functions too, by their parts; not for types only."""
+    """Modules of the package imported by a file, also inside functions, as path parts; without type-only imports."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -176,7 +176,7 @@ def test_a_module_imports_only_from_lower_rows(folder: str, unit: str) -> None:
     for file in files(folder, unit):
         for parts in imported(file):
             if parts[: len(inside)] != inside:
-                continue  # of another folder, whose rows tell
+                continue  # of another folder, checked there
             if len(parts) == len(inside):
                 assert not folder, f"{file} imports the folder that it lies in"
                 continue  # the version of the program

@@ -1,4 +1,4 @@
-"""Errors name no flags: each front end words the way out."""
+"""Errors contain no flags: each front end words the hints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_way_out_is_taken_somewhere() -> None:
 
 
 def strings(file: Path) -> Iterator[tuple[int, str]]:
-    """Text of a module that may be shown to somebody: documentation left out."""
+    """Text of a module that may be shown to users, without docstrings."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

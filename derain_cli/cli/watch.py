@@ -106,7 +106,7 @@ def watch(flags: WatchFlags) -> int:
 def _refuse(flags: WatchFlags) -> None:
     for folder in flags.folders:
         if not os.path.isdir(folder):
-            reason = "is not a folder" if os.path.lexists(folder) else "no such folder"
+            reason = "not a folder" if os.path.lexists(folder) else "no such folder"
             raise (UsageError if os.path.lexists(folder) else NothingToDoError)(reason, path=folder)
         if identity_of(folder) == identity_of(flags.output):
             raise UsageError("the output folder is one of the watched folders", path=folder, hint="-o ANOTHER_FOLDER")

@@ -1,4 +1,4 @@
-"""Weights by name: which there are, and what is said where there are none."""
+"""Finding weights by name, and the errors if there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the two newest, whole or not counted."""
+"""Checkpoints of a run: the two newest are kept, incomplete ones do not count."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_damaged_newest_is_passed_over_and_told(tmp_path, file, damage):
     loaded, state, passed_over = found
     assert state == {"step": 1}
     assert torch.equal(loaded["a"], tensors(1)["a"])
-    if (file, damage) != ("manifest.json", "gone"):  # then it was never complete
+    if (file, damage) != ("manifest.json", "gone"):  # it was never complete
         assert len(passed_over) == 1
         assert "step-000000002" in str(passed_over[0])
         assert str(passed_over[0]).isprintable()

@@ -1,4 +1,4 @@
-"""Weights of the feature network: from a checked file or by torchvision, never random, never silently others."""
+"""Weights of the feature network: from a checked file or from torchvision, never random or silently different."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from derain_cli.errors import ResourceError, WeightsError
 
 @pytest.fixture
 def torchvision_says(monkeypatch, tmp_path):
-    """What torchvision's loader returns or raises; its cache is empty and nothing is fetched."""
+    """What torchvision's loader returns or raises, with an empty cache and no network."""
 
     def say(outcome):
         def get_state_dict(self, *args, **kwargs):

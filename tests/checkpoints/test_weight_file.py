@@ -1,4 +1,4 @@
-"""Weight files: what goes in comes out, and what is damaged is refused, never believed."""
+"""Weight files: round trips, and refusal of damaged files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def good(tiny, tmp_path_factory) -> Path:
-    """A valid weight file; not to be written to."""
+    """A valid weight file, read-only."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(path, tiny, CARD)
     return path
@@ -128,7 +128,7 @@ def test_an_existing_file_is_kept_without_overwrite(tiny, tmp_path):
 
 
 def flips(blob: bytes, count: int) -> list[tuple[int, int]]:
-    """Positions all over the file, half of them in the header, which is the smaller part."""
+    """Positions all over the file; half of them in the header, which is smaller."""
     rng = random.Random(0)
     header = 8 + struct.unpack("<Q", blob[:8])[0]
     places = [(i, b) for i in range(8) for b in range(8)]
@@ -172,7 +172,7 @@ def test_longer_than_it_says(good, tmp_path):
 
 
 class Evil:
-    """Unpickling this makes a file."""
+    """Unpickling this creates a file."""
 
     def __init__(self, canary: Path):
         self.canary = canary
@@ -190,7 +190,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path):
     torch.save({"state_dict": Evil(canary)}, tmp_path / "w.pt")
     refused(tmp_path / "w.pt")
     assert not canary.exists()
-    pickle.loads(pickle.dumps(Evil(canary)))  # the bait is real
+    pickle.loads(pickle.dumps(Evil(canary)))  # make sure the bait works
     assert canary.exists()
 
 
@@ -239,7 +239,7 @@ def test_a_folder_and_a_missing_file_and_a_fifo(tmp_path):
 
 
 def forged(tensors, meta) -> bytes:
-    """A file with a right checksum, whatever is in it."""
+    """A file with a correct checksum, whatever its content."""
     _, table, data = weight_file._parse(safetensors.torch.save(tensors, metadata={"derain": ""}))
     sha = weight_file._digest(meta, table, data)
     return safetensors.torch.save(tensors, metadata={"derain": json.dumps({**meta, "sha256": sha})})
@@ -250,7 +250,7 @@ def proper_meta(config=TINY):
 
 
 def test_a_forged_file_is_read_when_it_fits(tiny, tmp_path):
-    """The helper of the tests below makes files that are right but for what each test changes."""
+    """The helper of the tests below creates files that are valid except for the change each test makes."""
     assert load_weights(written(tmp_path, forged(tiny.state_dict(), proper_meta()))).card == Card(name="x")
 
 
@@ -311,7 +311,7 @@ def test_parts_of_the_metadata_left_out(tiny, tmp_path, key):
 
 
 def test_tables_that_lie_are_refused(tiny, tmp_path):
-    """Offsets that overlap or a shape that does not fit, with the right checksum over them."""
+    """Overlapping offsets, or a shape that does not fit, with a correct checksum."""
     plain = safetensors.torch.save(dict(tiny.state_dict()), metadata={"derain": ""})
     _, table, data = weight_file._parse(plain)
     for change in ({"data_offsets": [0, 16]}, {"shape": [1 << 40]}, {"dtype": "F16"}, {"shape": [-1]}):
@@ -362,7 +362,7 @@ def full_disk(*_args, **_kwargs):
 
 
 def test_every_error_of_the_module_has_an_exit_code(tmp_path):
-    """Whatever bytes lie there, loading ends in one of our errors."""
+    """Loading arbitrary bytes always raises one of our errors."""
     rng = random.Random(3)
     place = tmp_path / "step-000000001"
     place.mkdir()

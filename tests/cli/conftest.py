@@ -1,4 +1,4 @@
-"""A tiny weight file, photos to feed it, and the program called in this process."""
+"""A tiny weight file, test photos, and the program run in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from derain_cli.model import SemiDRDNet, build
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call of the program ended, and what it wrote."""
+    """Result of a call of the program: exit code and output."""
 
     code: int
     out: str
@@ -44,7 +44,7 @@ Derain = Callable[..., Ended]
 
 
 def unchanging(unshuffle: int = 2) -> SemiDRDNet:
-    """A network that finds no rain and repairs no detail: its output is its input."""
+    """A network that finds no rain and repairs no detail: output equals input."""
     model = build(ModelConfig(width=8, blocks=1, unshuffle=unshuffle)).eval()
     with torch.no_grad():
         for part in (model.rrn, model.drn):
@@ -58,7 +58,7 @@ def unchanging(unshuffle: int = 2) -> SemiDRDNet:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weight file whose network leaves pictures as they are; not to be written to."""
+    """A weight file whose network leaves pictures unchanged; read-only."""
     path = tmp_path_factory.mktemp("weights") / "same.safetensors"
     save_weights(path, unchanging(), Card(name="same", trained_on=("nothing",), scores={"none": {"y": 1.5}}))
     return path
@@ -66,18 +66,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path) -> None:
-    """A folder of its own, and none of the user's settings but the weights of these tests."""
+    """An empty current folder, and none of the user's settings except the weights of these tests."""
     for name in ("DERAIN_DEBUG", "DERAIN_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DERAIN_MODEL", str(weights))
     monkeypatch.setenv("DERAIN_DEVICE", "cpu")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of processes started; two threads wait on each other on a busy machine
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for child processes; two threads block each other on a busy machine
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def derain(capsys: pytest.CaptureFixture[str]) -> Derain:
-    """`derain(*argv)`: the program, in this process."""
+    """`derain(*argv)` runs the program in this process."""
 
     def call(*argv: str | Path) -> Ended:
         capsys.readouterr()
@@ -93,7 +93,7 @@ def noise(height: int = 24, width: int = 32, seed: int = 0) -> NDArray[np.uint8]
 
 
 def photo(path: str | Path, seed: int = 0, height: int = 24, width: int = 32) -> Path:
-    """Write a photo of noise; its folder is made."""
+    """Write a photo of noise; creates its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rgb(path, noise(height, width, seed))
@@ -101,13 +101,13 @@ def photo(path: str | Path, seed: int = 0, height: int = 24, width: int = 32) ->
 
 
 def snapshot(folder: str | Path = ".") -> dict[str, bytes]:
-    """Content of every file below a folder, by path; the record of how outputs were made left out."""
+    """Content of every file below a folder by path, except the record of how outputs were made."""
     files = [p for p in sorted(Path(folder).rglob("*")) if p.is_file() and p.name != RECORD_NAME]
     return {str(p): p.read_bytes() for p in files}
 
 
 def listed(folder: str | Path = ".") -> list[str]:
-    """Names in a folder, the record left out."""
+    """Names in a folder, except the record."""
     return sorted(p.name for p in Path(folder).iterdir() if p.name != RECORD_NAME)
 
 

@@ -1,4 +1,4 @@
-"""The same command again, or nearly the same: an output is done only if this command would make it."""
+"""Repeated commands: an output counts as done only if the same command would produce it."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_at_most_one_photo_more_than_jobs_is_in_memory(
     for number in range(10 if side > 100 else 40):
         photo(f"in/{number}.png", seed=number, height=side, width=side)
     assert derain("in", "-j", str(jobs)).code == 0
-    # Photos so small that the network takes eight at once count as one together.
+    # Photos so small that the network processes eight at once; together they count as one.
     assert most[0] <= (jobs + 1) * (8 if side == 30 and jobs else 1)
 
 
@@ -186,7 +186,7 @@ def test_what_was_read_is_not_kept_while_the_result_is_written(derain: Derain, m
         return found
 
     def writing(*args: Any, **options: Any) -> Any:
-        deadline = time.monotonic() + 5  # the calling thread is just leaving the photo behind
+        deadline = time.monotonic() + 5  # the calling thread is just finishing the photo
         while kept[-1]() is not None and time.monotonic() < deadline:
             time.sleep(0.01)
         gone.append(kept[-1]() is None)
@@ -255,11 +255,11 @@ def test_left_overs_of_dead_processes_are_swept(derain: Derain) -> None:
     assert alive.exists()
 
 
-# --- what goes wrong with inputs ----------------------------------------------------------------------------------
+# --- unusable inputs ----------------------------------------------------------------------------------------------
 
 
 def bad_inputs(folder: Path) -> dict[str, str]:
-    """Broken files, and what is said of each."""
+    """Broken files and their error messages."""
     folder.mkdir()
     png, jpeg = (
         photo("whole.png", height=64, width=64).read_bytes(),
@@ -520,7 +520,7 @@ def test_a_device_that_is_not_there_is_6(derain: Derain) -> None:
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.ENOSPC) -> None:
-    """Lets `after` files be written; then the disk is full."""
+    """Lets `after` files be written, then reports a full disk."""
     atomic = encode.atomic_file  # type: ignore[attr-defined]
     count = iter(range(1000))
 
@@ -564,7 +564,7 @@ def test_out_of_memory_concerns_its_own_file(derain: Derain, monkeypatch: pytest
     ended = derain("in", "-o", "out")
     assert ended.code == 3
     assert ended.errors == ["derain: error: in/a.png: out of memory even with the smallest tiles"]
-    assert derain("in/a.png").code == 6  # the only outcome there is
+    assert derain("in/a.png").code == 6  # the only outcome
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,7 @@ def test_a_lost_device_stops_all_and_a_bug_does_not(derain: Derain, monkeypatch:
     assert sorted(snapshot("lost")) == ["lost/0.png"]
 
 
-# --- what is said -------------------------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------------------------
 
 
 def test_records(derain: Derain) -> None:

@@ -1,4 +1,4 @@
-"""`derain eval`: the document, the tables, the files, the exit codes."""
+"""`derain eval`: document, tables, files, exit codes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_published_numbers_stand_beside_ours_and_say_so(derain: Derain) -> None:
     assert re.search(r"Rain200L\s+Semi-DRDNet\s+published\s+40\.66\s+0\.9885", ended.out)
     assert "published, not measured here" in ended.out
     assert "protocol unstated" in ended.out
-    assert "2 pairs where its authors have 200" in ended.err
+    assert "2 pairs found, 200 expected" in ended.err
 
 
 def test_published_numbers_of_the_parts_of_a_set_stand_beside_ours(derain: Derain) -> None:
@@ -225,9 +225,17 @@ def test_the_report_stands_by_itself(derain: Derain, folder: Path) -> None:
         assert not re.match(r"\w+:|//", link)
         assert (Path("page") / link).is_file()
     assert "<script" not in text
-    for words in ("worst:", "median:", "best:", "ground truth", "error, 4 times", "&quot;threads&quot;", "rgb"):
+    for words in (
+        "worst:",
+        "median:",
+        "best:",
+        "ground truth",
+        "error, amplified 4 times",
+        "&quot;threads&quot;",
+        "rgb",
+    ):
         assert words in text
-    # Three pictures for each model: input and truth once, output and error for each.
+    # Three pictures per model: input and ground truth once, output and error for each.
     shown = {read_rgb(p).tobytes() for p in Path("page/pictures").iterdir()}
     assert {read_rgb(p).tobytes() for p in Path("page/pictures").glob("*-truth.png")} <= {
         read_rgb(p).tobytes() for p in (folder / "norain").iterdir()
@@ -245,7 +253,7 @@ def test_names_in_the_report_are_text(derain: Derain) -> None:
     assert "a&lt;b&gt;&amp;c" in text
 
 
-# --- what is wrong with the data --------------------------------------------------------------------------------------
+# --- problems of the data ---------------------------------------------------------------------------------------------
 
 
 def test_bad_pairs_fail_by_themselves(derain: Derain) -> None:
@@ -265,7 +273,7 @@ def test_bad_pairs_fail_by_themselves(derain: Derain) -> None:
 
 
 def test_rainy_and_clean_pictures_without_one_pair_are_4(derain: Derain) -> None:
-    """They are not taken for photos without ground truth."""
+    """They are not treated as photos without ground truth."""
     folder = make_pairs(Path("pairs"), count=2)
     for number in range(2):
         (folder / f"norain/{number:03d}.png").rename(folder / f"norain/other{number}.png")
@@ -305,7 +313,7 @@ def test_models_that_are_not_there(derain: Derain, folder: Path, model: str, cod
 
 
 def test_swapped_folders_are_noticed(derain: Derain) -> None:
-    # `looks_swapped` judges what lies in folders whose names say which is which.
+    # `looks_swapped` checks pictures in folders whose names define the sides.
     folder = make_pairs(Path("pairs"), count=6, height=96, width=96, names=("norain", "rain"))
     ended = derain("eval", "--dataset", folder, "-m", "input")
     assert ended.code == 0
@@ -320,7 +328,7 @@ def test_test_pictures_in_the_training_set_are_counted_and_named(derain: Derain,
     save_weights(Path("seen.safetensors"), unchanging(), Card(hashes=hashes))
     ended = derain("eval", "--dataset", folder, "-m", "seen.safetensors", "--json")
     assert ended.code == 0
-    assert "2 of 4 pictures lie in the training set of seen.safetensors: 001, 003" in ended.err
+    assert "2 of 4 pictures are in the training set of seen.safetensors: 001, 003" in ended.err
     assert document(ended)["seen_in_training"] == [
         {"dataset": "pairs", "model": "seen.safetensors", "pictures": ["001", "003"]}
     ]

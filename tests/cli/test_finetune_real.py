@@ -1,4 +1,4 @@
-"""`derain finetune-real`: its flags, what it refuses, and that a tiny run adapts a network."""
+"""`derain finetune-real`: flags, refusals, and a tiny run that adapts a network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def real(tmp_path, picture) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """torchvision has nothing in its cache and no network."""
+    """torchvision has an empty cache and no network."""
 
     def fail(self, *args, **kwargs):
         raise OSError("network is unreachable")
@@ -70,7 +70,7 @@ def test_a_tiny_run_from_end_to_end(derain, real, pair_folder, weights, vgg_file
     assert ended.code == 0, ended.err
     kinds = [record["kind"] for record in ended.records]
     assert kinds == ["validation", "real", "validation", "real", *3 * ["average"], "summary"]
-    assert ended.records[1]["change"]["mean_change"] == 0.0  # these weights change nothing yet
+    assert ended.records[1]["change"]["mean_change"] == 0.0  # these weights still change nothing
     assert "real photos: mean change 0.00" in ended.err
     card = load_weights(Path("run/last.safetensors")).card
     assert card.change["mean_change"] > 0
@@ -147,7 +147,7 @@ def test_without_feature_weights_both_ways_out_are_named(derain, real, pair_fold
     ended = derain("finetune-real", *argv, "--yes")
     assert ended.code == 5
     assert all(way in ended.errors[0] for way in ("network is unreachable", "--vgg FILE", "torchvision"))
-    ended = derain("finetune-real", *argv)  # nobody is there to be asked
+    ended = derain("finetune-real", *argv)  # there is no terminal to ask on
     assert ended.code == 5 and "528 MB" in ended.errors[0] and "--yes" in ended.errors[0]
     assert not Path("run").exists()
     assert derain("finetune-real", *argv, "--contrast", "none").code == 0

@@ -1,4 +1,4 @@
-"""Flags as one object: what Typer sees of it, and where defaults come from."""
+"""Flags as one object: what Typer sees, and where defaults come from."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_required_flags_come_first_and_the_others_in_the_order_of_the_fields() -
 
 
 def flat(flags: type[Any]) -> dict[str, Any]:
-    """Defaults by name, those of groups too."""
+    """Defaults by name, including those of groups."""
     found: dict[str, Any] = {}
     for each in fields(flags):
         if callable(each.default_factory) and is_dataclass(each.default_factory):

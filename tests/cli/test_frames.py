@@ -1,4 +1,4 @@
-"""`derain frames`: what a data set is made of, what a second run does, and how it ends."""
+"""`derain frames`: content of the data set, repeated runs, exit codes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.scenes import Scene, scene, write_clip
 
 RAIN = 60
 MANY = ("--every", "0", "--similar", "0")
-"""The clips of these tests are short, and their scenes stand nearly still."""
+"""Adjusted to the clips of these tests, which are short and nearly static."""
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips: three with rain, one of them with a cut, one without; not to be written to."""
+    """Clips: three with rain, one of them with a cut, and one without rain; read-only."""
     folder = tmp_path_factory.mktemp("clips")
     for number, name in enumerate("ab"):
         write_clip(folder / f"{name}.mkv", scene(Scene(seed=number, rain=RAIN, speed=1), 6))
@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clips(made: Path) -> Path:
-    """The same by a name without the machine in it."""
+    """The path without machine-specific parts."""
     Path("clips").symlink_to(made)
     return Path("clips")
 
@@ -50,7 +50,7 @@ def manifest(folder: str | Path = "out") -> list[dict[str, str]]:
 
 
 def files(folder: str | Path = "out") -> dict[str, bytes]:
-    """What a user sees of a data set."""
+    """The parts of a data set that users see."""
     found = {Path(name): content for name, content in snapshot(folder).items()}
     return {str(path.relative_to(folder)): content for path, content in found.items() if WORK not in path.parts}
 
@@ -63,7 +63,7 @@ def test_a_set_of_rainy_frames_split_by_clip(derain: Derain, clips: Path) -> Non
     assert [row["split"] for row in rows].count("test") == ended.records[-1]["test"] == 3
     assert [row["split"] for row in rows].count("train") == ended.records[-1]["train"] == 6
     by_clip = {(row["source"], row["split"]) for row in rows}
-    assert len(by_clip) == len({source for source, _ in by_clip})  # no clip in both
+    assert len(by_clip) == len({source for source, _ in by_clip})  # no clip in both splits
     assert not any("dry" in row["source"] for row in rows)
     assert "dry.mkv: no usable frame (rain score 0." in ended.err
     for row in rows:
@@ -112,9 +112,9 @@ def test_rejected_pictures_are_replaced_and_stay_away(derain: Derain, clips: Pat
     with Path("out/reject.txt").open("a") as file:
         file.write(f"  {Path(third).stem}  # this one, too\nnot-there-000001\n")
     ended = derain("frames", *settings)
-    assert "no frame of these clips is called not-there-000001" in ended.err
+    assert "these clips have no frame named not-there-000001" in ended.err
     assert not {unwanted, third} & {row["file"] for row in manifest()}
-    # From nothing, with the same list: the same set.
+    # From scratch with the same list: the same set.
     Path("fresh").mkdir()
     (Path("fresh") / WORK).mkdir()
     Path("fresh/reject.txt").write_bytes(Path("out/reject.txt").read_bytes())
@@ -133,7 +133,7 @@ def test_no_more_than_so_many_of_a_clip(derain: Derain, clips: Path) -> None:
 def test_near_duplicates_are_left_out(derain: Derain, clips: Path) -> None:
     Path("twice").mkdir()
     Path("twice/copy.mkv").write_bytes((clips / "a.mkv").read_bytes())
-    write_clip("twice/mine.mkv", scene(Scene(seed=0, rain=RAIN, speed=1), 6)[:5])  # the beginning of a.mkv
+    write_clip("twice/mine.mkv", scene(Scene(seed=0, rain=RAIN, speed=1), 6)[:5])  # the start of a.mkv
     assert derain("frames", clips / "a.mkv", "twice", "-o", "out", "--every", "0").code == 0
     hashes = [int(row["hash"], 16) for row in manifest()]
     assert len(hashes) <= 4  # not seven
@@ -258,9 +258,9 @@ def test_killed_in_the_middle_and_gone_on_with(derain: Derain, clips: Path, monk
     process.communicate()
     measured = {path: path.stat().st_mtime_ns for path in work.glob("*.npz")}
     assert derain("frames", clips, "-o", "out", *settings).code == 0
-    assert {path: path.stat().st_mtime_ns for path in measured} == measured  # not looked at again
+    assert {path: path.stat().st_mtime_ns for path in measured} == measured  # not analysed again
 
-    # The same while pictures are written.
+    # The same while pictures are being written.
     def stopped(path: Path, *arguments: object, **more: object) -> None:
         if len(list(Path("stopped").glob("*/*.png"))) == 2:
             raise KeyboardInterrupt

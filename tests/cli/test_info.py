@@ -1,4 +1,4 @@
-"""`derain info`: what is installed, what the machine has, what is missing."""
+"""`derain info`: installed versions, machine, missing packages."""
 
 from __future__ import annotations
 

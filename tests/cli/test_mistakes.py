@@ -1,4 +1,4 @@
-"""What people get wrong: one mistake, one line, and a way on, before anything that takes long is loaded."""
+"""Common mistakes: each gives one line with a hint, before anything slow is loaded."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_clips_go_to_their_own_command(derain: Derain) -> None:
     assert "derain video" in only_line(derain("derain", "a.mp4"), 3)
     ended = derain("a.mp4", "b.jpg")
     assert ended.code == 3 and "derain video" in ended.errors[0] and "b_derained.jpg" in listed()
-    Path("a.mp4").rename("clip")  # by content, whatever it is called
+    Path("a.mp4").rename("clip")  # detected by content, not by name
     assert "derain video" in only_line(derain("clip", "-o", "x.jpg"), 3)
 
 
@@ -203,7 +203,7 @@ def test_a_hub_that_does_not_answer_is_one_line_at_once(
     derain: Derain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     photo("a.jpg")
-    with socket.socket() as taken:  # bound and not listened on: whoever calls is turned away
+    with socket.socket() as taken:  # bound but not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""`derain models`: which weights there are, whether they are sound, and averages of them."""
+"""`derain models`: listing, verification, averages."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_nothing_is_offered_that_does_not_exist(derain: Derain) -> None:
 
 @pytest.fixture
 def relatives(tmp_path: Path) -> list[Path]:
-    """Two weight files of one shape."""
+    """Two weight files of the same architecture."""
     cards = Card(name="one", summary="first", trained_on=("SetA", "SetB")), Card(trained_on=("SetB",), limits="night")
     paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     for seed, (path, card) in enumerate(zip(paths, cards, strict=True)):

@@ -1,4 +1,4 @@
-"""`-` in place of a file: what goes in and comes out by pipes is what files give."""
+"""`-` in place of a file: pipes give the same results as files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Piped = Callable[..., tuple[int, bytes, str]]
 
 @pytest.fixture
 def piped(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Piped:
-    """`piped(data, *argv)`: the program with `data` on standard input; its exit code, standard output, messages."""
+    """`piped(data, *argv)` runs the program with `data` on standard input; returns exit code, stdout and messages."""
 
     def call(data: bytes, *argv: str) -> tuple[int, bytes, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -74,19 +74,19 @@ def test_the_format_goes_by_the_content_unless_named(piped: Piped) -> None:
 @pytest.mark.parametrize(
     ("data", "argv", "code", "told"),
     [
-        (b"", ["-", "-o", "-"], 3, "standard input: nothing arrived"),
+        (b"", ["-", "-o", "-"], 3, "standard input: no data"),
         (b"no picture", ["-", "-o", "-"], 3, "standard input: "),
         (b"x", ["-"], 2, "-o FILE, or -o - for a pipe"),
         (b"x", ["-", "b.jpg", "-o", "-"], 2, "one input at a time"),
         (b"x", ["-", "-", "-o", "-"], 2, "one input at a time"),
-        (b"x", ["-", "-o", "-", "--compare"], 2, "--compare needs an output that is a file"),
-        (b"x", ["-", "-o", "-", "--json"], 2, "--json needs an output that is a file"),
+        (b"x", ["-", "-o", "-", "--compare"], 2, "--compare needs a file as output"),
+        (b"x", ["-", "-o", "-", "--json"], 2, "--json needs a file as output"),
         (b"x", ["-", "-o", "-", "--format", "gif"], 2, "cannot write 'gif'"),
-        (b"x", [".", "-o", "-"], 2, "one picture or clip at a time"),
+        (b"x", [".", "-o", "-"], 2, "only one picture or clip"),
         (b"x", ["gone.jpg", "-o", "-"], 4, "no such file"),
         (b"x", ["video", "-", "-o", "-"], 4, "standard input: "),
-        (b"x", ["video", "-", "-o", "-", "--keep-partial"], 2, "--keep-partial needs an output that is a file"),
-        (b"x", ["eval", "-"], 2, "derain eval does not read or write pipes"),
+        (b"x", ["video", "-", "-o", "-", "--keep-partial"], 2, "--keep-partial needs a file as output"),
+        (b"x", ["eval", "-"], 2, "derain eval does not support pipes"),
     ],
 )
 def test_one_mistake_is_one_line_and_nothing_is_sent(
@@ -130,7 +130,7 @@ def test_a_terminal_is_no_pipe(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_leaves_ends_the_command(weights: Path, unbuffered: str) -> None:
-    photo("a.png", height=300, width=400)  # more than a pipe holds
+    photo("a.png", height=300, width=400)  # more than the capacity of a pipe
     command = [sys.executable, "-m", "derain_cli", "a.png", "-o", "-"]
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:

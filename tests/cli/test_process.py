@@ -1,4 +1,4 @@
-"""The program as a process: signals, closed and broken streams, terminals, sudden death."""
+"""The program as a process: signals, closed and broken streams, terminals, kills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAM = [sys.executable, "-m", "derain_cli"]
 
 
 def heed_signals() -> None:
-    """A job in the background ignores SIGINT, one under nohup SIGHUP, and the tests may be such a job."""
+    """Background jobs ignore SIGINT, jobs under nohup SIGHUP; the tests may run as such a job."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -37,7 +37,7 @@ def many(count: int = 60) -> None:
 
 
 def wait_for_output(process: subprocess.Popen[str], folder: str = "out", count: int = 1) -> None:
-    """Until `count` outputs are whole."""
+    """Wait until `count` outputs are complete."""
     deadline = time.monotonic() + 60
     while len(list(Path(folder).glob("*.png"))) < count:
         assert process.poll() is None, "ended too early"
@@ -58,7 +58,7 @@ def test_a_signal_ends_the_run_with_a_summary_and_whole_files(number: int, code:
     assert "Traceback" not in err
     outputs = [Path("out", name) for name in listed("out")]
     assert 0 < len(outputs) < 60
-    assert all(read_rgb(path).shape == (160, 160, 3) for path in outputs)  # no temporary file among them
+    assert all(read_rgb(path).shape == (160, 160, 3) for path in outputs)  # no temporary files
     assert f"done: {len(outputs)} ok, 0 skipped, 0 failed, {60 - len(outputs)} not tried" in err
 
 
@@ -140,7 +140,7 @@ def test_a_terminal_gets_a_bar_unless_it_is_dumb(term: str, bar: bool) -> None:
     try:
         while data := os.read(ours, 4096):
             shown += data
-    except OSError:  # Linux says EIO when the other end is closed
+    except OSError:  # Linux reports EIO when the other end is closed
         pass
     finally:
         os.close(ours)
@@ -159,7 +159,7 @@ def test_a_terminal_gets_a_bar_unless_it_is_dumb(term: str, bar: bool) -> None:
     ids=["nothing", "turns", "policy"],
 )
 def test_how_threads_wait_is_settled_before_torch_unless_the_user_did(given, expected):
-    """OpenMP reads it once, when torch is loaded."""
+    """OpenMP reads the setting once, when torch is loaded."""
     watch = (
         "import os, sys\n"
         "def hook(event, arguments):\n"

@@ -1,4 +1,4 @@
-"""Commands by name, the default command, usage errors, what is imported when."""
+"""Commands by name, the default command, usage errors, lazy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`derain synth`: exit codes, what is told and where."""
+"""`derain synth`: exit codes and messages."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
     def interrupted(self: Restorer, images: Any) -> Any:
         seen[0] += 1
         if seen[0] >= 8:
-            if seen[0] == 8:  # SIGINT is ignored in jobs in the background, such as these tests may be
+            if seen[0] == 8:  # SIGINT is ignored by background jobs, and these tests may run as one
                 os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.05)
         return whole(self, images)

@@ -1,4 +1,4 @@
-"""`derain watch`: what arrives is done once it is complete, what fails is told, Ctrl-C ends it."""
+"""`derain watch`: files are processed once complete, failures are reported, Ctrl-C stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Between = Callable[[], object]
 
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`rounds(first, second, ...)`: what happens between one look into the folders and the next; then Ctrl-C."""
+    """`rounds(first, second, ...)`: actions between successive scans of the folders, followed by Ctrl-C."""
 
     def plan(*between: Between) -> None:
         left = list(between)
@@ -36,7 +36,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def nothing() -> None:
-    """Between two looks."""
+    """Called between two scans."""
 
 
 SETTLED = (nothing, nothing, nothing)
@@ -94,9 +94,9 @@ def test_an_output_folder_inside_the_watched_one_is_not_watched(derain: Derain, 
     ("argv", "code", "told"),
     [
         (["gone", "-o", "out"], 4, "no such folder"),
-        (["a.png", "-o", "out"], 2, "is not a folder"),
-        (["in", "-o", "in"], 2, "the output folder is watched itself"),
-        (["in", "-o", "a.png/out"], 7, "is not a folder"),
+        (["a.png", "-o", "out"], 2, "not a folder"),
+        (["in", "-o", "in"], 2, "the output folder is one of the watched folders"),
+        (["in", "-o", "a.png/out"], 7, "not a folder"),
         (["in"], 2, "--output"),
     ],
 )

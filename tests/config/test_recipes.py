@@ -1,4 +1,4 @@
-"""Recipes come back as they went in, and `--set` lies on top of them."""
+"""Recipes survive a round trip, and `--set` overrides them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_recipes_survive_the_round_trip(name):
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_say_what_they_mean(name):
-    """Each value written in a recipe arrives in the option object."""
+    """Each value in a recipe arrives in the options object."""
     tables = load_recipe(name)
     mapping = to_mapping(from_mapping(TrainConfig, tables))
     for table, values in tables.items():

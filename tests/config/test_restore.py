@@ -1,4 +1,4 @@
-"""How pictures are restored: what is refused."""
+"""Options for restoring pictures: refused values."""
 
 from __future__ import annotations
 

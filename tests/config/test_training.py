@@ -1,4 +1,4 @@
-"""Which network is made, and how it is trained: defaults, and what is refused."""
+"""Network and training options: defaults and refused values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crops and flips: inside the picture, pixel by pixel those of it, evenly drawn."""
+"""Crops and flips: inside the picture, pixel-exact, uniformly distributed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_warped_crops_have_the_size_and_the_colours_of_the_picture(height, width
 
 
 def test_warped_crops_are_turned_and_scaled():
-    """Even bars come out in many directions and at many distances."""
+    """Uniform bars come out in many directions and at many distances."""
     bars = np.broadcast_to((np.arange(300)[None, :, None] // 5 % 2 * 200).astype(np.uint8), (300, 300, 3))
     tilts, periods = [], []
     for seed in range(60):

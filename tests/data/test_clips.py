@@ -1,4 +1,4 @@
-"""Patches of made-up clips: a pure function of seed and index; the truth is the middle frame without its rain."""
+"""Patches of synthetic clips: a pure function of seed and index; the target is the middle frame without rain."""
 
 from __future__ import annotations
 

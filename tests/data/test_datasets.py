@@ -1,4 +1,4 @@
-"""Training patches: pure functions of (seed, i), in the asked mixture, from usable files only."""
+"""Training patches: pure functions of (seed, i), in the configured mixture, from usable files only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATCH = 32
 
 @pytest.fixture(scope="module")
 def photo_folder(tmp_path_factory, picture) -> Path:
-    """Eight photos of 40x44 pixels, of colours that the pairs do not have; not to be written to."""
+    """Eight photos of 40x44 pixels in colours that the pairs do not contain; read-only."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(8):
         write_rgb(folder / f"{number}.png", picture(40, 44, 50 + number))
@@ -145,7 +145,7 @@ def test_a_patch_is_rainy_and_clean_in_bytes(sources):
 
 
 def test_item_is_a_pure_function_of_seed_and_index(sources):
-    """Not of what was read before, by whom, of the run's length, or of the cache."""
+    """Independent of what was read before, of the process, of the run length, and of the cache."""
     first = patches(sources, seed=3)
     forward = [first[i][0] for i in range(24)]
     backward = [patches(sources, seed=3, length=1000)[i][0] for i in reversed(range(24))][::-1]
@@ -174,7 +174,7 @@ def test_indices_outside_the_run_are_refused(sources):
 
 
 def contains(picture: np.ndarray, patch: np.ndarray, turns: bool) -> bool:
-    """Whether `patch` is a crop of `picture`, flipped (or turned) in some way."""
+    """Whether `patch` is a crop of `picture`, possibly flipped or rotated."""
     for quarter in range(4 if turns else 1):
         for mirrored in (patch, patch[:, ::-1], patch[::-1], patch[::-1, ::-1]):
             wanted = np.ascontiguousarray(np.rot90(mirrored, quarter))
@@ -215,7 +215,7 @@ def test_true_layers_go_onto_other_backgrounds(sources, pair_folder, photo_folde
 
 
 def test_the_layer_is_the_difference_of_its_pair(tmp_path, pairs):
-    """With one pair and one black background the patch is the layer itself."""
+    """With one pair and one black background, the patch is the layer itself."""
     found = find_pairs(pairs(tmp_path / "p", count=1, height=PATCH, width=PATCH))
     write_rgb(tmp_path / "black.png", np.zeros((PATCH, PATCH, 3), np.uint8))
     data = patches(Sources(layers=found.groups, photos=(tmp_path / "black.png",)), **only("layers"))
@@ -237,14 +237,14 @@ def test_generated_rain_lies_on_the_photos(sources, photo_folder, profile):
     for index in range(6):
         rainy, clean = as_pictures(data[index][0])
         different += not np.array_equal(rainy, clean)
-        if profile != "real":  # its target has the veil and the noise of the rainy picture
+        if profile != "real":  # its target has the veil and noise of the rainy picture
             assert any(contains(whole, clean, turns=True) for whole in photos)
             assert bool((rainy >= clean).all())
     assert different >= 3
 
 
 def test_dry_patches_are_photos_lookalikes_and_plain_colours(sources, photo_folder):
-    """And both sides of them are the same."""
+    """And both sides are the same."""
     data = patches(sources, length=400, clean_share=0.99)
     photos = [read_rgb(p) for p in list_photos(photo_folder)]
     plain = whole = 0
@@ -279,7 +279,7 @@ def test_warped_backgrounds_are_no_crops(sources, photo_folder):
 
 
 def counted(data: TrainingPatches, number: int) -> dict[str, int]:
-    """How often each maker is called, and how often none (dry patches)."""
+    """How often each generator is called, and how often none (dry patches)."""
     counts = {"dry": number}
 
     def spy(make):
@@ -325,7 +325,7 @@ def test_groups_are_drawn_alike_whatever_their_size(tmp_path, pairs):
     small = find_pairs(pairs(tmp_path / "small", count=1, height=PATCH, width=PATCH)).groups[0]
     data = patches(Sources(pairs=(large, small)), length=400)
     first = np.sort(read_rgb(small.pairs[0].clean).reshape(-1, 3), axis=0)
-    # The first picture of both folders is the same one: count it, and allow for its share of the large group.
+    # The first picture is the same in both folders: count it, and allow for its share of the large group.
     hits = sum(np.array_equal(np.sort(as_pictures(data[i][0])[1].reshape(-1, 3), axis=0), first) for i in range(400))
     assert hits / 400 == pytest.approx(0.5 + 0.5 / 9, abs=0.1)
 
@@ -340,12 +340,12 @@ def test_a_file_that_turns_out_damaged_is_replaced_and_counted(tmp_path, pair_fo
     whole = patches(sources, length=60)
     before = [whole[i] for i in range(60)]
     victim = found.pairs[3].rainy
-    victim.write_bytes(victim.read_bytes()[:300])  # its header is still good
+    victim.write_bytes(victim.read_bytes()[:300])  # its header is intact
     data = patches(check_sources([found], [], [], PATCH), length=60)
     after = [data[i] for i in range(60)]
     changed = [i for i in range(60) if not torch.equal(before[i][0], after[i][0])]
     assert changed
-    assert [i for i in range(60) if after[i].bad] == changed  # each counted, and nothing else is different
+    assert [i for i in range(60) if after[i].bad] == changed  # each one counted, and everything else unchanged
     assert all(after[i][0].any() for i in changed)
     again = patches(sources, length=60)
     assert all(torch.equal(again[i][0], after[i][0]) for i in reversed(range(60)))
@@ -424,7 +424,7 @@ def test_no_usable_real_photo_ends_it_before_it_begins(tmp_path, picture, fault)
         write_rgb(path, picture(20 if fault == "small" else 90, 90, number))
         if fault == "corrupt":
             path.write_bytes(b"no picture")
-        elif fault == "cut":  # the header is still good
+        elif fault == "cut":  # the header is intact
             path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(NothingToDoError) as caught:
         find_real([tmp_path], PATCH)

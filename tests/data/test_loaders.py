@@ -1,4 +1,4 @@
-"""Batches in order, the same from any start and with any number of processes."""
+"""Batches in order, independent of the starting point and of the number of processes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_real_patches_come_beside_the_pairs(patches):
 
 
 class Plain(Dataset):
-    """Items that take a while, are bad, or are not there at all."""
+    """Items that take a while, are bad, or are missing."""
 
     def __init__(self, seconds=0.0, bad=0, error: Exception | None = None, die=False):
         self.seconds, self.bad, self.error, self.die = seconds, bad, error, die
@@ -85,7 +85,7 @@ def test_waiting_and_bad_files_are_counted():
     assert (stream.waited, stream.bad) == (0.0, 0)
     begin = time.perf_counter()
     for _ in stream:
-        time.sleep(0.05)  # the network's own time is no waiting
+        time.sleep(0.05)  # time spent in the network does not count as waiting
     assert 8 * 0.01 <= stream.waited <= time.perf_counter() - begin - 4 * 0.05
     assert stream.bad == 16
 
@@ -104,7 +104,7 @@ def test_other_errors_arrive_as_they_are():
         list(BatchStream(Plain(error=ZeroDivisionError("x")), 2, 0, 0))
 
 
-@pytest.mark.slow  # torch looks every five seconds
+@pytest.mark.slow  # torch checks every five seconds
 def test_a_process_that_dies_ends_the_run_in_one_line():
     with pytest.raises(TrainingError, match="a data-loading process died") as caught:
         list(BatchStream(Plain(die=True), 2, 0, 1))

@@ -1,4 +1,4 @@
-"""Every record of the registry, in every layout, place and split: found, paired right, counted, gaps noticed."""
+"""Every record of the registry, in every layout, location and split: found, paired correctly, counted, gaps noticed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_set_of_sets_says_which_parts_are_missing(tmp_path):
 
 
 def test_training_pictures_are_never_taken_for_test_pictures(tmp_path):
-    """A set of which only one split is there, in a folder where a bare test set may lie too."""
+    """A set with only one split, in a folder that may also contain a bare test set."""
     for record in (r for r in RECORDS if all(r.splits[s].places if s in r.splits else () for s in ("train", "test"))):
         for there, other in (("train", "test"), ("test", "train")):
             root = tmp_path / record.name / there
@@ -155,7 +155,7 @@ def test_archives_that_add_a_folder_of_their_own(tmp_path):
 
 
 def test_folders_between_do_not_count(tmp_path):
-    """Large sets come cut into part_1, part_2, ... so that no folder has too many files."""
+    """Large sets are split into part_1, part_2, ... so that no folder has too many files."""
     make_standin(DATASETS["Rain13K"], tmp_path, "train")
     for number, side in enumerate(("input", "target")):
         folder = tmp_path / "Rain13K" / "train" / side

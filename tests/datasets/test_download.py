@@ -1,4 +1,4 @@
-"""Data sets from the Hub: against a server on loopback that speaks the few routes that are needed."""
+"""Data sets from the Hub, tested against a local server with the few routes that are needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """A server with the files of one repository, and what it was asked for."""
+    """A server with the files of one repository, and the requests it received."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -80,7 +80,7 @@ class Hub:
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path) -> Iterator[Hub]:
-    """The server, with HF_ENDPOINT pointing to it and a HF_HOME of its own."""
+    """The server, with HF_ENDPOINT pointing to it and a separate HF_HOME."""
     state = Hub()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def rain13k(hub, tmp_path) -> Hub:
-    """Two of the test sets of Rain13K and some training pairs, as plain pictures."""
+    """Two test sets of Rain13K and some training pairs, as plain pictures."""
     made = tmp_path / "made"
     for name in ("Test100", "Rain100L"):
         make_standin(DATASETS[name], made, "test", place=2 + (name == "Rain100L"), count=2)
@@ -156,7 +156,7 @@ def test_what_is_there_is_not_fetched_again(rain13k, tmp_path):
     download_dataset("Test100", tmp_path, progress=False)
     assert len(rain13k.fetched) == 4
     rain13k.asked.clear()
-    rain13k.status = 500  # not even asked
+    rain13k.status = 500  # not even requested
     download_dataset("Test100", tmp_path, progress=False)
     assert rain13k.asked == []
 
@@ -188,14 +188,14 @@ def test_refusals_are_one_line_with_the_way_by_hand(rain13k, tmp_path, status, w
 
 
 def test_no_network(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # no server is listening
     with pytest.raises(NothingToDoError, match="cannot get dronefreak/Rain13K from the Hub") as caught:
         download_dataset("Test100", tmp_path, progress=False)
     assert DATASETS["Test100"].page in str(caught.value)
 
 
 def test_offline_mode_is_heeded(rain13k, tmp_path):
-    """In a process of its own, since the client reads the variable when it is imported."""
+    """In a separate process, since the client reads the variable at import."""
     code = (
         "import sys; from pathlib import Path; from derain_cli.errors import DerainError\n"
         "from derain_cli.datasets.download import download_dataset\n"

@@ -1,4 +1,4 @@
-"""Folders that nobody has described: pairs told by names, then by looks; side-by-side pictures; swapped sides."""
+"""Undocumented folders: pairs found by name or by content; side-by-side pictures; swapped sides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOLD_BY_NAMES = [
 
 
 def photo(height: int, width: int, seed: int) -> np.ndarray:
-    """Two scenes in one picture: its halves have nothing to do with each other."""
+    """Two unrelated scenes in one picture."""
     return np.concatenate([clean_picture(height, width // 2, 2 * seed + side) for side in (0, 1)], axis=1)
 
 
@@ -109,7 +109,7 @@ def test_groups_of_nested_folders_and_their_order(tmp_path):
 
 
 def test_splits_of_two_sets_have_names_of_their_own(tmp_path, monkeypatch):
-    """Scores are kept apart by the group's name, and every set has a folder called `train`."""
+    """Scores are grouped by name, and every set has a folder named `train`."""
     for data in ("Rain200L", "Rain200H"):
         touch(tmp_path, f"{data}/train/rain/1.png", f"{data}/train/norain/1.png")
     found = [find_pairs(tmp_path / data / "train").groups[0].name for data in ("Rain200L", "Rain200H")]
@@ -169,7 +169,7 @@ def test_one_clean_picture_for_several_rainy_ones(tmp_path, names):
 
 
 def test_a_name_of_its_own_comes_before_a_shared_clean_picture(tmp_path):
-    """10_1 and 10 are two pictures where both sides have them."""
+    """10_1 and 10 are two pictures if both sides have them."""
     for name in ("10_1", "10"):
         make_layout(Layout("rain/{n}", "norain/{n}"), tmp_path, count=1)
         for side in ("rain", "norain"):
@@ -195,7 +195,7 @@ def test_photos_beside_a_few_pairs_are_no_set_of_pairs(tmp_path):
         find_pairs(tmp_path)
 
 
-# --- by looks ---------------------------------------------------------------------------------------------------------
+# --- by content -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", ["light", "heavy", "real"])
@@ -210,7 +210,7 @@ def test_two_folders_of_any_names(tmp_path, names, profile):
 
 
 def test_two_sets_of_one_scene_are_never_taken_for_the_two_sides(tmp_path):
-    """Another rain on the same pictures, of one size: together they look like a rainy and a less rainy side."""
+    """Different rain on the same pictures, same size: together they look like a rainy and a less rainy side."""
     made = []
     for name in ("heavy", "light"):
         made += make_layout(Layout(f"{name}/rain/{{n}}", f"{name}/norain/{{n}}"), tmp_path, 8, (96, 120), name)

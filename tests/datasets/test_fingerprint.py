@@ -1,4 +1,4 @@
-"""Perceptual hashes: stable under what happens to files, different for different pictures."""
+"""Perceptual hashes: stable under common changes of files, different for different pictures."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_flat_and_tiny_pictures_have_hashes():
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), st.integers(0, 2**64 - 1), st.integers(0, 64))
 @settings(max_examples=60, deadline=None)
 def test_holding_is_a_matter_of_the_nearest_hash(known, own, most):
-    """Against the plain count of bits."""
+    """Compared with a plain bit count."""
     pictures = KnownPictures([f"{each:016x}" for each in known], most)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "picture_hash", lambda _: f"{own:016x}")
@@ -87,7 +87,7 @@ def test_overlap_names_the_pictures_that_were_trained_on(tmp_path):
 
 
 def test_it_is_the_clean_picture_that_counts(tmp_path):
-    """Other rain on the same photo is the same photo; halves of one file are read as two pictures."""
+    """The same photo with different rain counts as the same; halves of a file are read as two pictures."""
     for name, profile in (("a", "light"), ("b", "heavy")):
         make_layout(Layout("rain/{n}", "norain/{n}"), tmp_path / name, 3, (80, 100), profile)
     made = make_layout(Layout("{n}", halves="rainy|clean"), tmp_path / "c", 3, (80, 100), "heavy")

@@ -1,4 +1,4 @@
-"""How the files of a set lie: templates that pair them."""
+"""File layouts of data sets: templates that define pairs."""
 
 from __future__ import annotations
 

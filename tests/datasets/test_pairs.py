@@ -1,4 +1,4 @@
-"""Lists of photos, and a rainy picture beside the same picture without rain."""
+"""Lists of photos, and pairs of rainy and clean pictures."""
 
 from __future__ import annotations
 

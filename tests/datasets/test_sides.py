@@ -1,4 +1,4 @@
-"""Which of two pictures has the rain, and whether they show the same scene."""
+"""Which of two pictures is rainy, and whether they show the same scene."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_same_picture_says_nothing():
 
 @pytest.mark.parametrize("change", [lambda p: p * 0.8, lambda p: p * 1.15 + 5, lambda p: 255 * (p / 255) ** 0.8])
 def test_exposure_does_not_outweigh_streaks(change):
-    """A rainy picture that is darker or brighter on the whole keeps its bright streaks."""
+    """A rainy picture that is darker or brighter overall still has bright streaks."""
     votes = []
     for n in range(10):
         rainy = np.clip(change(rainy_picture(120, 160, n).astype(float)), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Devices and precision: what `auto` picks, and what is not there."""
+"""Devices and precision: the choice of `auto`, and missing devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that are not ours: padding."""
+"""Third-party networks: padding."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="an extra")
 
 @pytest.fixture
 def blur(tmp_path):
-    """A file that holds one 3x3 convolution, the mean of each colour."""
+    """A file with one 3x3 convolution, the mean of each colour."""
     from onnx import TensorProto, helper, numpy_helper
 
     kernel = np.zeros((3, 3, 3, 3), np.float32)

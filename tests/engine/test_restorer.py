@@ -1,4 +1,4 @@
-"""From picture to picture: kinds and dtypes, tiles, gates, faults."""
+"""Restoration of pictures: types and dtypes, tiles, gates, faults."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def zero_network(config=TINY):
 
 
 def busy(network, config=PLAIN, seed=0):
-    """A network whose result lies well inside the range, so that clamping hides no difference."""
+    """A network whose results are well inside the range, so that clamping hides no difference."""
     model = network(config, seed)
     with torch.no_grad():
         for net in (model.rrn, model.drn):
@@ -57,7 +57,7 @@ def busy(network, config=PLAIN, seed=0):
 
 
 def gated(network, config, seed=0):
-    """The same with gates that hang on the picture strongly."""
+    """The same with gates that depend strongly on the picture."""
     model = busy(network, config, seed)
     with torch.no_grad():
         for block in model.rrn.blocks:
@@ -135,7 +135,7 @@ def test_the_result_is_that_of_the_network_rounded(network, picture, dtype):
 
 
 def test_deep_pictures_are_restored_in_depth(network, picture):
-    """More than 256 levels come out, not 8 bits blown up."""
+    """The output has more than 256 levels; it is not 8 bits scaled up."""
     rng = np.random.default_rng(0)
     pixels = picture(40, 40).astype(np.uint16) * 257 - rng.integers(0, 200, (40, 40, 3)).astype(np.uint16)
     assert len(np.unique(make(busy(network, TINY))(pixels))) > 1000
@@ -250,22 +250,22 @@ def test_strength_0_is_the_input_and_1_is_all(network, picture, dtype):
 )
 @pytest.mark.parametrize("size", [(150, 201), (64, 65), (70, 300)])
 def test_tiles_with_a_full_halo_equal_the_whole(config, size, network, picture):
-    """Without gates, and with a halo of the whole reach, a tile sees all that matters: the same levels."""
+    """Without gates, and with a halo as large as the receptive field, tiling does not change the levels."""
     model, pixels = busy(network, config), picture(*size)
     tiled = make(model, tile=64)
     assert tiled.halo == receptive_radius(config)
     assert np.abs(tiled(pixels).astype(int) - make(model, tile=0)(pixels)).max() <= 1
-    assert float((tiled(pixels) != make(model, tile=0)(pixels)).mean()) < 1e-3  # rounding at the half level only
+    assert float((tiled(pixels) != make(model, tile=0)(pixels)).mean()) < 1e-3  # only rounding at half levels
 
 
 @pytest.mark.parametrize("unshuffle", [1, 2])
 def test_tiles_share_gates_and_equal_the_whole_where_the_sample_is_the_picture(unshuffle, network, picture):
-    """With SE, tiles use gates of the whole picture when it is no larger than a sample crop: the same levels."""
+    """With SE, tiles use gates of the whole picture if it is no larger than a sample crop: the same levels."""
     config = ModelConfig(width=6, blocks=2, unshuffle=unshuffle)
     model, pixels = busy(network, config), picture(140, 160)
     tiled, whole = make(model, tile=64)(pixels), make(model, tile=0)(pixels)
     assert np.abs(tiled.astype(int) - whole).max() <= 1
-    # With gates of its own each tile would disagree, or this test would prove nothing.
+    # With separate gates the tiles would disagree; otherwise this test would prove nothing.
     folded = fold(model)
     own = [folded.measure_gates(as_tensor(pixels[:64, :64])), folded.measure_gates(as_tensor(pixels))]
     assert own[0] is not None
@@ -275,7 +275,7 @@ def test_tiles_share_gates_and_equal_the_whole_where_the_sample_is_the_picture(u
 
 @pytest.fixture
 def sampled_gates(monkeypatch):
-    """Pictures of more than 60,000 pixels count as large: their gates are measured on crops of 64 pixels."""
+    """Pictures of more than 60,000 pixels count as large: gates are measured on crops of 64 pixels."""
     monkeypatch.setattr(gates, "_GATE_SIDE", 64)
     monkeypatch.setattr(gates, "_GATE_PIXELS", 60_000)
 
@@ -296,7 +296,7 @@ def test_gates_of_a_sample_are_near_those_of_the_picture(network, picture):
 
 @pytest.mark.usefixtures("sampled_gates")
 def test_a_large_picture_has_the_same_gates_however_it_is_tiled(network, picture, monkeypatch):
-    """The sample lies in the black part: it does not give the exact gates, yet no tile shows, nor does a batch."""
+    """The sample is in the black part: gates are not exact, but neither tiles nor batches become visible."""
     monkeypatch.setattr(gates, "_GATE_CROPS", 1)
     model = gated(network, ModelConfig(width=6, blocks=2), seed=2)
     pixels = picture(260, 300)
@@ -306,7 +306,8 @@ def test_a_large_picture_has_the_same_gates_however_it_is_tiled(network, picture
         assert np.abs(make(model, tile=tile)(pixels).astype(int) - whole(pixels)).max() <= 1
     for together in whole.batch([pixels, pixels]):
         assert np.array_equal(together, whole(pixels))
-    own = fold(model)(as_tensor(pixels)).derained  # gates of its own would give another picture, or nothing is shown
+    # Separate gates give a different picture; otherwise nothing is proved.
+    own = fold(model)(as_tensor(pixels)).derained
     assert float((own.clamp(0, 1) - as_tensor(whole(pixels))).abs().max()) * 255 > 1
 
 
@@ -327,7 +328,7 @@ def test_tiles_equal_the_whole_for_any_size_and_weights(height, width, tile, con
 
 @pytest.fixture(scope="module")
 def trained():
-    """The network that comes with the program."""
+    """The network that is shipped."""
     try:
         weights = load_weights(find_weights("fast"))
     except WeightsError:
@@ -346,10 +347,10 @@ def test_tiles_of_trained_weights_equal_the_whole(trained, precision, height, wi
 
 
 def test_no_seam_in_the_gradients(network, picture):
-    """Steps across the borders of tiles are as large as they are in the picture that was taken whole."""
+    """Steps across tile borders are no larger than in the picture processed whole."""
     model, pixels = gated(network, ModelConfig(width=6, blocks=2)), picture(130, 390)
     tiled, whole = make(model, tile=65)(pixels).astype(float), make(model, tile=0)(pixels).astype(float)
-    # Gates of each tile's own, and no halo, leave seams that this measure finds.
+    # Separate gates without halo cause seams that this measure detects.
     cut = np.concatenate([make(model)(pixels[:, i : i + 65]) for i in range(0, 390, 65)], axis=1).astype(float)
 
     def steps(result):
@@ -400,7 +401,7 @@ def test_a_picture_that_fits_is_taken_whole(free, network, picture, monkeypatch)
 
 
 def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
-    """However much is free: 100 megapixels are to fit into 4 GB."""
+    """Regardless of free memory, 100 megapixels must fit into 4 GB."""
     restorers = [make(network(ModelConfig(blocks=1)), tile="auto"), make(network(ModelConfig(blocks=1)), tile="auto")]
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
@@ -410,7 +411,7 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
 
 
 def test_the_arrays_of_a_large_picture_leave_less_for_its_tiles(network, monkeypatch):
-    """What tiles and arrays take together does not grow with the picture, until tiles would become too small."""
+    """The memory of tiles and arrays together does not grow with the picture, unless tiles would become too small."""
     monkeypatch.setattr(torch_engine, "free_device_memory", lambda device: 2**40)
     restorer = make(network(ModelConfig(blocks=1)), tile="auto")
     bound = torch_engine.AUTO_BYTES
@@ -431,7 +432,7 @@ def test_progress_rises_to_one(network, picture):
 
 
 class Faulty(nn.Module):
-    """The network until it is given more pixels than it can take; what it was given is recorded."""
+    """The network, failing above a number of pixels; records its calls."""
 
     def __init__(self, net, limit: int, error: Exception):
         super().__init__()
@@ -475,7 +476,7 @@ def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config
 
 
 def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
-    """The sample of a large picture is larger than a tile; where tiles fit, the picture is done."""
+    """The sample of a large picture is larger than a tile; if tiles fit, the picture is processed."""
     monkeypatch.setattr(gates, "_GATE_SIDE", 128)
     model, pixels = busy(network, ModelConfig(width=6, blocks=1)), picture(500, 520)
     restorer = make(model, tile=128)
@@ -504,7 +505,7 @@ def test_other_errors_of_the_network_are_not_taken_for_memory(network, picture):
 
 
 class Overflowing(nn.Module):
-    """One pixel of the result is not finite, in every `every`-th call."""
+    """One pixel of the result is not finite in every `every`-th call."""
 
     def __init__(self, net, value: float, every: int = 1):
         super().__init__()
@@ -566,7 +567,7 @@ def test_half_precision_is_near_and_remembers_the_exact_network(network, picture
 
 
 def unlike(picture, count=3, height=40, width=52, dtype=np.uint8):
-    """Pictures of one shape whose gates differ."""
+    """Pictures of one shape with different gates."""
     scale = np.iinfo(dtype).max // 255
     return [(picture(height, width, seed) // (seed + 1)).astype(dtype) * scale for seed in range(count)]
 
@@ -576,7 +577,7 @@ def unlike(picture, count=3, height=40, width=52, dtype=np.uint8):
 @pytest.mark.parametrize("tile", ["auto", 64])
 def test_a_batch_gives_what_each_picture_gives_alone(dtype, config, tile, network, picture):
     restorer = make(busy(network, config), tile=tile, strength=0.7)
-    for width in (52, 150):  # the second is cut into tiles where these are small
+    for width in (52, 150):  # the second is tiled where these are small
         pictures = unlike(picture, width=width, dtype=dtype)
         alone = [restorer(pixels) for pixels in pictures]
         together = restorer.batch(pictures)
@@ -624,7 +625,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(limit, network, picture):
     net = restorer.engine.net = Faulty(restorer.engine.net, limit, OUT_OF_MEMORY[1])
     together = restorer.batch(pictures)
     assert all(np.abs(a.astype(int) - make(model)(b)).max() <= 1 for a, b in zip(together, pictures, strict=True))
-    assert sum(pixels for pixels, fitted in net.seen if fitted) == 7 * 40 * 52  # nothing is done twice
+    assert sum(pixels for pixels, fitted in net.seen if fitted) == 7 * 40 * 52  # nothing is computed twice
     assert any("out of memory with 7 pictures" in note for note in restorer.notes)
 
 
@@ -764,7 +765,7 @@ CLIP = ModelConfig(width=4, blocks=1, detail="none", unshuffle=4, frames=3)
 
 
 def frames_of(height, width, dtype=np.uint8):
-    """(H, W, 9): three frames that differ, without a flat border."""
+    """(H, W, 9): three different frames without a flat border."""
     frames = [make_picture(height, width, seed).astype(dtype) for seed in range(3)]
     return np.concatenate(frames, axis=2) * (257 if dtype == np.uint16 else 1)
 
@@ -808,7 +809,7 @@ def test_a_network_for_clips_says_that_it_is_not_for_photos(picture):
 
 
 class Halves:
-    """An engine without torch modules: half of every value is rain. It does not tell how far it looks."""
+    """An engine without torch modules: half of every value is rain. Its receptive field is unknown."""
 
     device, dtype = torch.device("cpu"), torch.float32
     frames, halo, grid, gated, batches, same_together = 1, None, 1, False, None, True
@@ -842,12 +843,12 @@ def test_any_engine_restores_pictures(picture):
     assert np.abs(layers.derained - pixels * 0.75).max() <= 0.51
     assert np.abs(layers.rain - pixels * 0.5).max() <= 0.51
     assert np.array_equal(restorer.batch([pixels])[0], layers.derained)
-    assert engine.sizes == [(1, 3, 200, 300)] * 2  # whole: its reach is unknown
+    assert engine.sizes == [(1, 3, 200, 300)] * 2  # whole, since the receptive field is unknown
     assert "halves" in restorer.fingerprint()
     assert restorer.at_once(8, 8) == 1
 
 
 def test_tiles_are_refused_where_the_reach_is_unknown():
-    with pytest.raises(UsageError, match="whole"):
+    with pytest.raises(UsageError, match="cannot be tiled"):
         Restorer(Halves(), RestoreOptions(tile=64))
     Restorer(Halves(), RestoreOptions(tile=0))

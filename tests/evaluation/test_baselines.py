@@ -1,4 +1,4 @@
-"""Baselines: doing nothing, and classical filters."""
+"""Baselines: identity and classical filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines and foreign networks: called as a restorer, whole pictures, clear refusals."""
+"""Baselines and third-party networks: called like a restorer, on whole pictures, with clear errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a module into the current folder; returns its name. Forgotten afterwards."""
+    """Writes a module into the current folder and returns its name; unloaded afterwards."""
     monkeypatch.chdir(tmp_path)
     names = []
 

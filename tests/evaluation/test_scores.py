@@ -1,4 +1,4 @@
-"""Scores of a restorer on pairs: means of per-picture values, kept apart by group, failures counted."""
+"""Scores of a restorer on pairs: means of per-picture values by group; failures are counted."""
 
 from __future__ import annotations
 

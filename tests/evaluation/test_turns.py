@@ -1,4 +1,4 @@
-"""Helper threads beside a restorer or in turns with it: same results, in order, few pictures in memory."""
+"""Helper threads alongside or in turns with a restorer: same results, in order, few pictures in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_results_come_in_order_and_in_this_thread_whatever_takes_long(pair_folde
 
 @pytest.fixture(params=["in turns", "side by side"])
 def together(request, monkeypatch) -> str:
-    """How reading and scoring go with the restorer, whatever this machine and the restorer are like."""
+    """Choose how reading and scoring alternate with the restorer, regardless of this machine and the restorer."""
     monkeypatch.setattr(turns, "_cores", lambda: 2)
     monkeypatch.setattr(turns, "_ENOUGH", {"in turns": 1e9, "side by side": -1e9}[request.param])
     monkeypatch.setattr(turns, "_LEAST_SECONDS", 0.0)
@@ -45,7 +45,7 @@ def together(request, monkeypatch) -> str:
 
 
 def test_few_pictures_are_in_memory_at_a_time(tmp_path, pairs, together):
-    """What the restorer has been given and nobody holds any more is gone: the number alive does not grow."""
+    """Inputs of the restorer are freed once unused: the number of live ones does not grow."""
     (group,) = find_pairs(pairs(tmp_path, count=40, height=24, width=24)).groups
     alive, most, numbers = set(), 0, itertools.count()
 
@@ -80,7 +80,7 @@ def test_both_ways_give_the_same_results(tmp_path, pairs, together):
 
 
 def _during(group: PairGroup, restore, monkeypatch) -> list[int]:
-    """How many pictures were read or scored while the restorer was at work, by call."""
+    """How many pictures were read or scored during each call of the restorer."""
     working, inside = threading.Event(), []
 
     def seen(function):
@@ -107,7 +107,7 @@ def _during(group: PairGroup, restore, monkeypatch) -> list[int]:
 
 
 def test_helpers_work_beside_a_restorer_that_leaves_cores_free(tmp_path, pairs, monkeypatch):
-    """One that waits, as for a GPU: by the third picture reading and scoring are hidden in that time."""
+    """A restorer that waits, as for a GPU: from the third picture on, reading and scoring overlap with it."""
     (group,) = find_pairs(pairs(tmp_path, count=12)).groups
 
     def waiting(picture):
@@ -119,7 +119,7 @@ def test_helpers_work_beside_a_restorer_that_leaves_cores_free(tmp_path, pairs, 
 
 
 def test_helpers_take_turns_with_a_restorer_that_needs_all_cores(tmp_path, pairs, monkeypatch):
-    """One that keeps every core busy has them for itself: nothing is read or scored while it works."""
+    """A restorer that uses all cores has them to itself: nothing is read or scored meanwhile."""
     (group,) = find_pairs(pairs(tmp_path, count=12)).groups
     monkeypatch.setattr(turns, "_cores", lambda: 1)
 

@@ -1,4 +1,4 @@
-"""Who may be in memory at a time: limits, order, nobody waits forever."""
+"""Admission by memory: limits, order, no starvation."""
 
 from __future__ import annotations
 

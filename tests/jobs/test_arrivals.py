@@ -1,4 +1,4 @@
-"""Files that arrive: complete ones once, growing ones never, changed ones again."""
+"""Arriving files: complete ones once, growing ones never, changed ones again."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def problem(item: Item, strength: float = 1.0) -> str | None:
 def test_a_folder_that_is_as_it_was_is_done(item: Item) -> None:
     assert problem(item) is None
     for each in Path(item.source).iterdir():
-        os.utime(each, (1, 1))  # touched, or copied, and the same
+        os.utime(each, (1, 1))  # touched or copied, but identical
     assert problem(item) is None
 
 

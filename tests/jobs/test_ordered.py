@@ -1,4 +1,4 @@
-"""Items worked on by threads: order, bounds, how a run ends early, what a signal interrupts."""
+"""Items processed by threads: order, limits, early end, signals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from derain_cli.jobs.ordered import InOrder, in_order
 
 
 class Signal(BaseException):
-    """What a signal's handler raises."""
+    """Raised by a signal handler."""
 
 
 class Worker:
-    """Takes a while for each item, and counts."""
+    """Takes a while per item and counts."""
 
     def __init__(self, seed: int = 0, seconds: float = 0.002):
         self.waits = np.random.default_rng(seed).uniform(0.0002, seconds, 1000)

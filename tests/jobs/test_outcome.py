@@ -1,4 +1,4 @@
-"""What an error makes of an item, whichever job it was: what is told, and whether the other items are tried."""
+"""Outcome of an item with an error, for any job: the message, and whether other items are tried."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def full_disk() -> OSError:
 
 
 class AcceleratorError(RuntimeError):
-    """As torch names it."""
+    """As named by torch."""
 
 
 @pytest.mark.parametrize(

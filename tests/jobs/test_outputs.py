@@ -1,4 +1,4 @@
-"""Where outputs go, and what is refused before any work."""
+"""Output paths, and refusals before any work."""
 
 # ruff: noqa: PTH118, PTH211
 from __future__ import annotations
@@ -111,7 +111,7 @@ def test_two_inputs_for_one_output_are_refused_and_named() -> None:
     assert "in/a.jpg" in str(caught.value)
     assert "in/a.png" in str(caught.value)
     assert "1 more" in str(caught.value)
-    os.symlink("out", "alias")  # dangling: both names are still one folder
+    os.symlink("out", "alias")  # dangling: both names still mean the same folder
     with pytest.raises(DestinationError):
         touch("x/c.jpg", "y/c.jpg")
         planned(["x/c.jpg", "y/c.jpg"], output="out")

@@ -1,4 +1,4 @@
-"""Items made in a thread of their own."""
+"""Items produced in a separate thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equations 5, 6 and 8 against a slow version."""
+"""Equations 5, 6 and 8 against a slow implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG-16 features against torchvision's own network; its weights here are random, made by the test."""
+"""VGG-16 features compared with torchvision's own network, with random weights."""
 
 from __future__ import annotations
 

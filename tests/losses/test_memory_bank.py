@@ -1,4 +1,4 @@
-"""The memory bank against a plain Python queue."""
+"""The memory bank compared with a plain Python queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derain_cli.losses.memory_bank import MemoryBank
 
 
 def marked(values: list[int]) -> torch.Tensor:
-    """Layers that carry a number: multiples of 1/256, which fp16 holds exactly."""
+    """Layers that encode a number: multiples of 1/256, which are exact in fp16."""
     return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) / 256
 
 
@@ -57,7 +57,7 @@ def test_layers_are_detached_and_clamped() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=20), st.integers(1, 10))
 def test_layers_below_the_floor_never_come_in(levels: list[int], floor: int) -> None:
-    bank = MemoryBank(6, 2, floor=floor - 0.25)  # between two levels: fp32 need not settle a tie
+    bank = MemoryBank(6, 2, floor=floor - 0.25)  # between two levels: a tie in fp32 may go either way
     layers = torch.tensor(levels, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) / 255
     bank.push("real", layers)
     kept = bank.sample(["real"], 99, torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Pixel losses against the formulas, one number at a time."""
+"""Pixel losses compared with their formulas, element by element."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SLOW = {"l1": slow_l1, "charbonnier": slow_charbonnier, "log_l1": slow_log_l1, "
 @given(st.sampled_from(sorted(SLOW)), st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 6))
 def test_losses_are_their_formulas(name, seed, number, side):
     rng = np.random.default_rng(seed)
-    a, b = rng.normal(0.5, 1, (2, number, 3, side, side))  # raw outputs may leave [0, 1]
+    a, b = rng.normal(0.5, 1, (2, number, 3, side, side))  # raw outputs may exceed [0, 1]
     found = PIXEL_LOSSES[name](torch.from_numpy(a), torch.from_numpy(b))
     assert float(found) == pytest.approx(SLOW[name](a, b), rel=1e-12, abs=1e-12)
 
@@ -87,7 +87,7 @@ def test_charbonnier_is_l1_but_at_zero():
 
 
 def test_logarithm_weighs_light_and_heavy_pictures_alike():
-    """Halving the error of a lightly rained picture is worth nearly as much as halving that of a heavy one."""
+    """Halving the error of a lightly rained picture counts nearly as much as halving that of a heavy one."""
     truth = torch.full((2, 3, 8, 8), 0.5)
     error = torch.tensor([0.1, 0.4]).view(2, 1, 1, 1)
     start = float(log_l1(truth + error, truth))
@@ -101,7 +101,7 @@ def test_logarithm_weighs_light_and_heavy_pictures_alike():
 
 
 def test_root_mean_square_weighs_pictures_alike_and_pixels_by_their_error():
-    """As PSNR: the same gradient length for a light and a heavy picture, within one the large error counts most."""
+    """Like PSNR: equal gradient norms for a light and a heavy picture; within a picture, large errors count most."""
     truth = torch.full((2, 3, 8, 8), 0.5)
     error = torch.full((2, 3, 8, 8), 0.1)
     error[1] *= 4

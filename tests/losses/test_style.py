@@ -1,4 +1,4 @@
-"""The positive transform against slow versions, and what it promises."""
+"""The positive transform compared with slow implementations, and its properties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def features(seed: int, size: tuple[int, ...] = (2, 6, 5, 4)) -> Tensor:
 
 
 def slow_attention(content: Tensor, style: Tensor) -> Tensor:
-    """Loops over pictures and places, straight from the definition."""
+    """Loops over pictures and positions, directly from the definition."""
     out = torch.empty_like(content)
     query, key = normalised(content), normalised(style)
     for n in range(content.shape[0]):

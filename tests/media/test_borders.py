@@ -1,4 +1,4 @@
-"""Flat borders are told apart from the picture inside them."""
+"""Flat borders are separated from the picture inside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies under full transparency has no say in what is seen."""
+"""Content under full transparency does not affect the visible picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def picture(height, width, dtype=np.uint8, seed=0):
 @settings(max_examples=60, deadline=None)
 def test_the_visible_stays_and_the_hidden_has_no_say(height, width, share, seed, dtype):
     rng = np.random.default_rng(seed)
-    alpha = (rng.random((height, width)) < share).astype(dtype)  # 1 is nearly transparent, and seen
+    alpha = (rng.random((height, width)) < share).astype(dtype)  # 1 is nearly transparent, but visible
     one, other = picture(height, width, dtype, 1), picture(height, width, dtype, 2)
     other[alpha > 0] = one[alpha > 0]
     filled = fill_hidden(one, alpha)
@@ -37,7 +37,7 @@ def test_the_visible_stays_and_the_hidden_has_no_say(height, width, share, seed,
     if alpha.any():
         assert np.array_equal(filled, fill_hidden(other, alpha))
         seen = one[alpha > 0]
-        # Within the range of what is seen, up to rounding: nothing new is invented.
+        # Within the range of the visible pixels up to rounding: nothing new is invented.
         assert (filled >= seen.min(0).astype(int) - 1).all()
         assert (filled <= seen.max(0).astype(int) + 1).all()
     assert np.array_equal(keep_hidden(filled, one, alpha), one)
@@ -58,7 +58,7 @@ def test_a_hole_in_a_flat_colour_is_filled_with_it():
 
 
 def test_a_large_picture_is_filled_from_a_smaller_copy(monkeypatch):
-    """Smoothly: the fill differs by some levels, what is seen not at all."""
+    """Smoothly: the fill differs by a few levels, the visible part not at all."""
     rows = np.linspace(50, 200, 90)[:, None, None]
     shown = np.broadcast_to(rows, (90, 120, 3)).astype(np.uint8)
     alpha = np.full((90, 120), 255, np.uint8)

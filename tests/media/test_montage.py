@@ -1,4 +1,4 @@
-"""Several pictures on one."""
+"""Several pictures combined into one."""
 
 from __future__ import annotations
 

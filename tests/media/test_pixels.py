@@ -1,4 +1,4 @@
-"""Arrays of pixels: reduced to 8 bits, and cut into blocks of rows."""
+"""Pixel arrays: reduction to 8 bits, and blocks of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIQE against a slow version of its formulas by scipy, and against numbers of another implementation."""
+"""NIQE compared with a slow scipy implementation, and with figures of another implementation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.standins import clean_picture, rainy_picture
 
 
 def slow_gaussian(block):
-    """estimateaggdparam.m: the shape is searched among all of 0.2, 0.201, ... 10."""
+    """estimateaggdparam.m: the shape is searched among 0.2, 0.201, ... 10."""
     tried = np.arange(0.2, 10.001, 0.001)
     ratios = gamma(2 / tried) ** 2 / (gamma(1 / tried) * gamma(3 / tried))
     left, right = np.sqrt(np.mean(block[block < 0] ** 2)), np.sqrt(np.mean(block[block > 0] ** 2))
@@ -62,7 +62,7 @@ def test_niqe_is_the_slow_one(size):
 
 @pytest.mark.parametrize(("make", "expected"), [(clean_picture, 7.5442926), (rainy_picture, 8.6009725)])
 def test_niqe_is_that_of_another_implementation(make, expected):
-    """BasicSR 1.4.2 on the same grey levels, in float64; the pictures are generated."""
+    """BasicSR 1.4.2 on the same grey levels, in float64; generated pictures."""
     assert niqe(make(200, 300, 1)) == pytest.approx(expected, abs=1e-3)
 
 
@@ -71,7 +71,7 @@ def test_half_size_keeps_what_is_smooth():
     smooth = 3 * rows + 2 * columns + 7
     found = _half(smooth)
     assert found.shape == (20, 30)
-    # A plane is kept by the kernel away from the mirrored borders; pixel centres lie half a pixel further.
+    # The kernel preserves a plane away from the mirrored borders; pixel centres are shifted by half a pixel.
     assert found[3:-3, 3:-3] == pytest.approx((3 * (rows + 0.5) + 2 * (columns + 0.5) + 7)[6:-6:2, 6:-6:2], abs=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Figures without ground truth do what their words say, on pictures where that can be told."""
+"""No-reference figures measure what they claim, on pictures where this is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against scikit-image and against a slow version of the MATLAB formulas."""
+"""PSNR and SSIM compared with scikit-image and with a slow version of the MATLAB formulas."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def smooth_pair(picture, seed, height=37, width=52):
 
 
 def slow_luma(picture):
-    """rgb2ycbcr of MATLAB for uint8: weights for [0, 1], offset 16, rounded half up, one pixel at a time."""
+    """MATLAB's rgb2ycbcr for uint8: weights for [0, 1], offset 16, rounded half up, one pixel at a time."""
     out = np.empty(picture.shape[:2])
     for row in range(picture.shape[0]):
         for column in range(picture.shape[1]):
@@ -96,7 +96,7 @@ def test_y_ssim_is_scikit_image_with_gaussian_weights_and_no_border(picture, see
 
 
 def test_luma_of_known_colours():
-    """Corners of the colour cube as MATLAB's rgb2ycbcr gives them for uint8."""
+    """Corners of the colour cube as converted by MATLAB's rgb2ycbcr for uint8."""
     colours = [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)]
     picture = torch.tensor(colours, dtype=torch.float64).T.reshape(1, 3, 1, -1)
     assert luma(picture).flatten().tolist() == [16, 235, 81, 145, 41, 126]
@@ -104,7 +104,7 @@ def test_luma_of_known_colours():
 
 @pytest.mark.parametrize("red", [0, 1, 60, 127, 128, 201, 254, 255])
 def test_luma_is_the_nearest_integer_for_any_green_and_blue(red):
-    """In whole numbers, so that no rounding hides. A few of all colours lie half-way: either side is right."""
+    """In integers, so that rounding hides nothing. A few colours are exactly half-way: either result is right."""
     green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     exact = 65_481 * red + 128_553 * green + 24_966 * blue + 16 * 255_000
     colours = torch.from_numpy(np.stack([np.full_like(green, red), green, blue])[None]).double()
@@ -116,7 +116,7 @@ def test_luma_of_a_picture_of_many_colours_is_the_slow_one(picture):
     levels = np.random.default_rng(0).integers(0, 256, (30, 41, 3)).astype(np.uint8)
     expected = slow_luma(levels)
     assert np.array_equal(luma(torch.from_numpy(levels).permute(2, 0, 1)[None])[0, 0].numpy(), expected)
-    # Against itself with one level more in each place: 0 dB of doubt about which luma was scored.
+    # Compared with itself plus one level everywhere: shows which luma is scored.
     other = slow_luma(255 - levels)
     assert score_levels(levels, 255 - levels)["y"].psnr == pytest.approx(slow_psnr(expected, other), abs=1e-9)
 
@@ -204,7 +204,7 @@ def test_uniform_window_alone_needs_seven_pixels():
 
 
 def test_pictures_of_many_blocks_score_as_one(picture):
-    """Blocks of a wide picture and of a tall one, against scikit-image, which knows no blocks."""
+    """Blocks of a wide and of a tall picture, compared with scikit-image, which has no blocks."""
     for height, width in ((60, 1100), (300, 90)):
         restored, clean = smooth_pair(picture, 1, height, width)
         (found,) = score(tensor(restored), tensor(clean))
@@ -226,7 +226,7 @@ def test_flat_pictures_keep_their_digits(level):
 
 @pytest.mark.parametrize("size", [(11, 11), (23, 40), (70, 900), (130, 90)])
 def test_a_cpu_and_other_devices_agree(picture, size):
-    """On a CPU OpenCV scores whole numbers; what other devices do is done here on a CPU, step by step."""
+    """On a CPU OpenCV scores integers; the path of other devices is run here on a CPU, step by step."""
     levels = smooth_pair(picture, 2, *size)
     one, other = (torch.from_numpy(p).permute(2, 0, 1)[None] for p in levels)
     found = score_levels(*levels)
@@ -238,7 +238,7 @@ def test_a_cpu_and_other_devices_agree(picture, size):
 
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
 def test_no_sum_overflows(level):
-    """The largest sums of squares, products and differences that 8 bits allow, and flat pictures among them."""
+    """The largest sums of squares, products and differences possible with 8 bits, including flat pictures."""
     flat = np.full((24, 30, 3), level, np.uint8)
     for other in (
         255 - flat,
@@ -251,7 +251,7 @@ def test_no_sum_overflows(level):
 
 
 def test_pictures_that_are_cut_out_of_others_score_as_copies(picture):
-    """Halves of a side-by-side picture are views of it: their rows do not lie back to back."""
+    """Halves of a side-by-side picture are views of it: their rows are not contiguous."""
     wide = picture(40, 60, 1)
     left, right = wide[:, :30], wide[:, 30:]
     assert score_levels(left, right) == score_levels(left.copy(), right.copy())

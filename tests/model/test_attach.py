@@ -1,4 +1,4 @@
-"""A detail repair network beside networks of others: what it gives, and that all objectives train it."""
+"""A detail repair network attached to third-party networks: its output, and training with all objectives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LITERATURE = [lambda: DeepDetailNetwork(4, 1), lambda: ProgressiveRecurrentNetwo
 
 
 class Darker(nn.Module):
-    """Finds a fixed share of every picture to be rain."""
+    """Treats a fixed share of every picture as rain."""
 
     def __init__(self, gives: str, share: float = 0.1):
         super().__init__()
@@ -56,7 +56,7 @@ def test_the_layers_add_up_whatever_the_network_gives(gives, unshuffle):
 
 
 def test_around_our_own_rain_network_it_is_our_own_network(network):
-    """RRN beside DRN by hand: the same layers as SemiDRDNet's."""
+    """RRN and DRN combined by hand: the same layers as SemiDRDNet."""
     whole = network(TINY)
     attached = attach_drn(whole.rrn, TINY, gives="rain")
     attached.drn.load_state_dict(whole.drn.state_dict())
@@ -115,7 +115,7 @@ def test_stages_share_their_weights():
 
 @pytest.mark.parametrize("eps", [0.01, 1.0])
 def test_the_guided_filter_is_the_slow_one(eps):
-    """Window by window, as it is written in the paper."""
+    """Window by window, as defined in the paper."""
     radius, picture = 2, pictures(1, 9, 11)[:, :1].double()
     height, width = picture.shape[-2:]
 
@@ -141,7 +141,7 @@ def test_the_guided_filter_is_the_slow_one(eps):
 
 
 def batch(size: int = 32) -> Batch:
-    """Bright stripes on smooth pictures, and as many real ones."""
+    """Bright stripes on smooth pictures, and as many real pictures."""
     clean = F.interpolate(pictures(4, 4, 4), size=size, mode="bilinear") * 0.6
     stripes = (torch.arange(size) % 6 < 2).float() * 0.3
     rainy = (clean + stripes).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The building blocks: the DCCL against its literal form, the gates, and shapes."""
+"""Building blocks: the DCCL compared with its literal form, gates, shapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCKS = [DirectBlock, ResidualBlock, RainResidualBlock, SDCAB, DilatedConcat, S
 
 
 def literal_dccl(layer: DilatedConcat, x: torch.Tensor) -> torch.Tensor:
-    """eq. 2 as it is written: three convolutions, concatenated, then a 1x1."""
+    """Eq. 2 literally: three convolutions, concatenated, then a 1x1."""
     branches = [
         F.conv2d(x, branch.weight, branch.bias, padding=d, dilation=d)
         for branch, d in zip(layer.branches, (1, 3, 5), strict=True)
@@ -81,7 +81,7 @@ def test_gates_lie_between_0_and_1_and_squeeze_to_4():
 
 
 def test_gates_are_the_formula():
-    """Pool, 4 rectified units, sigmoid, one channel at a time."""
+    """Pooling, 4 rectified units, sigmoid, one channel at a time."""
     torch.manual_seed(0)
     se, x = SqueezeExcitation(6).double(), torch.randn(2, 6, 4, 5, dtype=torch.float64)
     down, up = se.squeeze.weight.detach(), se.excite.weight.detach()
@@ -118,7 +118,7 @@ def literal_branch(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("block", [DirectBlock, ResidualBlock, RainResidualBlock, SDCAB])
 def test_blocks_are_the_figures(block):
-    """Fig. 4: layer, BN, PReLU, layer, BN; gates on the branch; then the input, and nothing after the sum."""
+    """Fig. 4: layer, BN, PReLU, layer, BN; gates on the branch; then the input is added, and nothing follows."""
     torch.manual_seed(1)
     layer = block(5).double().eval()
     x = torch.randn(2, 5, 7, 6, dtype=torch.float64)

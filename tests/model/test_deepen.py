@@ -1,4 +1,4 @@
-"""A deeper copy computes what its original does, and learns from there."""
+"""A deepened copy computes the same as the original, and can be trained."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_kernels_of_every_block_that_was_added_learn():
         optimizer.step()
     assert made.drn is not None
     for block in (*made.rrn.blocks[1:], *made.drn.blocks[1:]):
-        # Not the gates': a squeeze layer whose four ReLUs are all shut has no gradient, in any network.
+        # Except for gates: a squeeze layer whose four ReLUs are all zero has no gradient, in any network.
         kernels = {name: p for name, p in block.named_parameters() if p.ndim == 4}
         assert kernels
         for name, kernel in kernels.items():

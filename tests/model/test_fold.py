@@ -1,4 +1,4 @@
-"""The folded inference form against the trained one."""
+"""The folded inference form compared with the trained one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_folding_on_a_gpu_gives_the_same_weights_there(config, network):
     st.integers(1, 24),
 )
 def test_folded_equals_unfolded_for_any_size_and_batch(config, count, height, width):
-    """Sizes of one row, column or picture have memory formats that cannot be told apart."""
+    """With one row, column or picture, memory formats are ambiguous."""
     model = make_network(config)
     rainy = torch.rand(count, 3 * config.frames, height, width, generator=torch.Generator().manual_seed(height))
     with torch.no_grad():
@@ -79,12 +79,12 @@ def test_what_onednn_adds_in_one_pass_equals_what_torch_adds_in_two(config, dtyp
 @pytest.mark.parametrize("config", FORMS, ids=name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_large_maps_that_share_their_memory_give_the_same(config, dtype, network, monkeypatch):
-    """Large maps are written into one room that is used again and again."""
+    """Large maps are written into one reused buffer."""
     rainy = torch.rand(2, 3 * config.frames, 17, 26, generator=torch.Generator().manual_seed(2))
     folded = fold(network(config)).to(dtype)
     small = folded(rainy).derained
     monkeypatch.setattr(fold_module, "_LARGE_MAP", 0)
-    monkeypatch.setattr(prelu, "_CACHED", 100)  # and the PReLU goes row by row
+    monkeypatch.setattr(prelu, "_CACHED", 100)  # and the PReLU works row by row
     scale = max(1.0, float(small.abs().max()))
     assert float((folded(rainy).derained - small).abs().max()) <= (1e-5 if dtype == torch.float32 else 0.03) * scale
 
@@ -100,7 +100,7 @@ def test_the_input_is_left_as_it_was(config, network):
 
 
 def test_half_floats_on_a_cpu(network):
-    """No operator of oneDNN is used for them, and a sum over many pixels must not leave their range."""
+    """No oneDNN operator is used for them, and a sum over many pixels must not overflow."""
     model = network(ModelConfig(width=4, blocks=1))
     rainy = torch.rand(1, 3, 300, 300)
     found = fold(model).half()(rainy).derained
@@ -109,7 +109,7 @@ def test_half_floats_on_a_cpu(network):
 
 
 def test_a_picture_alone_has_the_gates_it_has_among_others(network):
-    """Bit for bit on a CPU: sums over several pictures at once would be rounded otherwise."""
+    """Bit-identical on a CPU, which sums over several pictures at once would not be."""
     block = fold(network(ModelConfig(width=48, blocks=1))).rrn.blocks[0]
     hidden = torch.rand(5, 48, 19, 33, generator=torch.Generator().manual_seed(1))
     hidden = hidden.contiguous(memory_format=torch.channels_last)
@@ -158,7 +158,7 @@ def test_gates_measured_on_a_picture_are_those_it_uses_itself(unshuffle, network
 
 
 def test_gates_of_several_crops_are_pooled_over_all(network):
-    """The same crop twice has the gates of the crop; two different ones have gates of their own, in any order."""
+    """The same crop twice has the gates of the crop; two different ones have other gates, in any order."""
     folded = fold(network(ModelConfig(width=8, blocks=2)))
     one, other = torch.rand(1, 3, 12, 12), torch.rand(1, 3, 12, 12) * 0.2
     single = folded.measure_gates(one)
@@ -175,9 +175,9 @@ def test_gates_of_several_crops_are_pooled_over_all(network):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_means_of_a_large_map_keep_the_precision_of_its_values(dtype, network):
-    """Sums over all pixels are far larger than any of them: rounded as a whole they would be off by 2**-8 in bf16."""
+    """Sums over all pixels are far larger than single values: rounded as a whole they would be off by 2**-8 in bf16."""
     second = fold(network(ModelConfig(width=16, blocks=1))).to(dtype).rrn.blocks[0].second
-    with torch.no_grad():  # a kernel that changes nothing: the means are those of the map
+    with torch.no_grad():  # an identity kernel: the means are those of the map
         nn.init.dirac_(second.kernels[0])
         second.bias.zero_()
     hidden = torch.rand(1, 16, 192, 160, generator=torch.Generator().manual_seed(2)).to(dtype) + 1
@@ -212,7 +212,7 @@ def test_folding_a_float64_network_gives_float32(network):
 @pytest.mark.parametrize("operator", ["_add_by_onednn", "_by_onednn"])
 @pytest.mark.parametrize("failure", [RuntimeError("no such operator"), AttributeError("gone"), None])
 def test_without_onednns_own_operators_the_result_is_the_same(monkeypatch, network, failure, operator):
-    """They are not promised: where one is missing, or gives something else, plain convolutions take its place."""
+    """Private operators: if one is missing or returns something else, plain convolutions are used."""
 
     def other(first, *_):
         if failure is not None:

@@ -1,4 +1,4 @@
-"""The training form with frozen statistics against the network itself."""
+"""The training form with frozen statistics compared with the network itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAKEN = [form for form in FORMS if form.detail != "msarr"]
 
 
 def freed(model):
-    """In evaluation mode, with gradients, every parameter away from where it starts."""
+    """In evaluation mode, with gradients, every parameter away from its initial value."""
     model = model.eval().to(memory_format=torch.channels_last).requires_grad_(True)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def freed(model):
 
 
 def layers_and_gradients(form, model, rainy):
-    """All layers, and the gradient of a loss that all of them take part in."""
+    """All layers, and the gradient of a loss that involves all of them."""
     model.zero_grad(set_to_none=True)
     layers = form(rainy)
     weights = [torch.linspace(-1, 1, layer.numel(), dtype=layer.dtype).view_as(layer) for layer in layers]
@@ -36,7 +36,7 @@ def layers_and_gradients(form, model, rainy):
 
 @pytest.mark.parametrize("config", TAKEN, ids=name)
 def test_layers_and_gradients_are_those_of_the_network(config, network):
-    """In fp64 to rounding: the same function of the same parameters, gates and batch statistics included."""
+    """Equal up to rounding in fp64: the same function of the same parameters, including gates and batch statistics."""
     model = freed(network(config).double())
     rainy = torch.rand(2, 3 * config.frames, 13, 18, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     plain, exact = layers_and_gradients(model, model, rainy)

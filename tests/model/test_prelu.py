@@ -1,4 +1,4 @@
-"""PReLU by rows of pixels against torch's own."""
+"""Row-wise PReLU compared with torch's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHAPES = [(1, 3, 1, 1), (2, 5, 7, 6), (3, 48, 4, 9)]
 
 def a_map(shape, dtype=torch.float32, seed=0):
     made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
-    made.flatten()[::5] = 0  # where PReLU has no derivative, torch takes that of the left side
+    made.flatten()[::5] = 0  # PReLU has no derivative at 0; torch uses that of the left side
     return made.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""The whole network: sizes of the paper, every ablation form, any picture size."""
+"""The whole network: sizes of the paper, all ablation forms, any picture size."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_parameters_of_the_paper():
 
 
 def test_layers_of_the_paper():
-    """Names and shapes, layer by layer, as the decisions state them."""
+    """Names and shapes, layer by layer, as specified."""
     m = 64
     conv = lambda to, of, k=3: {"weight": (to, of, k, k), "bias": (to,)}  # noqa: E731
     norm = {"weight": (m,), "bias": (m,), "running_mean": (m,), "running_var": (m,), "num_batches_tracked": ()}
@@ -115,7 +115,7 @@ def test_any_size_goes_in_and_comes_out(config, height, width, number):
 
 
 def test_nothing_is_clamped(network):
-    """Losses see raw values: a network of large weights leaves [0, 1]."""
+    """Losses see unclamped values: a network with large weights exceeds [0, 1]."""
     model = network(ModelConfig(width=4, blocks=1))
     with torch.no_grad():
         model.rrn.tail.bias.fill_(5.0)
@@ -181,7 +181,7 @@ def test_macs_per_pixel_counts_the_convolutions_that_are_made(config, monkeypatc
     side = 24
     made = 0
     folded = fold(build(config).eval())
-    folded(torch.rand(1, 3 * config.frames, side, side))  # the first call also tries which operators there are
+    folded(torch.rand(1, 3 * config.frames, side, side))  # the first call also tests which operators exist
 
     def count(place, name, map_and_kernel):
         called = getattr(place, name)
@@ -215,7 +215,7 @@ def test_reach_of_the_paper_is_163():
 
 
 def measured_reach(config: ModelConfig) -> int:
-    """How far from a pixel the picture has an influence on it: the non-zero gradient, positive weights, no gates."""
+    """The receptive field as the extent of the non-zero gradient, with positive weights and no gates."""
     model = build(config).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -273,7 +273,7 @@ def test_the_middle_frame_is_the_one_in_the_middle(frames):
 
 
 def test_every_frame_has_a_say_in_the_middle_one():
-    """A network for clips sees all of them; one that only saw the middle would be one for pictures."""
+    """A network for clips uses all frames; one that used only the middle one would be a network for photos."""
     model = build(ModelConfig(width=4, blocks=1, unshuffle=2, frames=5)).eval()
     clip = torch.rand(1, 15, 8, 8, requires_grad=True)
     model(clip).rain.sum().backward()

@@ -1,4 +1,4 @@
-"""A frame with its neighbours, as they look from it."""
+"""Frames with motion-compensated neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from derain_cli.motion.window import stacked, unstacked, windows
 
 
 def pan(count, speed=(3, 0), height=96, width=128, seed=0, dtype=np.uint8):
-    """A clip of a camera that moves over a still scene."""
+    """A clip of a camera moving over a static scene."""
     rng = np.random.default_rng(seed)
     field = cv2.GaussianBlur(rng.normal(0, 1, (height + 200, width + 200, 3)), (0, 0), 2)
     field = (field - field.min()) / (field.max() - field.min()) * np.iinfo(dtype).max
@@ -57,7 +57,7 @@ def test_neighbours_are_moved_onto_the_frame(speed, dtype):
 def test_beyond_a_cut_and_at_the_ends_the_frame_stands_for_what_is_not_there():
     dark = [frame // 4 for frame in pan(2)]
     bright = [255 - frame // 4 for frame in pan(2, seed=9)]
-    dark[1][:, :40] = 255  # coarse content of its own
+    dark[1][:, :40] = 255  # different coarse content
     bright[0][:, 60:] = 0
     found = made([*dark, *bright], 5)
     first = found[0][1]
@@ -82,7 +82,7 @@ def test_frames_are_taken_no_further_ahead_than_they_are_needed():
 
 
 def test_a_window_does_not_depend_on_where_the_clip_begins():
-    """Two frames before it are enough: a job that goes on in the middle of a clip gets the same."""
+    """Two earlier frames are sufficient: a job resumed in the middle of a clip gets the same windows."""
     frames = pan(8, (2, 1))
     whole, part = made(frames, 5), made(frames[2:], 5)
     assert np.array_equal(whole[4][1], part[2][1])

@@ -1,4 +1,4 @@
-"""Curtains of fine rain: their mean, their direction, their bits."""
+"""Curtains of fine rain: mean, direction, reproducibility."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def field(seed=0, height=160, width=200, **changes):
 
 
 def direction(layer) -> float:
-    """Tilt from the vertical of what runs through a layer, degrees, by its gradients."""
+    """Tilt of a layer from the vertical in degrees, from its gradients."""
     gx, gy = cv2.Scharr(layer, cv2.CV_32F, 1, 0), cv2.Scharr(layer, cv2.CV_32F, 0, 1)
     return 0.5 * np.degrees(np.arctan2(2 * (gx * gy).mean(), (gx * gx - gy * gy).mean()))
 
@@ -34,7 +34,7 @@ def test_the_mean_is_one_to_the_edge(density, length):
 
 @pytest.mark.parametrize("angle", [-60.0, -25.0, 0.0, 10.0, 45.0])
 def test_streaks_lean_as_they_are_told(angle):
-    """Positive leans the upper end to the right, as for `streak_layer`."""
+    """A positive tilt leans the upper end to the right, as in `streak_layer`."""
     population = {"density": 40.0, "length": 20.0, "thickness": 1.5, "angle": angle}
     counted = streak_layer(160, 200, rng=np.random.default_rng(0), **population)
     ours = np.mean([direction(field(seed, angle=angle, length=20.0)) for seed in range(4)])

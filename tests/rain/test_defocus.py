@@ -1,4 +1,4 @@
-"""Streaks out of focus: a disc that moves."""
+"""Out-of-focus streaks: a moving disc."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def one(length, diameter, theta=0.0, softness=0.5, size=121):
 
 
 def moved_disc(length, diameter, size=121, steps=400):
-    """The same by adding up a disc at many places of its path, over its time at any of them."""
+    """The same, computed by summing a disc at many positions of its path."""
     y, x = np.mgrid[:size, :size].astype(float) - size // 2
     total = np.zeros((size, size))
     for place in (np.arange(steps) + 0.5) / steps * length - length / 2:
@@ -38,7 +38,7 @@ def test_a_drop_that_stands_still_is_a_disc():
     disc = one(0.0, 20.0)
     assert disc.sum() == pytest.approx(math.pi * 100, rel=0.03)
     assert disc.max() == 1
-    assert (disc > 0.9).sum() > 0.85 * disc.sum()  # flat, unlike a gaussian
+    assert (disc > 0.9).sum() > 0.85 * disc.sum()  # flat, unlike a Gaussian
 
 
 def test_a_tilted_streak_is_the_upright_one_turned():

@@ -17,7 +17,7 @@ def ground(height=96, width=112):
 
 @pytest.mark.parametrize("kind", LOOKALIKES)
 def test_each_kind_draws_something_and_leaves_something(kind):
-    """On most pictures, lighter in some and darker in others; never outside the range of colours."""
+    """On most pictures, lighter in some and darker in others; never outside the range."""
     changed, lighter, darker = 0, 0, 0
     for seed in range(40):
         picture = lookalike(ground(), np.random.default_rng(seed), kind)

@@ -1,4 +1,4 @@
-"""Rain on clips: repeatable, moving streaks, a slow veil."""
+"""Rain on clips: reproducible, moving streaks, a slow veil."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_streaks_change_from_frame_to_frame_and_the_rest_hardly_does() -> None:
 
 
 def test_fine_streaks_fall_along_the_wind() -> None:
-    """The layer of a frame, moved down by what the fine streaks fall, is like the next one's."""
+    """The layer of a frame, shifted down by the fall of the fine streaks, resembles the next one."""
     rain = MovingRain(96, 120, seed=2, shower=Shower(tilt=0.0, amount=0.3))
     far, step = rain._moving[0]
     rain._moving, rain._new, rain._fine, rain._wide = [(far, step)], [], None, None
@@ -60,7 +60,7 @@ def test_more_rain_is_more_rain() -> None:
 
 
 def test_larger_frames_have_larger_streaks() -> None:
-    """The same rain at twice the size changes half as often along a row."""
+    """At twice the size, the same rain varies half as fast along a row."""
 
     def changes(scale: float) -> float:
         layers = [

@@ -40,7 +40,7 @@ def real_without(**changes: object) -> RealRain:
 
 
 def without(part: str) -> object:
-    """A part of the `real` profile that no picture has."""
+    """A component of the `real` profile that no picture has."""
     return dataclasses.replace(getattr(PROFILES["real"], part), share=0.0)
 
 
@@ -202,7 +202,7 @@ def test_the_streak_free_target_differs_only_where_streaks_are() -> None:
 
 
 def test_jpeg_is_on_both_sides() -> None:
-    """A network is to take out streaks and to leave the marks of JPEG alone: most photographs have them."""
+    """The network should remove streaks but keep JPEG artefacts, which most photos have."""
     always = real_without(amount=(0.0, 0.0), jpeg_share=1.0)
     never = real_without(amount=(0.0, 0.0), jpeg_share=0.0)
     coded, raw = rain(always, 1), rain(never, 1)
@@ -325,7 +325,7 @@ def test_larger_photographs_have_wider_streaks() -> None:
 
 
 def test_at_night_rain_is_seen_near_the_lamp() -> None:
-    """The photograph is darker than by day, and unevenly lit; drops are bright where it is bright."""
+    """The photo is darker than by day and unevenly lit; drops are bright in bright areas."""
     night = dataclasses.replace(PROFILES["real"].night, share=1.0)  # type: ignore[union-attr]
     grey = np.full((128, 128, 3), 0.5, np.float32)
     by_night = [rain(real_without(night=night), seed, grey).clean.mean() for seed in range(20)]

@@ -1,4 +1,4 @@
-"""A photograph as a clip."""
+"""A photo as a clip."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_some_scenes_stand_still_and_most_move_more_and_more():
 
 
 def test_a_thing_moves_on_its_own():
-    """Against a scene that stands still, in the clips that have one."""
+    """Compared with a static scene, in the clips that have one."""
     seen = 0
     for seed in range(80):
         made = scene(seed)
@@ -55,6 +55,6 @@ def test_a_thing_moves_on_its_own():
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 90), (400, 600)])
 def test_any_size_works(size):
-    """Larger than the photo, too: what lies beyond its edges is mirrored."""
+    """Also larger than the photo: beyond its edges it is mirrored."""
     for seed in range(6):
         assert scene(seed, *size).frame(3).shape == (*size, 3)

@@ -24,14 +24,14 @@ def draw(seed: int = 0, height: int = 96, width: int = 96, **changes: Any) -> La
 
 
 def lean(layer: Layer) -> float:
-    """Tilt from the vertical in degrees, positive when the upper end lies to the right (structure tensor)."""
+    """Tilt from the vertical in degrees, positive if the upper end is to the right (structure tensor)."""
     gx, gy = cv2.Scharr(layer, cv2.CV_32F, 1, 0), cv2.Scharr(layer, cv2.CV_32F, 0, 1)
     xx, yy, xy = (float(v.mean()) for v in (gx * gx, gy * gy, gx * gy))
     return math.degrees(0.5 * math.atan2(2 * xy, xx - yy))
 
 
 def half_width(layer: Layer) -> float:
-    """Full width at half maximum of the streaks along the rows, from the autocorrelation (gaussian streaks)."""
+    """Full width at half maximum of the streaks along rows, from the autocorrelation (Gaussian streaks)."""
     power = np.abs(np.fft.fft2(layer - layer.mean())) ** 2
     row = np.fft.ifft2(power).real[0, :12]
     row /= row[0]
@@ -137,7 +137,7 @@ def test_streaks_lean_as_asked(angle: float) -> None:
 
 
 def test_a_positive_angle_leans_the_upper_end_to_the_right() -> None:
-    # One long streak across a small picture: the brightest column moves left going down.
+    # One long streak across a small picture: going down, the brightest column moves left.
     layer = draw(0, 60, 200, angle=30.0, length=600.0, density=0.6, thickness=3.0)
     rows = np.flatnonzero(layer.max(axis=1) > 0.5)
     assert rows.size > 10
@@ -156,7 +156,7 @@ def test_streaks_are_as_long_as_asked(length: float) -> None:
     layer = draw(1, 500, 500, length=length, density=4.0)
     power = np.abs(np.fft.fft2(layer - layer.mean())) ** 2
     column = np.fft.ifft2(power).real[:200, 0]
-    # The autocorrelation of an even line of length L falls to one half at L / 2.
+    # The autocorrelation of a uniform line of length L drops to one half at L / 2.
     assert 2 * int(np.argmax(column < 0.5 * column[0])) == pytest.approx(length, abs=0.1 * length + 2)
 
 

@@ -1,4 +1,4 @@
-"""Properties of `derain_cli.system.files`: a file is whole or absent, and what was there before survives a failure."""
+"""Properties of `derain_cli.system.files`: a file is complete or absent, and earlier content survives a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def names(folder: Path) -> list[str]:
 
 
 def temporary_name(folder: Path, pid: int, *, host: str | None = None) -> Path:
-    """A name of the program's own pattern, made from a real one so that the test does not know the pattern."""
+    """A name of the program's own pattern, derived from a real one so that the test need not know the pattern."""
     with atomic_file(folder / "probe", overwrite=True) as temporary:
         real = temporary.name
     (folder / "probe").unlink()

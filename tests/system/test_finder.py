@@ -1,4 +1,4 @@
-"""Which inputs there are: folders, patterns, links, filters, their order."""
+"""Finding inputs: folders, patterns, links, filters, order."""
 
 # ruff: noqa: PTH119, PTH208, PTH211
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEEP: dict[str, Any] = {"depth": None}
 
 
 def finder(paths: Sequence[str], **selection: Any) -> tuple[list[str], Finder]:
-    """What is found, and what found it."""
+    """The files found, and the finder."""
     search = Finder(paths, Selection(READABLE, **selection))
     return [found.source for found in search.find()], search
 

@@ -1,4 +1,4 @@
-"""Folders that one process at a time works in."""
+"""Folders in which only one process may work at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with locked(Path(sys.argv[1]), Path("clip.mp4")):
 
 
 def holding(folder: Path) -> subprocess.Popen[str]:
-    """Another process that holds the folder until its input ends."""
+    """Another process that holds the lock until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -99,7 +99,7 @@ def test_where_locks_do_nothing_work_is_done_all_the_same(tmp_path: Path, monkey
 
 
 def test_a_lock_of_its_own_kind_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
-    """On a disk without locks a file stands for one; the process that it names is gone."""
+    """On a disk without locks a file replaces the lock; the process named in it is gone."""
     script = """
 import fcntl, os, sys, warnings
 from pathlib import Path

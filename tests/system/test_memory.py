@@ -1,4 +1,4 @@
-"""What is left of the memory, from files as Linux writes them."""
+"""Free memory, from files as written by Linux."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MB = 2**20
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A function that writes files below a root; 8000 MB are available, and there is no limit else."""
+    """A function that writes files below a root; 8000 MB are available, without further limits."""
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     def write(**files: str) -> Path:
@@ -118,7 +118,7 @@ print(int(kept), faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for glibc only")
 def test_freed_memory_is_kept_when_told_to():
-    """Then it is not got from the system again page by page. In a process of its own: it cannot be taken back."""
+    """Then memory is not requested from the system page by page. In a separate process, since it cannot be undone."""
     found = {}
     for how in ("keep", "leave"):
         done = subprocess.run([sys.executable, "-c", KEEPS, how], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""How far real photos change: fixed crops, mean figures, bounds."""
+"""Change of real photos: fixed crops, mean figures, limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Muon against the exact polar factor, and what it leaves alone."""
+"""Muon compared with the exact polar factor, and the parameters it ignores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derain_cli.training.muon import Muon, orthogonalise
 
 
 def spread(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
-    """Matrices whose singular values lie between 0.1 and 1, as gradients' do, at several scales."""
+    """Matrices with singular values between 0.1 and 1, like gradients, at several scales."""
     generator = torch.Generator().manual_seed(seed)
     rank = min(rows, columns)
     made = []
@@ -40,7 +40,7 @@ def test_zero_stays_zero():
 
 @pytest.mark.parametrize("shape", [(8, 8, 3, 3), (4, 16, 1, 1), (16, 4, 3, 3)])
 def test_the_step_has_the_size_that_the_rate_promises(shape):
-    """Adam's usual step has a root mean square of 0.2 lr, and so has this one, whatever the gradient's scale."""
+    """A usual Adam step has a root mean square of 0.2 lr; this one too, whatever the scale of the gradient."""
     for scale in (1e-8, 1.0, 1e5):
         kernel = torch.zeros(shape, requires_grad=True)
         kernel.grad = scale * torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -50,7 +50,7 @@ def test_the_step_has_the_size_that_the_rate_promises(shape):
 
 
 def test_a_loud_direction_does_not_drown_a_quiet_one():
-    """The case it is there for: a rank-one gradient 100 times louder than the rest."""
+    """The case it is made for: a rank-one gradient 100 times stronger than the rest."""
     quiet = torch.zeros(4, 36)
     quiet[1, 5] = 0.01
     loud = torch.zeros(4, 36)
@@ -75,7 +75,7 @@ def test_momentum_carries_on_and_kernels_of_one_shape_do_not_mix():
 
 
 def test_it_solves_least_squares_that_badly_scaled_inputs_make_hard():
-    """Inputs whose scales differ by 30: ends far below the start."""
+    """Inputs whose scales differ by a factor of 30: the loss ends far below its start."""
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(256, 6, generator=generator) * torch.logspace(0, 1.5, 6)
     target = torch.randn(4, 6, generator=generator)

@@ -1,4 +1,4 @@
-"""The supervised objective is eq. 10 to 12 without the contrastive term."""
+"""The supervised objective: eq. 10 to 12 without the contrastive term."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_sum_is_the_paper_s(network, weight):
     rainy, clean = pairs.pairs.unbind(1)
     layers = model(rainy)
     detail = (layers.derained - clean).abs().mean()
-    rain = (layers.rain - (rainy - clean)).abs().mean()  # eq. 11 as written: f(O) against O - B
+    rain = (layers.rain - (rainy - clean)).abs().mean()  # eq. 11 literally: f(O) against O - B
     assert float(losses.total.detach()) == pytest.approx(float((detail + weight * rain).detach()), abs=1e-6)
     assert float(losses.parts["detail"]) == pytest.approx(float(detail.detach()), abs=1e-6)
     assert float(losses.parts["rain"]) == pytest.approx(float(rain.detach()), abs=1e-6)
@@ -81,7 +81,7 @@ def test_the_batch_statistics_see_real_patches_and_the_loss_does_not(network):
     slow = beside(torch.cat([together.pairs[:, 0], together.real]))
     assert torch.allclose(torch.cat([outputs.derained, outputs.real_derained]), slow.derained, atol=1e-4)
     assert torch.allclose(torch.cat([outputs.rain, outputs.real_rain]), slow.rain, atol=1e-4)
-    model = network(TINY)  # in evaluation mode pictures do not know each other
+    model = network(TINY)  # in evaluation mode pictures are independent of each other
     objective = Supervised(OptimConfig(), autocast=False)
     with torch.no_grad():
         totals = [float(objective(model, each, 0).total) for each in (together, labelled)]

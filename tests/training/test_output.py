@@ -1,4 +1,4 @@
-"""Whether a folder may be that of a run."""
+"""Whether a folder can be used for a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_dangling_link_is_refused(tmp_path):
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch, resume):
-    """By what the system says: root is never refused."""
+    """Simulated, since root is never refused."""
     if resume:
         (tmp_path / "run.json").write_text("{}")
     monkeypatch.setattr(os, "access", lambda place, mode: False)

@@ -1,4 +1,4 @@
-"""The best weights of a run on real photos: rain that goes counts, whatever else goes counts against it."""
+"""Selecting the best weights of a run with real photos: removed rain counts in favour, other losses against."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from derain_cli.training.selection import HARM, Gain, Selection
 
 
 def scene(seed):
-    """A photograph-like picture with upright detail of its own."""
+    """A photo-like picture with vertical detail of its own."""
     rng = np.random.default_rng(seed)
     picture = cv2.GaussianBlur(rng.normal(110, 60, (96, 96, 3)), (0, 0), 6) + rng.normal(0, 4, (96, 96, 3))
     for _ in range(8):
@@ -36,7 +36,7 @@ def selection():
 
 
 def oracle(picture):
-    """Takes the rain out of the rainy ones, and leaves the others."""
+    """Removes the rain from rainy pictures and leaves the others unchanged."""
     for seed, rainy in RAINY.items():
         if np.array_equal(picture, rainy):
             return CLEAN[seed]
@@ -52,7 +52,7 @@ def blur(picture):
 
 
 def sideways(picture):
-    """Takes out whatever is upright and fine."""
+    """Removes any fine vertical detail."""
     return cv2.blur(picture, (9, 1))
 
 

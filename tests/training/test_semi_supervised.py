@@ -1,4 +1,4 @@
-"""The contrastive objective against a slow and obvious version of eq. 6, 8, 9, 10 and 13, and its memory."""
+"""The contrastive objective compared with a slow version of eq. 6, 8, 9, 10 and 13, and its memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make(features, *, mode="both", seed=3, filled=6, **contrast) -> SemiSupervis
 
 
 class Seen:
-    """A feature network that notes how many pictures it is shown, and whether with gradient."""
+    """A feature network that records how many pictures it gets, and whether with gradient."""
 
     def __init__(self, features: VGGFeatures):
         self.features, self.mean, self.calls = features, features.mean, []
@@ -117,7 +117,7 @@ def test_modes_differ(features, batch, network):
     model = network(TINY)
     with torch.no_grad():
         found = [make(features, mode=mode)(model, batch, 5) for mode in MODES]
-    # The positive transform is of the unsupervised phase alone.
+    # The positive transform is used in the unsupervised phase only.
     for name, alike in (("dual_sup", [{0, 2}, {1, 3}]), ("dual_unsup", [])):
         values = [float(losses.parts[name]) for losses in found]
         same = [{i, j} for i in range(4) for j in range(i) if values[i] == pytest.approx(values[j], rel=1e-6)]
@@ -125,7 +125,7 @@ def test_modes_differ(features, batch, network):
 
 
 def test_a_short_bank_is_made_up_for(features, batch, network):
-    """With one layer of two the sum is scaled by 3/2, with none by 3: equal ratios give an equal sum."""
+    """With one of two layers the sum is scaled by 3/2, with none by 3: equal ratios give equal sums."""
     model = network(TINY)
     with torch.no_grad():
         empty = make(features, mode="negatives", filled=0)(model, batch, 5)
@@ -147,7 +147,7 @@ def test_each_loss_can_be_left_out(features, batch, network):
     assert set(sup.parts) == set(labelled.parts) == {"detail", "rain", "dual_sup"}
     assert set(unsup.parts) == {"detail", "rain", "dual_unsup"}
     assert set(nothing.parts) == {"detail", "rain"}
-    # The supervised term is drawn the same with and without the other.
+    # The supervised term is drawn equally with and without the other one.
     values = {float(losses.parts["dual_sup"]) for losses in (whole, sup, labelled)}
     assert max(values) == pytest.approx(min(values), rel=1e-5)
     parts = whole.parts
@@ -180,7 +180,7 @@ def test_a_ratio_past_the_cap_gives_no_gradient_even_where_nothing_was_taken_out
     assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())
 
 
-# --- cost, time, chance -----------------------------------------------------------------------------------------
+# --- cost, time, randomness -------------------------------------------------------------------------------------
 
 
 def test_two_passes_of_vgg_and_only_the_anchors_with_gradient(features, batch, network):

@@ -1,4 +1,4 @@
-"""A step by threads that share its pictures: the gradient of the whole batch, whoever was first."""
+"""A step with threads sharing its pictures: the gradient of the whole batch, in any order of threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derain_cli.training.threads import ThreadedStep
 
 @pytest.fixture
 def threads():
-    """Threads of this process are as many afterwards as before."""
+    """The number of threads of this process is the same afterwards."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

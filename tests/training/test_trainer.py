@@ -1,4 +1,4 @@
-"""The one loop: schedules, learning, faults that leave no trace, and state that comes back."""
+"""The training loop: schedules, learning, skipped faulty steps, and restored state."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def run(trainer: Trainer, data) -> list:
 
 
 def snapshot(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """Everything but the counters, the buffers of the batch norms included."""
+    """Everything except the counters, including the buffers of the batch norms."""
     return {k: v.clone() for k, v in trainer.state()[0].items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
-    """Names of what differs in any bit."""
+    """Names of the entries that differ in any bit."""
     assert set(one) == set(other)
     return [k for k, v in one.items() if not torch.equal(v, other[k])]
 
@@ -92,7 +92,7 @@ def test_a_trapezoid_is_flat_and_then_goes_down_evenly():
     assert learning_rate(800, options) == pytest.approx(0.1 * (0.01 + 0.99 / 2))
     assert learning_rate(1000, options) == pytest.approx(0.001)
     assert learning_rate(5000, options) == pytest.approx(0.001)
-    # Until then it is the same however long the run is to be: a run can be made longer.
+    # Up to then it does not depend on the planned length, so a run can be extended.
     longer = replace(options, steps=2000)
     assert all(learning_rate(step, options) == learning_rate(step, longer) for step in range(600))
 
@@ -117,7 +117,7 @@ def test_the_optimiser_uses_the_rate_and_the_report_tells_it():
 
 @pytest.mark.parametrize("loss", ["l1", "charbonnier"])
 def test_a_tiny_network_overfits_a_tiny_batch(picture, loss):
-    """Stripes on two pictures: in 120 steps the loss falls to less than a third."""
+    """Stripes on two pictures: in 120 steps the loss drops to less than a third."""
     clean = np.stack([picture(32, 32, seed) for seed in (1, 2)]).astype(int)
     stripes = np.where(np.arange(32) % 6 < 2, 70, 0)[None, None, :, None]
     pair = np.stack([np.clip(clean + stripes, 0, 255), clean], axis=1).transpose(0, 1, 4, 2, 3)
@@ -147,7 +147,7 @@ def test_a_step_is_adam_on_the_clipped_gradient(weight_decay):
         assert report.grad_norm == pytest.approx(norm, rel=1e-4)
         assert norm > 0.05, "the clip does something"
     for (name, ours), theirs in zip(trainer.model.named_parameters(), slow.parameters(), strict=True):
-        # The true gradient of a bias before a batch norm is zero, and Adam makes steps of its rounding errors.
+        # The true gradient of a bias before a batch norm is zero; Adam turns its rounding errors into steps.
         without_effect = name.endswith("bias") and not any(part in name for part in ("norm", "head", "tail"))
         assert without_effect or torch.allclose(ours, theirs, rtol=0, atol=2e-5), name
 
@@ -230,7 +230,7 @@ def test_frozen_norms_keep_their_statistics_while_weights_go_on():
         statistics = [key for key in changed if "running" in key or "tracked" in key]
         assert bool(statistics) == (step < 3)
         assert "model.rrn.head.weight" in changed
-        assert "model.rrn.norm.weight" in changed  # scale and shift are still learnt
+        assert "model.rrn.norm.weight" in changed  # scale and shift are still trained
 
 
 def test_norms_are_never_frozen_at_1():
@@ -316,7 +316,7 @@ def test_the_objective_learns_whether_the_step_was_made(fault):
 @pytest.mark.parametrize("cut", [0, 1, 4, 7])
 @pytest.mark.parametrize(("ema", "optimizer"), [(0.0, "adam"), (0.9, "adam"), (0.9, "muon")])
 def test_a_run_that_is_cut_goes_on_with_the_same_bits(tmp_path, cut, ema, optimizer):
-    """Through a checkpoint on disk into a new trainer, against an unbroken run."""
+    """Through a checkpoint on disk into a new trainer, compared with an uninterrupted run."""
     settings = config(ema=ema, optimizer=optimizer, steps=8, schedule="cosine", freeze_norm=0.7, lr=1e-2, clip=0.5)
     data = batches(8)
     unbroken = Trainer(settings, CPU)
@@ -369,7 +369,7 @@ def test_state_of_another_network_is_refused(other):
 
 
 def test_frozen_norms_are_trained_in_the_frozen_form(monkeypatch):
-    """From the step at which they freeze on, with what the network itself would have got."""
+    """From the step at which they are frozen, compared with what the network itself would have got."""
     found = {}
     for frozen_form in (True, False):
         with monkeypatch.context() as patched:
@@ -384,7 +384,7 @@ def test_frozen_norms_are_trained_in_the_frozen_form(monkeypatch):
 
 
 def test_long_runs_compile_where_that_works(monkeypatch):
-    """And say so in a line where it does not, instead of failing."""
+    """Otherwise it says so in one line instead of failing."""
     tried, notes = [], []
 
     def broken(function, **_):
@@ -407,7 +407,7 @@ def test_long_runs_compile_where_that_works(monkeypatch):
 
 @pytest.mark.slow
 def test_compiled_training_is_near_plain_training():
-    """Same weights after a few steps, up to rounding; checkpoints of one fit the other."""
+    """The same weights after a few steps up to rounding; checkpoints are interchangeable."""
     results = []
     for compile_it in (False, True):
         settings = TrainConfig(

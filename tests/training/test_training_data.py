@@ -1,4 +1,4 @@
-"""What a run trains on: data sets by name, side-by-side pictures, shared clean pictures; the hashes on the card."""
+"""Training data of a run: data sets by name, side-by-side pictures, shared clean pictures; hashes on the card."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONFIG = TrainConfig(
 
 
 class Notes(SilentListener):
-    """Keeps the notes."""
+    """Records the notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -45,7 +45,7 @@ class Notes(SilentListener):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
-    """A data root with stand-ins of a set of side-by-side pictures and of one with several rainy pictures each."""
+    """A data root with stand-ins for a set of side-by-side pictures and one with several rainy pictures each."""
     for name in ("Rain800", "Rain1400"):
         make_standin(DATASETS[name], tmp_path / "data", "train", count=6)
         make_standin(DATASETS[name], tmp_path / "data", "test", count=3)
@@ -136,7 +136,7 @@ def test_weights_know_their_training_pictures(root, tmp_path, monkeypatch):
     seen = {pair.name for pair in overlap(card.hashes, open_dataset("Rain800").pairs)}
     assert seen == {pair.name for pair in open_dataset("Rain800").pairs} - {p.name for g in held for p in g.pairs}
 
-    # A resumed run takes them from its folder, unless the data are other ones.
+    # A resumed run takes them from its folder, unless the data have changed.
     monkeypatch.setattr(fingerprint, "picture_hash", None)
     longer = dataclasses.replace(CONFIG, optim=OptimConfig(steps=4, precision="fp32"))
     train(dataclasses.replace(plan, config=longer, resume=True, force=True))

@@ -1,4 +1,4 @@
-"""Engines that need no network, and one clip through the whole chain."""
+"""Engines without a network, and one clip through the whole chain."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ QUICK: dict[str, Any] = {"temporal": "off", "segment": 5, "preset": "ultrafast"}
 
 
 def each(function: Callable[[Any], Any], name: str = "some", **more: Any) -> FrameRestorer:
-    """An engine that does the same to every picture."""
+    """An engine that applies the same function to every picture."""
     return FrameRestorer(lambda pictures: [function(one) for one in pictures], name, **more)
 
 
 def restore(source: Path, target: Path, engine: FrameRestorer = IDENTITY, **options: Any) -> ClipOutcome:
-    """One clip in this process; without steadying, in segments of five frames."""
+    """Restore one clip in this process, without temporal filter, in segments of five frames."""
     told: list[ClipOutcome] = []
     wanted = VideoOptions(**(QUICK | options))
     restore_clips([Item(str(source), str(target))], engine, wanted, report=told.append)
@@ -40,7 +40,7 @@ def good(outcome: ClipOutcome) -> ClipOutcome:
 
 
 def mean_difference(a: Path, b: Path) -> float:
-    """Of all frames of two clips, levels of 255; as many in both."""
+    """Over all frames of two clips of equal length, levels of 255."""
     gaps = []
     with open_clip(a) as one, open_clip(b) as other:
         for first, second in zip(one, other, strict=True):
@@ -54,7 +54,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def failing_after(count: int) -> tuple[FrameRestorer, list[int]]:
-    """An engine that breaks down after so many frames, and the number it has done."""
+    """An engine that fails after a number of frames, and the number it has processed."""
     done = [0]
 
     def run(pixels: Any) -> Any:

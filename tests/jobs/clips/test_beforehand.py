@@ -1,4 +1,4 @@
-"""What is refused before anything costly is loaded, and RGB."""
+"""Refusals before anything expensive is loaded, and RGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clip carries besides its picture: into formats that hold it, and into those that don't."""
+"""Everything besides the picture: in formats that support it, and in others."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_cover_that_is_not_held_is_named(tmp_path: Path) -> None:
 
 
 def samples(path: Path) -> tuple[Fraction, Any]:
-    """When the sound begins, and what it is, mono from -1 to 1."""
+    """Start of the sound in seconds, and its samples, mono, from -1 to 1."""
     with av.open(str(path)) as file:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
         frames = list(file.decode(audio=0))
@@ -109,7 +109,7 @@ def test_sound_that_is_not_held_is_converted_and_told(
     (was_at, was), (now_at, now) = samples(source), samples(target)
     length = min(len(was), len(now)) - 4096
     assert abs(was_at - now_at) < 0.03 and abs(len(was) - len(now)) < 3000
-    # The same tone as loud as before, in time or nearly so.
+    # The same tone, equally loud, nearly in sync.
     assert np.std(now[4096:length]) == pytest.approx(np.std(was[4096:length]), rel=0.1)
 
 

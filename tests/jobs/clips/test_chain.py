@@ -1,4 +1,4 @@
-"""The chain for engines that see a frame with its neighbours."""
+"""The chain for multi-frame engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.sample_clips import write_clip
 
 
 def darkest(frames: int, fail_after: int = -1) -> tuple[FrameRestorer, list[tuple[int, ...]]]:
-    """The darkest of all frames at each pixel, so that a neighbour that is missing shows; and the shapes it saw."""
+    """The minimum over all frames at each pixel, so that a missing neighbour shows; and the shapes of its inputs."""
     seen: list[tuple[int, ...]] = []
 
     def run(window: Any) -> Any:
@@ -48,7 +48,7 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: s
     assert restore(source, target, darkest(5, fail_after=19)[0], temporal=temporal).error is not None
     rest, seen = darkest(5)
     assert good(restore(source, target, rest, temporal=temporal)).resumed == 15
-    assert len(seen) == 33 - 15 + 3  # one before for steadiness, two before that for its window
+    assert len(seen) == 33 - 15 + 3  # one before for the temporal filter, two before that for its window
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert leftovers(tmp_path) == []
 

@@ -1,4 +1,4 @@
-"""Jobs that were stopped or killed go on, and the result is the same."""
+"""Interrupted and killed jobs are resumed with the same result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: A
     rest, done = failing_after(-1)
     outcome = good(restore(source, target, rest, temporal=temporal))
     assert outcome.resumed == 15
-    assert done[0] == 33 - 15 + 1  # one frame before for steadiness
+    assert done[0] == 33 - 15 + 1  # one earlier frame for the temporal filter
     assert target.read_bytes() == whole.read_bytes()
     assert leftovers(tmp_path) == []
 
@@ -82,7 +82,7 @@ def test_frames_go_through_in_batches_and_a_job_that_goes_on_makes_the_same_ones
                 raise RuntimeError("broke down")
             made.append([int(p[:, :, 2].max()) for p in pictures])
             batches.append(made[-1])
-            # In other company a picture comes out different, as on a GPU.
+            # The result depends on the batch, as on a GPU.
             return [
                 np.clip(p.astype(int) + len(pictures) + place, 0, 255).astype(np.uint8)
                 for place, p in enumerate(pictures)
@@ -199,7 +199,7 @@ def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_of_a_finished_output_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
-    monkeypatch.setattr("derain_cli.jobs.clips.parts.Parts.remove", lambda self: None)  # killed behind the renaming
+    monkeypatch.setattr("derain_cli.jobs.clips.parts.Parts.remove", lambda self: None)  # killed after renaming
     good(restore(source, target))
     assert leftovers(tmp_path)
     forget_work(target)

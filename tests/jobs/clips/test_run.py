@@ -1,4 +1,4 @@
-"""Clips through a restorer: what stays as it was, parts, faults."""
+"""Clips through a restorer: what is kept, parts, faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.sample_clips import packets_of, times_of, write_clip, write_without_d
 
 QUICK_VP9 = {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}
 
-# --- what stays -----------------------------------------------------------------------------------------------------
+# --- what is kept ---------------------------------------------------------------------------------------------------
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "constant rate": ("mp4", {}),
@@ -61,7 +61,7 @@ def test_frames_times_and_what_the_picture_is_stay(tmp_path: Path, kind: str) ->
         *("width", "height", "rotation", "matrix", "pixel_aspect", "bit_depth", "pix_fmt"),
         *("color_range", "color_primaries", "color_trc", "colorspace"),
     ):
-        if not (kind == "an old codec" and name == "pixel_aspect"):  # the codec says 1:1 where nothing was said
+        if not (kind == "an old codec" and name == "pixel_aspect"):  # the codec defaults to 1:1
             assert getattr(was, name) == getattr(now, name), name
     assert was.duration is not None and now.duration is not None
     if "out of order" not in kind:  # its declared duration is wrong
@@ -144,7 +144,7 @@ def test_fields_of_a_camcorder_tape_are_taken_for_what_they_are(tmp_path: Path) 
     )
     good(restore(source, tmp_path / "b.mp4"))
     with open_clip(tmp_path / "b.mp4") as reader:
-        assert reader.info.interlaced and reader.info.field_order == 3  # always the bottom one first
+        assert reader.info.interlaced and reader.info.field_order == 3  # always bottom field first
 
 
 @pytest.mark.parametrize("after", ["mp4", "mov"])
@@ -304,11 +304,11 @@ def test_a_preview_shows_before_and_after_upright(tmp_path: Path) -> None:
     assert frames[0].pixels[:, :32].mean() > 2 * frames[0].pixels[:, 36:].mean()
 
 
-# --- headers that lie -----------------------------------------------------------------------------------------------
+# --- wrong headers --------------------------------------------------------------------------------------------------
 
 
 def patched(path: Path, tag: bytes, offset: int, number: bytes) -> Path:
-    """The same file with some bytes behind a tag replaced."""
+    """The same file with some bytes after a tag replaced."""
     data = path.read_bytes()
     at = data.index(tag) + offset
     path.write_bytes(data[:at] + number + data[at + len(number) :])

@@ -1,4 +1,4 @@
-"""Steadying: flashes go, motion stays, cuts are kept apart."""
+"""Temporal filter: flashes are removed, motion is kept, cuts are respected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = arrays(np.uint8, (3, 4, 3))
 
 
 def scene(shift: float = 0, seed: int = 0, size: int = 96) -> NDArray[np.uint8]:
-    """A textured picture that has moved to the left by `shift` pixels."""
+    """A textured picture shifted to the left by `shift` pixels."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:size, 0:size]
     made = np.zeros((size, size))
@@ -87,7 +87,7 @@ def test_what_moves_before_a_camera_that_stands_still_does_not_make_it_move() ->
 
 
 def test_thin_lines_on_a_plain_wall_stay_when_the_camera_pans() -> None:
-    # Where a line is, the frames before and after both show wall, which is no reason to take it out.
+    # Where there is a line, the frames before and after show wall; the line must be kept.
     def wall(shift: int) -> NDArray[np.uint8]:
         picture = scene(shift, size=160)
         picture[60:] = 105 + picture[60:] // 8  # rough plaster

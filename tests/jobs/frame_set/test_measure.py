@@ -1,4 +1,4 @@
-"""What is known of frames and photos, and which frames are looked at."""
+"""Measurements of frames and photos, and which frames are analysed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a set of frames is made from, and what is refused before any work."""
+"""Sources of a frame set, and refusals before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of frames: what counts as rain, what is refused, what comes first."""
+"""Selection of frames: rain, rejection, order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_farthest_comes_next_and_every_one_comes_once() -> None:
     looks = np.random.default_rng(0).random((40, 5), np.float32)
     order = list(spread(looks))
     assert sorted(order) == list(range(40))
-    for count in (5, 20):  # slowly, by the definition
+    for count in (5, 20):  # slowly, by definition
         before, one = looks[order[:count]], looks[order[count]]
         nearest = np.linalg.norm(looks[:, None] - before, axis=2).min(axis=1)
         assert np.linalg.norm(one - before, axis=1).min() == pytest.approx(nearest.max())

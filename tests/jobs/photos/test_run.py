@@ -1,4 +1,4 @@
-"""Many photos: what is in memory at a time, passes that are shared, order, failures."""
+"""Many photos: memory use, shared passes, order, failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Pixels = NDArray[Any]
 
 
 class Ledger:
-    """Stands for the files: sizes by name, and how much was in memory at most."""
+    """Replaces the files: sizes by name, and the peak memory."""
 
     def __init__(self, sizes: Sequence[tuple[int, int]]):
         self.sizes = sizes
@@ -69,7 +69,7 @@ class Ledger:
 
 
 class Copying:
-    """Stands for the restorer: gives every picture back."""
+    """Replaces the restorer: returns every picture unchanged."""
 
     device = SimpleNamespace(type="cpu")
     same_together = True
@@ -161,7 +161,7 @@ def folder(place: Path, count: int, size: tuple[int, int] = (24, 40)) -> list[It
 def restored(
     items: Sequence[Item], restorer: Restorer, jobs: int, slow: float = 0.0, **more: Any
 ) -> list[PhotoOutcome]:
-    """Outcomes of a run whose network is not asked before some photos are read."""
+    """Results of a run whose network is not called until some photos are read."""
     told: list[PhotoOutcome] = []
     with pytest.MonkeyPatch.context() as patch:
         reading = derain_cli.jobs.photos.run._Run._next_group
@@ -176,7 +176,7 @@ def restored(
 
 
 def spying(restorer: Restorer) -> list[int]:
-    """How many pictures each pass of the network has, from now on."""
+    """Record how many pictures each pass of the network has."""
     seen: list[int] = []
     net = restorer.engine.net
 
@@ -197,7 +197,7 @@ def small() -> Restorer:
 def test_small_photos_share_passes_and_files_are_those_of_one_by_one(tmp_path: Path, small: Restorer) -> None:
     alone = folder(tmp_path / "alone", 12)
     assert all(outcome.error is None for outcome in restored(alone, small, jobs=0))
-    if not small.same_together:  # kernels of this machine round otherwise: then nothing is shared
+    if not small.same_together:  # kernels of this machine round differently: then passes are not shared
         pytest.skip("no kernels that round alike")
     for jobs in (1, 3):
         seen = spying(small)

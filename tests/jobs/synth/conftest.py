@@ -1,4 +1,4 @@
-"""Photos to put rain on."""
+"""Photos to add rain to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derain_cli.media.photo import write_rgb
 
 @pytest.fixture
 def photos(tmp_path, picture):
-    """A folder of three photos and one in a sub-folder."""
+    """A folder of three photos and one in a subfolder."""
     for number, name in enumerate(("a.png", "b.png", "rainbow.png", "sub/a.png")):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Makes pairs and looks at what came out."""
+"""Creates pairs and reads the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest: what it says, and which pairs it keeps apart."""
+"""The manifest: its content, and how it separates pairs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def test_pairs_of_somebody_else_are_not_mixed_with_ours(photos, tmp_path, pairs)
     with pytest.raises(DestinationError, match="not created by"):
         make(photos, out)
     with pytest.raises(DestinationError, match="not created by"):
-        make(photos, out, profiles=("light", "heavy"), overwrite=True)  # nobody would find the folders beside rain/
+        # Otherwise the folders next to rain/ would not be found.
+        make(photos, out, profiles=("light", "heavy"), overwrite=True)
     make(photos, out, overwrite=True)
 
 

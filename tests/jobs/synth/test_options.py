@@ -1,4 +1,4 @@
-"""What pairs are made: options that make sense, and where pairs lie."""
+"""Options of pairs, and their paths."""
 
 from __future__ import annotations
 

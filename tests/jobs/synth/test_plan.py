@@ -1,4 +1,4 @@
-"""What is refused before any pair is made."""
+"""Refusals before any pair is made."""
 
 from __future__ import annotations
 

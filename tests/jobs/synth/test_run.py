@@ -1,4 +1,4 @@
-"""Pairs of generated rain: what is in them, what they are called, and that they can be made again."""
+"""Pairs with generated rain: content, names, reproducibility."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_added_rain_is_on_the_photo_itself(photos, tmp_path, profile):
 
 
 def test_the_target_of_real_rain(photos, tmp_path):
-    """The rainy pictures are the same whatever the target; the clean ones are the photo, or the photo in the haze."""
+    """Rainy pictures do not depend on the target; the clean ones are the photo, or the photo in haze."""
     for target in ("streak-free", "clean"):
         make(photos, tmp_path / target, target=target)
     free, clean = pictures(tmp_path / "streak-free"), pictures(tmp_path / "clean")
@@ -194,7 +194,7 @@ def test_a_link_in_the_output_is_not_written_through(photos, tmp_path):
 
 
 def test_what_is_under_way_when_a_run_is_stopped_is_whole_and_told(photos, tmp_path):
-    """Whatever the caller's thread is hit by: no half file, and a second run ends where one would have."""
+    """Wherever the calling thread is interrupted, there are no partial files, and a second run completes the set."""
     out, told = tmp_path / "out", []
     options = SynthOptions(variants=2)
     todo = plan_synthesis([str(photos)], out, options)

@@ -1,4 +1,4 @@
-"""Clips that are read, cut off and compared."""
+"""Helpers to read, truncate and compare clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a clip before its frames are read."""
+"""Description of a clip before its frames are read."""
 
 from __future__ import annotations
 

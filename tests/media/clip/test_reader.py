@@ -112,7 +112,7 @@ def test_damage_in_the_middle_keeps_every_timestamp(tmp_path: Path) -> None:
 
 
 def test_packets_that_were_lost_do_not_take_frames_with_them(tmp_path: Path) -> None:
-    # The key frame of a group is gone, and with it, without an error, what the decoder cannot make from nothing.
+    # The key frame of a group is missing, and with it, without an error, the pictures that depend on it.
     source = write_clip(tmp_path / "a.mkv", **LONG)
     path, kept = tmp_path / "b.mkv", []
     with av.open(str(source)) as file, av.open(str(path), "w") as out:

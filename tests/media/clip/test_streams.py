@@ -1,4 +1,4 @@
-"""Clips for a pipe: every frame arrives, raw ones without loss, what does not fit is named."""
+"""Clips for pipes: all frames arrive, raw ones without loss, unsupported tracks are reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derain_cli.media.clip.streams import STREAMS, send
 
 
 class Pipe(io.RawIOBase):
-    """Takes bytes one after the other, and nothing else."""
+    """Accepts sequential writes only."""
 
     def __init__(self) -> None:
         self.data = bytearray()

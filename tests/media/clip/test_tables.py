@@ -1,4 +1,4 @@
-"""Tables of times that say nonsense."""
+"""Invalid time tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIONS = {"preset": "ultrafast", "bf": "0", "g": "12"}
 
 
 def with_table(path: Path, *entries: tuple[int, int]) -> Path:
-    """A clip of 30 frames, whose table of times is replaced; it has one entry."""
+    """A clip of 30 frames whose time table is replaced by one with a single entry."""
     write_clip(path, frames=30, options=OPTIONS)
     data = bytearray(path.read_bytes())
     at = data.index(b"stts") + 8

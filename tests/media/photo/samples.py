@@ -1,4 +1,4 @@
-"""Pictures and parts of picture files for the tests of photos."""
+"""Pictures and fragments of picture files for the tests of photos."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noise(height: int, width: int, channels: int = 3, dtype: Any = np.uint8, see
 
 
 def scene(height: int = 96, width: int = 128) -> np.ndarray:
-    """A smooth picture with some texture: codes like a photo."""
+    """A smooth picture with some texture; compresses like a photo."""
     small = noise(height // 8, width // 8).astype(np.float32)
     smooth = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(smooth + noise(height, width, seed=1) / 16, 0, 255).astype(np.uint8)
@@ -67,7 +67,7 @@ def reason(path: Path, **options: Any) -> str:
     return caught.value.reason
 
 
-@cache  # a profile carries the time it was made
+@cache  # a profile contains its creation time
 def icc(space: str = "RGB") -> bytes:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile if space == "RGB" else profile[:16] + b"GRAY" + profile[20:]

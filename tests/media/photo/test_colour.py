@@ -1,4 +1,4 @@
-"""Colours told by numbers: they go along, or a profile says the same, or a note that neither can."""
+"""Colour descriptions by numbers: they are kept, or a profile replaces them, or a note says that neither works."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_profiles_mean_what_they_are_made_of(points: CodePoints) -> None:
         picture = Image.fromarray(scene())
         same = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
         assert same is not None and np.abs(np.asarray(same).astype(int) - scene()).max() <= 2
-    if points == P3:  # the green of P3 lies outside sRGB: seen from there a strong one goes to the edge
+    if points == P3:  # the green of P3 is outside sRGB: a saturated one is clipped
         green = Image.new("RGB", (1, 1), (0, 255, 0))
         seen = ImageCms.profileToProfile(green, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
         assert seen is not None and seen.getpixel((0, 0)) == (0, 255, 0)

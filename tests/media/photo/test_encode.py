@@ -1,4 +1,4 @@
-"""Photos are written whole or not at all, in every format."""
+"""Photos are written completely or not at all, in every format."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_file_that_does_not_read_back_is_not_published(tmp_path: Path, monkeyp
     real = Path.open
 
     class Short:
-        """A disk that takes half and says nothing."""
+        """A disk that writes half and reports nothing."""
 
         def __init__(self, file: Any) -> None:
             self.file = file

@@ -1,4 +1,4 @@
-"""Which formats there are, by content and by name."""
+"""Formats, by content and by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG files without their end marker: read where nothing of the picture is missing."""
+"""JPEG files without end marker: read if no part of the picture is missing."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_a_jpeg_that_lacks_more_than_its_end_marker_is_truncated(tmp_path: Path,
             photo = read_photo(put(tmp_path, "a.jpg", data[:cut]))
         except InputError as error:
             assert "truncated" in error.reason, cut
-        else:  # the last bits of a scan may be padding: then nothing of the picture is missing
+        else:  # the last bits of a scan may be padding: then no part of the picture is missing
             assert cut > len(data) - 8 and np.array_equal(photo.pixels, whole), cut

@@ -1,4 +1,4 @@
-"""What lies around the pixels: it survives, or a note says that it does not."""
+"""Metadata: it is kept, or a note says that it is not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_orientation_is_applied_as_pillow_does_and_reset(tmp_path: Path, kind: s
         path = put(tmp_path, "a.jpg", coded(picture, "JPEG", xmp=XMP % orientation))
     else:
         path = put(tmp_path, f"a.{kind.lower()}", coded(picture, kind, exif=exif(orientation)))
-    # From memory: opened by its path, Pillow maps an uncompressed 16-bit TIFF and garbles it when it is on its side.
+    # From memory: opened by path, Pillow maps an uncompressed 16-bit TIFF and garbles it if it is rotated.
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         wanted = ImageOps.exif_transpose(image)
         expected = np.asarray(wanted if kind == "GREY16" else wanted.convert("RGB"))
@@ -55,7 +55,8 @@ def test_16_bit_colour_tiff_with_an_orientation_keeps_its_bits(tmp_path: Path) -
     pixels = noise(6, 9, 3, np.uint16)
     write_photo(Photo(pixels), tmp_path / "a.tif")
     data = bytearray((tmp_path / "a.tif").read_bytes())
-    entry = data.find(struct.pack("<HHI", 284, 3, 1))  # planar configuration is the default: put orientation there
+    # Planar configuration is the default: use its entry for the orientation.
+    entry = data.find(struct.pack("<HHI", 284, 3, 1))
     order = [struct.unpack_from("<H", data, 10 + 12 * n)[0] for n in range(struct.unpack_from("<H", data, 8)[0])]
     before = 10 + 12 * order.index(277)
     data[entry : entry + 12] = data[before : before + 12]
@@ -112,7 +113,7 @@ def test_dpi_is_turned_with_the_picture(tmp_path: Path) -> None:
 
 
 def with_thumbnail(thumbnail: bytes, width: int, height: int) -> bytes:
-    """An EXIF block as cameras write it: size of the picture, and a second directory with a small JPEG."""
+    """An EXIF block as written by cameras: picture size, and a second directory with a thumbnail JPEG."""
     first = [(0x0112, 3, 6), (0x8769, 4, 8 + 2 + 12 * 2 + 4)]
     sizes = [(0xA002, 4, width), (0xA003, 4, height)]
     start = 8 + 2 * (2 + 12 * 2 + 4)

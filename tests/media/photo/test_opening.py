@@ -1,4 +1,4 @@
-"""Broken, too large and odd files: refused, each by its reason, and none is half read."""
+"""Broken, too large and unusual files are refused with their reason; none is read partially."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_decompression_bombs_are_refused_from_the_header(tmp_path: Path) -> None
     assert "not a readable image" in reason(put(tmp_path, "d.png", bomb(0, 7)))
     with pytest.raises(InputError, match="too large"):
         probe_photo(path)
-    assert Image.MAX_IMAGE_PIXELS is not None  # other users of Pillow in the process keep their guard
+    assert Image.MAX_IMAGE_PIXELS is not None  # other users of Pillow in the process keep their limit
 
 
 def test_max_pixels_is_the_limit_in_both_directions(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "dangling.png").symlink_to("nowhere.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
     assert "folder" in reason(tmp_path / "folder.png")
-    assert "not a regular file" in reason(tmp_path / "fifo.png")  # opening it would hang
+    assert "not a regular file" in reason(tmp_path / "fifo.png")  # opening it would block
     assert "dangling" in reason(tmp_path / "dangling.png")
     assert "loop" in reason(tmp_path / "loop.png")
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:

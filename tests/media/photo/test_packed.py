@@ -1,4 +1,4 @@
-"""What phones pack behind the picture of a JPEG."""
+"""Data that phones append to a JPEG."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def container(*items: tuple[str, int]) -> str:
 
 
 def gain_map(height: int = 48, width: int = 64) -> bytes:
-    """A small grey JPEG whose XMP says how it is meant."""
+    """A small grey JPEG whose XMP describes its role."""
     own = xmp(f'{HDRGM} hdrgm:Version="1.0" hdrgm:GainMapMax="2.5"')
     return coded(scene(height, width)[..., 0], "JPEG", quality=95, xmp=own)
 
@@ -54,7 +54,7 @@ def ultra_hdr(small: bytes, orientation: int = 1, iso: bool = False, clip: bytes
 
 
 def parts(data: bytes) -> tuple[Image.Image, Image.Image]:
-    """Both pictures, the second one found by the index as decoders do (CIPA DC-007)."""
+    """Both pictures, the second one found through the index, as decoders do (CIPA DC-007)."""
     index = next(body for code, body in jpeg_head(data) if code == 0xE2 and body.startswith(b"MPF\0"))
     place = data.index(index) + 4
     size, offset = struct.unpack_from("<II", index, 4 + 50 + 16 + 4)
@@ -76,7 +76,7 @@ def test_a_gain_map_stays_with_what_decoders_find_it_by(tmp_path: Path, iso: boo
     assert told.count(b'Semantic="GainMap"') == 1 and f'Item:Length="{len(small)}"'.encode() in told
     assert b"hdrgm:Version" in told and b"MotionPhoto" not in told
     assert (ISO in data) == iso
-    again = read_photo(tmp_path / "b.jpg")  # what we write we read
+    again = read_photo(tmp_path / "b.jpg")  # we can read what we write
     assert again.metadata.gain_map is not None and again.metadata.gain_map.jpeg == small
 
 
@@ -103,7 +103,7 @@ def test_a_gain_map_that_cannot_go_along_is_named_and_no_longer_spoken_of(tmp_pa
 
 def test_a_damaged_gain_map_is_dropped_with_a_note(tmp_path: Path) -> None:
     small = gain_map()
-    broken = small.replace(b"\xff\xc0", b"\xff\xc3")  # a kind of JPEG that nobody decodes
+    broken = small.replace(b"\xff\xc0", b"\xff\xc3")  # a JPEG variant that no decoder supports
     photo = read_photo(put(tmp_path, "a.jpg", ultra_hdr(broken, orientation=6)))
     assert photo.metadata.gain_map is None and any("damaged HDR" in note for note in photo.notes)
 

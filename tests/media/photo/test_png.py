@@ -1,4 +1,4 @@
-"""PNG files: rows that are missing, text that is too much."""
+"""PNG files: missing rows, excessive text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""16 bits in PNG, TIFF and PPM, both ways."""
+"""Reading and writing of 16 bits in PNG, TIFF and PPM."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_our_deep_files_are_read_alike_by_another_program(tmp_path: Path, depth:
     dtype = np.uint8 if depth == 8 else np.uint16
     pixels, alpha = noise(300, 290, 3, dtype), noise(300, 290, 1, dtype, 3)
     for suffix in (".png", ".tif"):
-        # OpenCV multiplies alpha into the colours of an 8-bit TIFF: no yardstick there.
+        # OpenCV premultiplies the alpha of 8-bit TIFFs, so it cannot serve as reference there.
         for mask in (None,) if suffix == ".tif" and depth == 8 else (None, alpha):
             path = tmp_path / f"a{suffix}"
             write_photo(Photo(pixels, mask), path, overwrite=True)
@@ -78,7 +78,7 @@ def test_blocks_of_rows_join_to_the_same_picture(
     pixels = noise(23, 17, dtype=dtype)
     pixels = np.repeat(pixels[..., :1], 3, axis=2) if grey else pixels
     expected = to_uint8(pixels) if suffix == ".bmp" else pixels
-    monkeypatch.setattr(pixels_module, "_BLOCK", 200)  # a few rows, and a last block that is shorter
+    monkeypatch.setattr(pixels_module, "_BLOCK", 200)  # a few rows, and a shorter last block
     write_photo(Photo(pixels, grey=grey), tmp_path / f"a{suffix}")
     assert np.array_equal(read_photo(tmp_path / f"a{suffix}").pixels, expected)
     rgba = noise(23, 17, 4)

@@ -1,4 +1,4 @@
-"""TIFF files as scanners, cameras and editors leave them."""
+"""TIFF files as written by scanners, cameras and editors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Entry = tuple[int, int, Any]
 
 
 def tiff(entries: list[Entry], strips: list[bytes], order: str = "<", more: list[Entry] | None = None) -> bytes:
-    """A TIFF by hand: `strips` one after the other, then a directory; `more` is a sub-directory."""
+    """A TIFF built by hand: `strips` one after the other, then a directory; `more` is a subdirectory."""
     head = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 42)
     body, places = b"", []
     for strip in strips:
@@ -84,7 +84,7 @@ def test_a_damaged_fax_is_refused_and_libtiff_keeps_its_words(
             read_photo(path)
             continue
         refused += 1
-    assert refused >= 4  # now and then chance makes code words of the same length
+    assert refused >= 4  # by chance, code words can have the same length
     assert capfd.readouterr().err == ""
 
 
@@ -133,7 +133,7 @@ def test_colour_tags_and_text_stay_as_they_are(tmp_path: Path) -> None:
         assert [float(v) for v in image.tag_v2[318]] == pytest.approx([0.3127, 0.3290])
         assert [float(v) for v in image.tag_v2[319]] == pytest.approx([0.64, 0.33, 0.21, 0.71, 0.15, 0.06])
         assert list(image.tag_v2[301]) == curve
-    for suffix in (".jpg", ".png"):  # EXIF has the text too
+    for suffix in (".jpg", ".png"):  # EXIF contains the text, too
         write_photo(photo, tmp_path / f"b{suffix}")
         assert all(text + b"\0" in (tmp_path / f"b{suffix}").read_bytes() for text in words.values())
         back = read_photo(tmp_path / f"b{suffix}")
@@ -154,7 +154,7 @@ def test_captions_stay_between_tiff_and_jpeg(tmp_path: Path, kind: str, order: s
     captions = b"\x1c\x02\x5a\x00\x04\xc5\x81\xc3\xb3\x1c\x02\x78\x00\x03Wet"  # city and caption
     captions += bytes(-len(captions) % 4)
     entry: Entry = (33723, 7, captions)
-    if kind == "numbers":  # as Photoshop has always marked them: swapped, as numbers are
+    if kind == "numbers":  # as Photoshop has always written them: byte-swapped, like numbers
         entry = (33723, 4, list(struct.unpack(f"<{len(captions) // 4}I", captions)))
     photo = read_photo(put(tmp_path, "a.tif", plain(scene(), entry, order=order)))
     names = ["b.tif", "c.jpg", "d.tif"]

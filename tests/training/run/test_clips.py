@@ -1,4 +1,4 @@
-"""Runs of networks that see several frames: clips of photos to train on, and to validate on."""
+"""Runs of multi-frame networks: synthetic clips from photos for training and validation."""
 
 from __future__ import annotations
 

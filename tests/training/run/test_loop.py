@@ -1,4 +1,4 @@
-"""A run is a folder: what is in it, and that a run which was stopped, or killed, goes on to the same bits."""
+"""Runs: the content of their folder, and bit-identical results after interruption or kill."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ CONFIG = TrainConfig(
 
 
 class Stop(Exception):
-    """Stands for a process that dies: nothing of ours handles it."""
+    """Simulates a killed process: our code does not handle it."""
 
 
 class Recorder(SilentListener):
-    """Remembers what it is told; interrupts or dies where it is asked to."""
+    """Records events; interrupts or kills the run on request."""
 
     def __init__(self, interrupt_at=0, die_at=0, die_validating=0):
         self.interrupt_at, self.die_at, self.die_validating = interrupt_at, die_at, die_validating
@@ -93,7 +93,7 @@ class Recorder(SilentListener):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, pairs) -> Path:
-    """Eight pairs; not to be written to."""
+    """Eight pairs; read-only."""
     return pairs(tmp_path_factory.mktemp("set"), count=8, height=36, width=40)
 
 
@@ -113,7 +113,7 @@ def resumed(plan: RunPlan, **changes) -> RunPlan:
 
 
 def final(out: Path):
-    """All that a run is: tensors and state of its last checkpoint, and its best and last weights."""
+    """The full state of a run: tensors and state of its last checkpoint, and its best and last weights."""
     found = latest_checkpoint(out / "checkpoints")
     assert found is not None
     tensors, state, damaged = found
@@ -134,7 +134,7 @@ def assert_same_bits(one, other):
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, data):
-    """The end of a run that nothing happened to, and what its listener was told."""
+    """The end of an undisturbed run, and the events of its listener."""
     listener = Recorder()
     out = tmp_path_factory.mktemp("unbroken") / "run"
     result = train(RunPlan(out=out, config=CONFIG, datasets=(data,), device="cpu"), listener)
@@ -222,7 +222,7 @@ def test_the_caller_s_signal_handlers_are_given_back(plan):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-# --- going on ---------------------------------------------------------------------------------------------------
+# --- resuming ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
@@ -244,11 +244,11 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bits(plan, unbroken, step):
 
 @pytest.mark.parametrize("fault", [{"die_at": 1}, {"die_at": 5}, {"die_validating": 6}, {"die_validating": 3}])
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(plan, unbroken, fault):
-    """Steps since the last checkpoint are done again, and the log has them once."""
+    """Steps since the last checkpoint are repeated, and appear in the log once."""
     with pytest.raises(Stop):
         train(plan, Recorder(**fault))
     with (plan.out / "log.jsonl").open("a") as file:
-        file.write('{"kind": "train", "step": 7, "los')  # killed while it wrote
+        file.write('{"kind": "train", "step": 7, "los')  # killed while writing
     again = Recorder()
     assert train(resumed(plan), again).finished
     died = next(iter(fault.values()))
@@ -350,7 +350,7 @@ def test_a_full_disk_at_the_log_is_a_resource_error_too(plan, monkeypatch):
     assert str(plan.out) in str(caught.value)
 
 
-# --- what is refused --------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -495,7 +495,7 @@ def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network)
     sha256 = load_weights(tmp_path / "a.safetensors").sha256
     written = weights_of(plan.out, "last").card.recipe
     assert written["start"] == f"a of 2026-01-02 (SHA-256 {sha256[:16]})"
-    assert str(tmp_path) not in str(written)  # weights are passed on: nobody's folders are in them
+    assert str(tmp_path) not in str(written)  # weights are published and must not contain local folders
     with pytest.raises(UsageError, match="start"):
         train(
             change(resumed(started, start=str(tmp_path / "b.safetensors")), optim={"steps": 1, "lr": 1e-9, "ema": 0.0})
@@ -504,7 +504,7 @@ def test_a_run_starts_from_weights_and_is_bound_to_them(plan, tmp_path, network)
 
 @pytest.mark.parametrize("rate", [1e-9, 1.0])
 def test_the_starting_weights_are_the_first_candidate_for_the_best(plan, tmp_path, network, rate):
-    """Whatever the run does, its best is never below its start."""
+    """The best weights of a run are never worse than its initial ones."""
     start = tmp_path / "start.safetensors"
     save_weights(start, network(TINY, seed=7), Card(name="start", steps=12))
     mine = change(dataclasses.replace(plan, start=str(start)), optim={"lr": rate, "ema": 0.0})
@@ -536,7 +536,7 @@ def test_weights_of_another_network_are_refused_before_anything_is_made(plan, tm
 
 
 def test_a_run_may_ask_for_more_blocks_than_its_start_has(plan, tmp_path, network):
-    """It begins at the score of its start; the card counts the steps of both and keeps the terms of the first."""
+    """It begins with the score of its initial weights; the card adds up the steps and keeps the original terms."""
     start = tmp_path / "w.safetensors"
     kept = {"trained_on": ("old pairs", "for research use"), "licence": "research", "limits": "no haze"}
     save_weights(start, network(TINY, seed=7), Card(steps=9, patches=100, **kept))
@@ -576,7 +576,7 @@ def test_hold_back_splits_every_group(sizes):
 
 
 def test_held_back_pairs_are_in_no_source_of_training(plan, data):
-    """The same folder for pairs, for layers, and (by another spelling) for layers again."""
+    """The same folder for pairs, for layers, and (spelled differently) for layers again."""
     spelled = data / ".." / data.name
     sources, held = prepare(dataclasses.replace(plan, layers=(data, spelled)))
     hidden = {pair.clean.resolve() for group in held for pair in group.pairs}
@@ -601,7 +601,7 @@ def test_photos_alone_make_validation_pairs_of_their_own(plan, tmp_path, picture
     assert train(mine, Recorder(interrupt_at=3)).step == 3
     sources, held = prepare(mine)
     assert sorted(group.name for group in held) == ["heavy", "light", "real"]
-    assert len(sources.photos) == 19  # two are kept for validation
+    assert len(sources.photos) == 19  # two are held out for validation
     for group in held:
         assert len(group.pairs) == 2
         for pair in group.pairs:
@@ -630,8 +630,8 @@ def test_unusable_files_are_told_and_too_many_end_it(plan, tmp_path, pairs):
 
 # --- real photos and contrast -----------------------------------------------------------------------------------
 
-# Contrast from the second step on, with rings that are never full, and no bound: a fresh network goes anywhere. All
-# layers go into the bank, however weak those of so young a network are.
+# Contrast from the second step on, with rings that never fill up, and no bound, since a fresh network drifts freely.
+# All layers go into the bank, however weak those of such a young network are.
 CONTRAST = ContrastConfig(
     mode="both", warmup=1, ramp=1, bank=32, bank_floor=0, negatives=3, max_change=255, max_colour=255
 )
@@ -639,7 +639,7 @@ CONTRAST = ContrastConfig(
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, picture) -> Path:
-    """Five real photos, one of them too small; not to be written to."""
+    """Five real photos, one of them too small; read-only."""
     folder = tmp_path_factory.mktemp("real")
     for number in range(5):
         write_rgb(folder / f"{number}.png", picture(20 if number == 3 else 50, 60, 70 + number))
@@ -653,7 +653,7 @@ def semi(plan, real, vgg_file) -> RunPlan:
 
 @pytest.fixture(scope="module")
 def semi_unbroken(tmp_path_factory, data, real, vgg_file):
-    """The end of such a run that nothing happened to, and what its listener was told."""
+    """The end of such an undisturbed run, and the events of its listener."""
     out = tmp_path_factory.mktemp("semi") / "run"
     listener = Recorder()
     config = dataclasses.replace(CONFIG, contrast=CONTRAST)
@@ -773,11 +773,11 @@ def test_what_is_missing_is_told_before_anything_is_made(semi, tmp_path, picture
     assert not semi.out.exists()
 
 
-# --- networks of others -----------------------------------------------------------------------------------------
+# --- third-party networks ---------------------------------------------------------------------------------------
 
 
 def attached(seed=0):
-    """Nobody's network with a detail repair network beside it."""
+    """A third-party network with a detail repair network attached."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return attach_drn(nn.Conv2d(3, 3, 3, padding=1), TINY, gives="rain")
@@ -895,7 +895,7 @@ if __name__ == "__main__":
 
 
 def processes_with(text: str) -> list[int]:
-    """Processes that have a text in their environment."""
+    """Processes with a text in their environment."""
     found = []
     for place in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -926,7 +926,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path, data):
 
 
 class Choosing(Recorder):
-    """Remembers what averages were tried."""
+    """Records which averages were tried."""
 
     def __init__(self):
         super().__init__()
@@ -937,7 +937,7 @@ class Choosing(Recorder):
 
 
 def gains_by(monkeypatch, values):
-    """Real photos are given these values, one after the other: of the start, the validations, the averages."""
+    """Assigns these values to real photos, in order: initial weights, validations, averages."""
     found = iter(values)
 
     def measured(self, restore, psnr):

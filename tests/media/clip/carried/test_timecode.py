@@ -1,4 +1,4 @@
-"""Time codes further on in a clip."""
+"""Advancing time codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NTSC = Fraction(30000, 1001)
     [
         ("01:02:03:04", Fraction(1, 5), Fraction(25), "01:02:03:09"),
         ("23:59:59:24", Fraction(1, 25), Fraction(25), "00:00:00:00"),
-        ("00:00:59;29", 1 / NTSC, NTSC, "00:01:00;02"),  # two numbers are dropped
+        ("00:00:59;29", 1 / NTSC, NTSC, "00:01:00;02"),  # two numbers are skipped
         ("00:09:59;29", 1 / NTSC, NTSC, "00:10:00;00"),  # but not every tenth minute
         ("00:00:00;00", Fraction(3600) - Fraction(1, 1000), NTSC, "01:00:00;00"),
         ("00:00:59:29", 1 / NTSC, NTSC, "00:01:00:00"),

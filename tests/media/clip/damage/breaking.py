@@ -1,4 +1,4 @@
-"""Clips of the kinds that are looked through for holes, and holes to put into them."""
+"""Clips in the formats checked for holes, and holes to put into them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def uneven(base: Fraction, frames: int = 60) -> list[int]:
 
 
 def thinned(base: Fraction, frames: int = 60) -> list[int]:
-    """Timestamps at a constant rate where frames that change nothing were left out on purpose."""
+    """Timestamps at a constant rate with unchanged frames omitted on purpose."""
     places = sorted(np.random.default_rng(6).choice(3 * frames, frames, replace=False).tolist())
     return [round(place / (25 * base)) for place in places]
 
@@ -69,7 +69,7 @@ def read(path: Path) -> tuple[list[int], ClipReader]:
 
 
 def sound(path: Path) -> None:
-    """Nothing is said of it."""
+    """Nothing is reported."""
     _, reader = read(path)
     assert reader.warnings == [] and not reader.incomplete
 

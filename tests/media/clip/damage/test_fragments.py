@@ -1,4 +1,4 @@
-"""Fragmented MP4 files that break off, or have a damaged fragment."""
+"""Fragmented MP4 files that are truncated or have a damaged fragment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holes in Matroska files and transport streams: every one is told, and no whole clip is reported."""
+"""Holes in Matroska files and transport streams: all are reported, and none for intact clips."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_joined_recordings_and_padding_are_no_damage(tmp_path: Path) -> None:
     for tail in (bytes(3000), b"junk" * 500):
         closed.write_bytes(one + tail)
         sound(closed)
-    closed.write_bytes(one + one)  # FFmpeg reads on: the second begins at zero again
+    closed.write_bytes(one + one)  # FFmpeg continues: the second one starts at zero again
     assert not any("damaged" in warning for warning in read(closed)[1].warnings)
 
 

@@ -1,4 +1,4 @@
-"""Where the structure of a file is broken: every hole is found from anywhere, and no whole clip has one."""
+"""Holes in the file structure: all are found from any start, and none in intact clips."""
 
 from __future__ import annotations
 

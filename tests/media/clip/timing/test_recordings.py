@@ -1,4 +1,4 @@
-"""Recordings behind each other in one file: the time line goes on."""
+"""Consecutive recordings in one file: the time line continues."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_the_clock_goes_on_wherever_the_next_recording_begins(tmp_path: Path, en
     second = rewritten(tmp_path / f"b.{ending}", first, offset)
     found, warnings = times(join(tmp_path / f"c.{ending}", first, second, first))
     assert len(found) == 45
-    # A picture waits no longer than the sound before it goes on. In a program stream FFmpeg takes what the next
-    # recording says for the time of a picture that has none of its own.
+    # The picture does not wait longer than the preceding sound. In a program stream, FFmpeg assigns the time of the
+    # next recording to a picture without timestamp.
     assert all((0.039 if ending == "ts" else 0.019) < b - a < 0.09 for a, b in itertools.pairwise(found))
     assert found[-1] == pytest.approx(44 / 25, abs=0.1)
     assert len(warnings) == 1 and "3 consecutive recordings" in warnings[0]
@@ -86,10 +86,10 @@ def test_a_pause_that_is_no_new_recording_stays(tmp_path: Path) -> None:
 
 
 def damaged_timestamp(data: bytearray, number: int) -> None:
-    """Gives a packet of the picture's elementary stream a timestamp of its own."""
+    """Gives a packet of the video elementary stream its own timestamp."""
     starts = [at for at in range(len(data)) if data[at : at + 4] == b"\0\0\1\xe0"]
     for place in range(9, 9 + data[starts[number] + 8], 5):
-        data[starts[number] + place + 1] ^= 0x10  # 25 minutes or so
+        data[starts[number] + place + 1] ^= 0x10  # about 25 minutes
 
 
 def test_a_damaged_timestamp_begins_no_recording(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_reading_may_begin_in_any_recording(tmp_path: Path) -> None:
 
 
 def other_tracks(path: Path) -> Path:
-    """A recording of another camera, whose tracks have other numbers in the stream."""
+    """A recording by another camera, with different track numbers in the stream."""
     return recording(path, width=192, height=128, container={"mpegts_start_pid": "0x200"})
 
 
@@ -124,7 +124,7 @@ def as_flv(path: Path) -> Path:
 
 
 def as_matroska(path: Path) -> Path:
-    """Two files at once: FFmpeg reads no more than two of those that follow each other."""
+    """Two files at a time: FFmpeg does not read more than two consecutive ones."""
     one = recording(path.with_name("one.mkv"), time_base=Fraction(1, 1000))
     return join(path, one, one)
 
