@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
-from derain_cli.jobs.clips.temporal_filter import steadied
+from derain_cli.jobs.clips.temporal_filter import temporal_filter
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.motion.flow import consistent, fetched, flow_between
@@ -62,7 +62,7 @@ class Way:
         began = time.perf_counter()
         seen = windows(((None, frame) for frame in frames), self.engine.frames)
         restored = ((None, self.engine.restore([window])[0]) for _, window in seen)
-        out = [np.asarray(pixels, np.uint8) for _, pixels in steadied(restored, self.temporal)]
+        out = [np.asarray(pixels, np.uint8) for _, pixels in temporal_filter(restored, self.temporal)]
         return out, len(frames) / (time.perf_counter() - began)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from derain_cli.jobs.items import Naming, WorkList
-from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.outputs import plan_outputs
 from derain_cli.system.finder import Selection
 
 READABLE = frozenset({".jpg", ".png", ".gif"})
@@ -15,7 +15,7 @@ WRITABLE = frozenset({".jpg", ".png", ".webp"})
 
 def planned(paths: Sequence[str], *, recursive: bool = False, **naming: object) -> WorkList:
     selection = Selection(READABLE, depth=None if recursive else 0)
-    return plan(paths, selection, Naming(WRITABLE, **naming))  # type: ignore[arg-type]
+    return plan_outputs(paths, selection, Naming(WRITABLE, **naming))  # type: ignore[arg-type]
 
 
 def touch(*names: str) -> None:

@@ -70,7 +70,7 @@ class ClipTally(ItemTally):
 
     def report(self, outcome: ClipOutcome) -> None:
         """Report a finished clip."""
-        if self.is_told(outcome):
+        if self.is_repeated(outcome):
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         for note in outcome.notes:

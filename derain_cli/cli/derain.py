@@ -11,14 +11,14 @@ import typer
 
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.items import FEW, ItemTally
 from derain_cli.cli.pipes import is_piped, through_pipes
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import EncodeOptions
 from derain_cli.errors import UsageError, printable
 from derain_cli.jobs.items import COMPARE, LAYERS, Item, Naming, WorkList
-from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.outputs import plan_outputs
 from derain_cli.jobs.photos.options import BatchOptions
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class PhotoFlags:
         )
 
 
-@takes(PhotoFlags)
+@command_from_flags(PhotoFlags)
 def derain(flags: PhotoFlags) -> int:
     """Remove rain from photos and folders of photos.
 
@@ -109,8 +109,8 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
     naming = flags.naming()
     encode = EncodeOptions(quality=flags.quality)
     tally = _PhotoTally(reporter, flags.dry_run)
-    with tally.telling():
-        work = plan(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
+    with tally.summary_on_exit():
+        work = plan_outputs(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
         head = tally.check_engine(flags.model, restore)
         if head.config.frames > 1:
             raise UsageError(
@@ -119,7 +119,7 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
         settings = tally.settings(head, restore) | {"quality": flags.quality}
         record = MadeRecord(settings, {"quality": LOSSY_SUFFIXES})
         work = settled(work, record, naming.companions_of)
-        tally.tell_plan(work, passed_over=_other_kinds(work.unread))
+        tally.report_plan(work, ignored=_other_kinds(work.unread))
         usable, refused = refused_by_header(work.items, flags.max_pixels, every=flags.dry_run)
         work = replace(work, items=usable)
         for item, error in refused:
@@ -180,7 +180,7 @@ class _PhotoTally(ItemTally):
 
     def report(self, outcome: PhotoOutcome) -> None:
         """Report a finished photo."""
-        if self.is_told(outcome):
+        if self.is_repeated(outcome):
             return
         item, size = outcome.item, {"width": outcome.width, "height": outcome.height}
         if outcome.error is not None:

@@ -12,7 +12,7 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.help import MESSAGES, MODEL, OUTPUT
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.cli.score_tables import tables
@@ -152,7 +152,7 @@ class EvalFlags:
         )
 
 
-@takes(EvalFlags)
+@command_from_flags(EvalFlags)
 def evaluate(flags: EvalFlags) -> int:
     """Evaluate networks on data sets: PSNR and SSIM, or no-reference figures when there is no ground truth.
 

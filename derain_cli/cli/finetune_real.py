@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.run_progress import run_plan
 from derain_cli.cli.runs import DATA, Recipe, RunFlags
 
@@ -33,7 +33,7 @@ class FinetuneFlags(RunFlags):
     recipe: Recipe = "finetune"
 
 
-@takes(FinetuneFlags)
+@command_from_flags(FinetuneFlags)
 def finetune_real(flags: FinetuneFlags) -> int:
     """Adapt a trained network to photos in real rain, which have no clean partner.
 

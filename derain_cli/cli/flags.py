@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
-__all__ = ["options_from", "takes"]
+__all__ = ["command_from_flags", "options_from"]
 
 F = TypeVar("F")
 Options = TypeVar("Options")
 
 
-def takes(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
+def command_from_flags(flags: type[F]) -> Callable[[Callable[[F], int]], Callable[..., int]]:
     """Turn a function of one flags object into a Typer command with one parameter per flag.
 
     Args:

@@ -9,7 +9,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT, RUN
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
@@ -154,7 +154,7 @@ class FrameFlags:
         return options_from(FramesOptions, self)
 
 
-@takes(FrameFlags)
+@command_from_flags(FrameFlags)
 def frames(flags: FrameFlags) -> int:
     """Build a data set of real rain from clips: rainy, sharp, diverse frames.
 
@@ -179,8 +179,8 @@ def frames(flags: FrameFlags) -> int:
         exclude=flags.exclude or (),
     )
     tally = _FrameTally(reporter, flags.dry_run)
-    with tally.telling():
-        tally.tell_plan(work)
+    with tally.summary_on_exit():
+        tally.report_plan(work)
         if flags.dry_run:
             tally.planned(work)
             return tally.exit_code
@@ -194,7 +194,7 @@ def frames(flags: FrameFlags) -> int:
             written = write_frame_set(
                 work, choice, wanted, report=tally.written, progress=lambda done: bar.update(done, tally.last)
             )
-        tally.tell_set(written, flags.output)
+        tally.report_set(written, flags.output)
     return tally.exit_code
 
 
@@ -207,7 +207,7 @@ class _FrameTally(Tally):
     empty: int = 0
     last: str = ""
 
-    def tell_plan(self, work: FrameSetPlan) -> None:
+    def report_plan(self, work: FrameSetPlan) -> None:
         """Report what the plan skipped or refused."""
         self.total = len(work.sources) + len(work.failed)
         for path, text in work.notes:
@@ -226,7 +226,7 @@ class _FrameTally(Tally):
 
     def studied(self, outcome: SourceOutcome) -> None:
         """Report an analysed clip or photo."""
-        if self.is_told(outcome):
+        if self.is_repeated(outcome):
             return
         source, study = outcome.item, outcome.study
         self.last = printable(source.path)
@@ -257,13 +257,13 @@ class _FrameTally(Tally):
 
     def written(self, outcome: SourceOutcome) -> None:
         """Report the written pictures of a source."""
-        if self.is_told(outcome):
+        if self.is_repeated(outcome):
             return
         self.last = printable(outcome.item.path)
         if outcome.error is not None:
             self.failed_by(outcome, outcome.item.path)
 
-    def tell_set(self, pictures: tuple[Chosen, ...], output: str) -> None:
+    def report_set(self, pictures: tuple[Chosen, ...], output: str) -> None:
         """Report the size of the set."""
         self.test = sum(one.split == "test" for one in pictures)
         self.train = len(pictures) - self.test

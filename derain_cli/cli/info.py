@@ -9,7 +9,7 @@ from typing import Any
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_json
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.errors import printable
 from derain_cli.system.provenance import versions
 
@@ -31,7 +31,7 @@ _PACKAGES = (
 )
 
 
-@takes(options.Answer)
+@command_from_flags(options.Answer)
 def info(flags: options.Answer) -> int:
     """Show versions, devices, and what `auto` picks and why."""
     report = {

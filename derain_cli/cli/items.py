@@ -56,13 +56,13 @@ class ItemTally(Tally):
             "precision": options.precision,
         }
 
-    def tell_plan(self, work: WorkList, what: str = "images", passed_over: Sequence[str] = ()) -> None:
+    def report_plan(self, work: WorkList, what: str = "images", ignored: Sequence[str] = ()) -> None:
         """Report what the plan skipped, refused, or found done.
 
         Args:
             work: the plan.
             what: plural noun for the inputs.
-            passed_over: notes on files of other kinds.
+            ignored: notes on files of other kinds.
 
         Raises:
             NothingToDoError: there are no inputs at all.
@@ -70,7 +70,7 @@ class ItemTally(Tally):
         nothing = not work.items and not work.done
         for path, text in work.notes:
             self.reporter.note(text, path)
-        for text in () if nothing and not work.failed else passed_over:
+        for text in () if nothing and not work.failed else ignored:
             self.reporter.note(text)
         self.total = len(work.items) + len(work.done) + len(work.failed)
         for error in work.failed:
@@ -85,7 +85,7 @@ class ItemTally(Tally):
             self.skipped += 1
             self.record_item(item, "skipped", notes=["the output already exists (--overwrite replaces it)"])
         if nothing and not work.failed:
-            raise work.nothing_found(what, "; ".join(passed_over) or None)
+            raise work.nothing_found(what, "; ".join(ignored) or None)
         if nothing and {error.exit_code for error in work.failed} == {3}:  # each has been reported
             self.stopped_by = NothingToDoError.exit_code
 

@@ -12,7 +12,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.help import OUTPUT, HelpfulCommand, HelpfulGroup
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
 from derain_cli.remedies import Remedy
@@ -99,7 +99,7 @@ class AverageFlags:
 
 
 @app.command("list", cls=HelpfulCommand)
-@takes(options.Answer)
+@command_from_flags(options.Answer)
 def list_models(flags: options.Answer) -> int:
     """List the installed models, as `derain models` does."""
     loaded, code = _load(_installed())
@@ -113,7 +113,7 @@ def list_models(flags: options.Answer) -> int:
 
 
 @app.command("show", cls=HelpfulCommand)
-@takes(NamedFlags)
+@command_from_flags(NamedFlags)
 def show(flags: NamedFlags) -> int:
     """Show the card of a model.
 
@@ -130,7 +130,7 @@ def show(flags: NamedFlags) -> int:
 
 
 @app.command("verify", cls=HelpfulCommand)
-@takes(VerifyFlags)
+@command_from_flags(VerifyFlags)
 def verify(flags: VerifyFlags) -> int:
     """Check SHA-256, shapes and values.
 
@@ -161,7 +161,7 @@ def verify(flags: VerifyFlags) -> int:
 
 
 @app.command("path", cls=HelpfulCommand)
-@takes(NamedFlags)
+@command_from_flags(NamedFlags)
 def path(flags: NamedFlags) -> int:
     """Print the path of the weights of a model."""
     from derain_cli.checkpoints.find import find_weights
@@ -177,7 +177,7 @@ def path(flags: NamedFlags) -> int:
 
 
 @app.command("average", cls=HelpfulCommand)
-@takes(AverageFlags)
+@command_from_flags(AverageFlags)
 def average(flags: AverageFlags) -> int:
     """Average weights.
 

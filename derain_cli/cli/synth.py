@@ -9,7 +9,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data
-from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT, RUN
 from derain_cli.cli.tally import Tally
 from derain_cli.errors import printable
@@ -141,7 +141,7 @@ class PairFlags:
         )
 
 
-@takes(PairFlags)
+@command_from_flags(PairFlags)
 def synth(flags: PairFlags) -> int:
     """Add generated rain to clean photos: pairs for training and tests.
 
@@ -158,8 +158,8 @@ def synth(flags: PairFlags) -> int:
     tally = _PairTally(reporter, flags.dry_run)
     if not wanted.is_lossless:
         reporter.note(f"{wanted.format} loses detail in rainy and clean pictures; png and webp do not")
-    with tally.telling():
-        tally.tell_plan(work)
+    with tally.summary_on_exit():
+        tally.report_plan(work)
         if flags.dry_run:
             for task in work.items:
                 tally.planned(task)
@@ -176,7 +176,7 @@ class _PairTally(Tally):
     pairs: int = 0
     last: str = ""
 
-    def tell_plan(self, work: SynthPlan) -> None:
+    def report_plan(self, work: SynthPlan) -> None:
         """Report what the plan skipped, refused, or found done."""
         self.total = len(work.items) + len(work.failed) + len(work.done)
         for path, text in work.notes:
@@ -203,7 +203,7 @@ class _PairTally(Tally):
 
     def report(self, outcome: SynthOutcome) -> None:
         """Report a finished photo."""
-        if self.is_told(outcome):
+        if self.is_repeated(outcome):
             return
         task = outcome.item
         self.last = printable(task.relative)

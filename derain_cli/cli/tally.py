@@ -61,7 +61,7 @@ class Tally:
         return self.ok + self.skipped + len(self.codes)
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def summary_on_exit(self) -> Iterator[None]:
         """Write the summary when the block ends, also by an exception."""
         try:
             yield
@@ -73,7 +73,7 @@ class Tally:
             raise
         self._finish(self.exit_code)
 
-    def is_told(self, outcome: Outcome[Any]) -> bool:
+    def is_repeated(self, outcome: Outcome[Any]) -> bool:
         """Whether this outcome has just been reported: it is delivered twice if a signal interrupts its report."""
         repeated, self._last = outcome is self._last, outcome
         return repeated

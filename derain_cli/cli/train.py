@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.run_progress import run_plan
 from derain_cli.cli.runs import RunFlags
 
 __all__ = ["train"]
 
 
-@takes(RunFlags)
+@command_from_flags(RunFlags)
 def train(flags: RunFlags) -> int:
     """Train a network on pairs of rainy and clean pictures.
 

@@ -13,14 +13,14 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.clips import ClipTally
-from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import OUTPUT
 from derain_cli.cli.pipes import PIPE, is_piped, through_pipes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.times import seconds_from
 from derain_cli.config import Temporal, VideoCodec, VideoOptions
 from derain_cli.jobs.items import Naming
-from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.outputs import plan_outputs
 
 __all__ = ["ClipFlags", "restore_clip_files", "video"]
 
@@ -187,7 +187,7 @@ class ClipFlags:
         )
 
 
-@takes(ClipFlags)
+@command_from_flags(ClipFlags)
 def video(flags: ClipFlags) -> int:
     """Remove rain from clips.
 
@@ -229,12 +229,12 @@ def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
     whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
     selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
     tally = ClipTally(reporter, flags.dry_run)
-    with tally.telling():
-        work = plan(paths, selection, naming)
+    with tally.summary_on_exit():
+        work = plan_outputs(paths, selection, naming)
         settings = tally.settings(tally.check_engine(flags.model, restore), restore)
         record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _NO_EFFECT_ON_OUTPUT})
         work = settled(work, record, naming.companions_of)
-        tally.tell_plan(work, "clips", _other_kinds(work.unread))
+        tally.report_plan(work, "clips", _other_kinds(work.unread))
         work = tally.without_photos(work)
         if flags.dry_run:
             tally.planned(work, naming)

@@ -18,7 +18,7 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.derain import PhotoFlags, restore_photo_files
-from derain_cli.cli.flags import options_from, takes
+from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.video import ClipFlags, restore_clip_files
@@ -70,7 +70,7 @@ class WatchFlags:
     messages: options.Messages = field(default_factory=options.Messages)
 
 
-@takes(WatchFlags)
+@command_from_flags(WatchFlags)
 def watch(flags: WatchFlags) -> int:
     """Remove rain from photos and clips as they arrive in folders, until Ctrl-C.
 

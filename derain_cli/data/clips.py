@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from derain_cli.config import ModelConfig
 from derain_cli.data.augment import crop_box, flip
-from derain_cli.data.datasets import Item, PictureCache
+from derain_cli.data.datasets import PictureCache, Sample
 from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene
@@ -101,7 +101,7 @@ def _coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
 
 
-class ClipPatches(Dataset[Item]):
+class ClipPatches(Dataset[Sample]):
     """Item i: F rainy frames and the clean one, (F + 1, 3, P, P) uint8; there are no real patches.
 
     Args:
@@ -130,7 +130,7 @@ class ClipPatches(Dataset[Item]):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": OrderedDict()}
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.length:
             raise IndexError(index)
         turn, place = divmod(index, _ROUND * _USES)
@@ -145,7 +145,9 @@ class ClipPatches(Dataset[Item]):
             cut = np.concatenate([frames[:, :, -2::-1], frames[:, :, -1:]], axis=2).reshape(cut.shape)
         pair = torch.from_numpy(np.ascontiguousarray(cut.transpose(2, 0, 1))).view(-1, 3, self.patch, self.patch)
         # Skipped files are counted once, not for every sample of their clip.
-        return Item(pair, torch.empty((0, 3, self.patch, self.patch), dtype=torch.uint8), bad if place < _ROUND else 0)
+        return Sample(
+            pair, torch.empty((0, 3, self.patch, self.patch), dtype=torch.uint8), bad if place < _ROUND else 0
+        )
 
     def _clip(self, number: int) -> tuple[SyntheticClip, int]:
         """Clip `number`, and how many unreadable photos were skipped for it."""

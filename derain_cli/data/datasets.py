@@ -29,8 +29,8 @@ from derain_cli.remedies import Remedy
 
 __all__ = [
     "MAX_BAD_SHARE",
-    "Item",
     "PictureCache",
+    "Sample",
     "Sources",
     "TrainingPatches",
     "check_sources",
@@ -90,7 +90,7 @@ class Sources:
     rejected: tuple[InputError, ...] = field(default=())
 
 
-class Item(NamedTuple):
+class Sample(NamedTuple):
     """One sample of a run, uint8.
 
     Attributes:
@@ -214,8 +214,8 @@ _REAL_STREAM = 1
 """Separates the random stream of real patches from that of pairs, which must not depend on real photos."""
 
 
-class TrainingPatches(Dataset[Item]):
-    """Item i: rainy and clean patch, and a patch of a real photo if there are any (see `Item`).
+class TrainingPatches(Dataset[Sample]):
+    """Item i: rainy and clean patch, and a patch of a real photo if there are any (see `Sample`).
 
     Pictures are rounded to 8 bits, like those the network will be used on.
 
@@ -252,12 +252,12 @@ class TrainingPatches(Dataset[Item]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.length:
             raise IndexError(index)
         pair, bad = self._readable_pair(index)
         real, bad_real = self._real_patch(index)
-        return Item(pair, real, bad, bad_real)
+        return Sample(pair, real, bad, bad_real)
 
     def _real_patch(self, index: int) -> tuple[Tensor, int]:
         """A flipped crop of a random real photo, and the number of unreadable photos tried before it."""

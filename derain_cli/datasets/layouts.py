@@ -10,7 +10,7 @@ from pathlib import Path
 
 from derain_cli.datasets.pairs import Halves, Pair
 
-__all__ = ["FLAT_LAYOUTS", "LAYOUTS", "Found", "Layout", "bare_key", "pair_key"]
+__all__ = ["FLAT_LAYOUTS", "LAYOUTS", "Layout", "LayoutMatch", "bare_key", "pair_key"]
 
 LAYOUTS: tuple[tuple[str, str], ...] = (
     ("rain", "norain"),
@@ -62,7 +62,7 @@ def bare_key(key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class LayoutMatch:
     """The files of a folder that match a layout.
 
     Attributes:
@@ -104,14 +104,14 @@ class Layout:
             return f"{self.rainy}.* ({left} half left, {right} half right)"
         return f"{self.rainy}.*" + (f" and {self.clean}.*" if self.clean else "")
 
-    def find(self, place: Path, files: Sequence[Path]) -> Found:
+    def find(self, place: Path, files: Sequence[Path]) -> LayoutMatch:
         """Those of `files` that match this layout, with templates relative to `place`."""
         names = {file: file.relative_to(place).with_suffix("").as_posix().casefold() for file in files}
         ours = {file: match for file, name in names.items() if (match := _expression(self.rainy).fullmatch(name))}
         if self.halves:
-            return Found(pairs=tuple(Pair(file, file, self.halves) for file in ours))
+            return LayoutMatch(pairs=tuple(Pair(file, file, self.halves) for file in ours))
         if not self.clean:
-            return Found(photos=tuple(ours))
+            return LayoutMatch(photos=tuple(ours))
         theirs: dict[str, list[tuple[str, Path]]] = {}
         for file, name in names.items():
             match = _expression(self.clean).fullmatch(name)
@@ -128,7 +128,7 @@ class Layout:
                 alone.append(file)
         used = {path for pair in pairs for path in (pair.rainy, pair.clean)}
         alone += [file for partners in theirs.values() for _, file in partners]
-        return Found(tuple(pairs), (), tuple(file for file in dict.fromkeys(alone) if file not in used))
+        return LayoutMatch(tuple(pairs), (), tuple(file for file in dict.fromkeys(alone) if file not in used))
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from derain_cli.datasets.catalogue import DatasetRecord, Split, find_record
 from derain_cli.datasets.finding import NoPartnersError, find_pairs
-from derain_cli.datasets.layouts import Found
+from derain_cli.datasets.layouts import LayoutMatch
 from derain_cli.datasets.pairs import Pair, PairGroup, folder_name, list_photos
 from derain_cli.errors import InputError, NothingToDoError
 from derain_cli.remedies import Remedy
@@ -191,7 +191,7 @@ def _open_place(record: DatasetRecord, split: str, place: Path) -> DatasetView |
     )
 
 
-def _by_layouts(record: DatasetRecord, place: Path) -> Found:
+def _by_layouts(record: DatasetRecord, place: Path) -> LayoutMatch:
     """The files in a folder that match a set's layouts; each layout in turn takes the rainy pictures it can pair."""
     files = list_photos(place)
     pairs: dict[Path, Pair] = {}
@@ -204,7 +204,7 @@ def _by_layouts(record: DatasetRecord, place: Path) -> Found:
             photos |= dict.fromkeys(found.photos)
             alone |= dict.fromkeys(found.alone)
     used = {pair.clean for pair in pairs.values()} | set(pairs) | set(photos)
-    return Found(
+    return LayoutMatch(
         tuple(pairs[file] for file in sorted(pairs)), tuple(sorted(photos)), tuple(f for f in alone if f not in used)
     )
 

@@ -19,7 +19,7 @@ from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import Layers, receptive_radius
 from derain_cli.remedies import Remedy
 
-__all__ = ["AUTO_BYTES", "BATCHES", "MAX_HALO", "TorchEngine"]
+__all__ = ["AUTO_BYTES", "BATCH_LIMITS", "MAX_HALO", "TorchEngine"]
 
 AUTO_BYTES = 2**31
 """Memory budget in bytes for one pass and the arrays of a picture on a CPU with automatic tiling, or half of the free
@@ -31,7 +31,7 @@ beyond this changes its result by less than 0.01 of 255 levels (docs/performance
 
 _NOT_FINITE = "the network returned non-finite values"
 
-BATCHES = {
+BATCH_LIMITS = {
     # Measured (docs/performance.md): batching saves the overhead of a call, which is negligible for larger pictures.
     "cpu": Batches(largest=2**14, pixels=2**17, most=8, filled=False),
     # Not measured; small enough that a partial pass wastes little.
@@ -68,7 +68,7 @@ class TorchEngine:
     @property
     def batches(self) -> Batches | None:
         """Which pictures share a pass; None processes one at a time."""
-        return BATCHES.get(self.device.type)
+        return BATCH_LIMITS.get(self.device.type)
 
     @torch.inference_mode()
     def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-__all__ = ["InOrder", "in_order"]
+__all__ = ["InOrder", "map_ordered"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -127,7 +127,7 @@ class InOrder(Generic[R]):
             future.set_exception(error)
 
 
-def in_order(
+def map_ordered(
     work: Callable[[T], R | None],
     items: Iterable[T],
     tell: Callable[[R, int], None],

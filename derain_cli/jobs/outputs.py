@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from derain_cli.errors import DerainError, DestinationError, UsageError, printable
 from derain_cli.jobs.items import DEFAULT_SUFFIX, Item, Naming, WorkList, listed, own_tails
 from derain_cli.remedies import Remedy
-from derain_cli.system.finder import Finder, Found, Selection, identity_of, is_pattern, separators
+from derain_cli.system.finder import Finder, FoundFile, Selection, identity_of, is_pattern, separators
 
-__all__ = ["folder_problem", "plan"]
+__all__ = ["folder_problem", "plan_outputs"]
 
 
 _NAME_MAX = 255
 
 
-def plan(paths: Sequence[str], selection: Selection, naming: Naming) -> WorkList:
+def plan_outputs(paths: Sequence[str], selection: Selection, naming: Naming) -> WorkList:
     """The work list for files, folders and patterns given on the command line.
 
     The tree of a folder, or of the matches of a pattern (below its fixed part), is mirrored in the output folder.
@@ -54,7 +54,7 @@ class _Planner:
         self.output_file = self._output_is_file()
         output = identity_of(self.naming.output) if self.naming.output and not self.output_file else None
         self.finder = Finder(self.paths, self.selection, own_tails(self._suffix), output)
-        self.failed, self.notes, self.passed_over = self.finder.failed, self.finder.notes, self.finder.passed_over
+        self.failed, self.notes, self.skipped = self.finder.failed, self.finder.notes, self.finder.skipped
 
     def plan(self) -> WorkList:
         if self.naming.output is not None:
@@ -81,8 +81,8 @@ class _Planner:
             tuple(done),
             tuple(self.failed),
             tuple(self.notes),
-            self.passed_over.unread,
-            self.passed_over.remedy(),
+            self.skipped.unread,
+            self.skipped.remedy(),
         )
 
     # --- the output ---------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class _Planner:
     def _suffix(self) -> str:
         return DEFAULT_SUFFIX if self.naming.suffix is None else self.naming.suffix
 
-    def _place(self, one: Found) -> tuple[str, str]:
+    def _place(self, one: FoundFile) -> tuple[str, str]:
         """The folder of an output, and the text appended to its name: in `-o`, or else next to the input."""
         naming = self.naming
         if naming.output is not None:
@@ -127,7 +127,7 @@ class _Planner:
             return os.path.join(one.folder + self._suffix, one.below), ""  # the folder's own name carries the suffix
         return os.path.dirname(one.source), self._suffix
 
-    def _target(self, one: Found) -> tuple[str, str]:
+    def _target(self, one: FoundFile) -> tuple[str, str]:
         """The output's path, and a remark if its format differs from the input's."""
         naming = self.naming
         if self.output_file and naming.output:
@@ -170,7 +170,7 @@ class _Planner:
                     "an empty suffix would put outputs into the input folder", path=path, remedy=Remedy.OUTPUT_FOLDER
                 )
 
-    def _without_own_outputs(self, found: list[Found]) -> list[Found]:
+    def _without_own_outputs(self, found: list[FoundFile]) -> list[FoundFile]:
         """Drops files that an earlier run made from other inputs, which a pattern such as `*.jpg` includes again."""
         owned = {
             i
@@ -181,14 +181,14 @@ class _Planner:
         for one in found:
             if one.identity is not None and one.identity in owned:
                 self.notes.append((one.source, "is the output of another input: skipped"))
-                self.passed_over.outputs += 1
+                self.skipped.outputs += 1
             else:
                 kept.append(one)
         return kept
 
     def _without_collisions(
-        self, found: list[Found], targets: list[tuple[str, str]]
-    ) -> tuple[list[Found], list[tuple[str, str]]]:
+        self, found: list[FoundFile], targets: list[tuple[str, str]]
+    ) -> tuple[list[FoundFile], list[tuple[str, str]]]:
         """Drops inputs that were given twice.
 
         Raises:
@@ -222,7 +222,7 @@ class _Planner:
         key = os.path.join(self._folder(folder)[0], name)
         return key.casefold() if sys.platform == "darwin" else os.path.normcase(key)
 
-    def _refuse_replacing_inputs(self, found: list[Found], targets: list[tuple[str, str]]) -> None:
+    def _refuse_replacing_inputs(self, found: list[FoundFile], targets: list[tuple[str, str]]) -> None:
         # By device and inode, to handle different spellings, both kinds of links and case-insensitive file systems.
         inputs = {one.identity: one.source for one in found if one.identity is not None}
         for one, (target, _) in zip(found, targets, strict=True):

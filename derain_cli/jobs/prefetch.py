@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["ahead"]
+__all__ = ["prefetch"]
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _EVERY = 0.1
 """Seconds between checks whether the consumer is still there."""
 
 
-def ahead(items: Iterable[T], depth: int = _DEPTH) -> Generator[T]:
+def prefetch(items: Iterable[T], depth: int = _DEPTH) -> Generator[T]:
     """The same items, produced in a separate thread, at most `depth` ahead. Closing the generator ends the thread."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
     unwanted = threading.Event()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from derain_cli.errors import DerainError, InputError
 from derain_cli.remedies import Remedy
 
-__all__ = ["Finder", "Found", "Identity", "PassedOver", "Selection", "identity_of", "is_pattern", "separators"]
+__all__ = ["Finder", "FoundFile", "Identity", "Selection", "SkippedEntries", "identity_of", "is_pattern", "separators"]
 
 Identity = tuple[int, int]
 
@@ -51,7 +51,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """An input.
 
     Attributes:
@@ -71,7 +71,7 @@ class Found:
 
 
 @dataclass
-class PassedOver:
+class SkippedEntries:
     """Number of skipped entries in folders, by reason; `unread` counts other files by suffix, lower case."""
 
     folders: int = 0
@@ -102,7 +102,7 @@ class Finder:
         output: the output folder, which is not entered.
         failed: unusable inputs, each with its path; complete once the search is finished, like the next two.
         notes: path and remark for skipped entries.
-        passed_over: number of skipped entries, by reason.
+        skipped: number of skipped entries, by reason.
     """
 
     paths: Sequence[str]
@@ -111,13 +111,13 @@ class Finder:
     output: Identity | None = None
     failed: list[DerainError] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    skipped: SkippedEntries = field(default_factory=SkippedEntries)
 
-    def find(self) -> Iterator[Found]:
+    def find(self) -> Iterator[FoundFile]:
         """All inputs, in the order of `paths`; those in a folder sorted."""
         for path in self.paths:
             if path in self.selection.whole:
-                yield Found(path)
+                yield FoundFile(path)
             elif os.path.isdir(path):
                 yield from self._in_folder(path)
             elif is_pattern(path):
@@ -125,21 +125,21 @@ class Finder:
             elif path and os.path.lexists(path):
                 name = os.path.basename(path)
                 if self._is_wanted(path, name):
-                    yield Found(path)
+                    yield FoundFile(path)
             elif _is_address(path):
                 self.failed.append(InputError(f"{path} is a URL: download it first"))
             else:
                 self.failed.append(InputError("no such file or folder", path=path or "''"))
 
-    def _in_folder(self, folder: str) -> Iterator[Found]:
+    def _in_folder(self, folder: str) -> Iterator[FoundFile]:
         name = folder.rstrip(separators()) or folder
         if os.path.basename(name) in ("", os.curdir, os.pardir):
             name = os.path.realpath(name)
         selection = self.selection
         for below, file in self._walk(folder, selection.depth, file_links=selection.file_links):
-            yield Found(os.path.join(folder, below, file), below, name)
+            yield FoundFile(os.path.join(folder, below, file), below, name)
 
-    def _by_pattern(self, pattern: str) -> Iterator[Found]:
+    def _by_pattern(self, pattern: str) -> Iterator[FoundFile]:
         parts = pattern.split(os.sep)
         first = next(i for i, part in enumerate(parts) if _has_magic(part) and not _is_there(parts[: i + 1]))
         base, wanted = os.sep.join(parts[:first]), parts[first:]
@@ -152,7 +152,7 @@ class Finder:
             if _matches([*below_parts, file], wanted):
                 matched = True
                 source = os.path.join(base, below, file)
-                yield Found(source, below)
+                yield FoundFile(source, below)
         if not matched:
             self.failed.append(InputError("no files match", path=pattern))
 
@@ -187,25 +187,25 @@ class Finder:
     def _is_taken(self, entry: os.DirEntry[str], inner: str, stems: set[str], *, file_links: bool) -> bool:
         if not self.selection.is_readable(entry.name):
             suffix = os.path.splitext(entry.name)[1].lower()
-            self.passed_over.unread[suffix] = self.passed_over.unread.get(suffix, 0) + 1
+            self.skipped.unread[suffix] = self.skipped.unread.get(suffix, 0) + 1
             return False
         if entry.is_symlink() and not file_links:
-            self.passed_over.links += 1
+            self.skipped.links += 1
             return False
         if self._is_own_output(os.path.splitext(entry.name)[0], stems):
-            self.passed_over.outputs += 1
+            self.skipped.outputs += 1
             return False
         return self._is_wanted(inner, entry.name)
 
     def _is_entered(self, entry: os.DirEntry[str], inner: str, stems: set[str], entered: set[Identity | None]) -> bool:
         if entry.is_symlink() and not self.selection.folder_links:
-            self.passed_over.links += 1
+            self.skipped.links += 1
             return False
         if _any_matches(inner, entry.name, self.selection.exclude):
             return False
         identity = identity_of(entry.path)
         if self._is_own_output(entry.name, stems) or (identity and identity == self.output):
-            self.passed_over.outputs += 1
+            self.skipped.outputs += 1
             return False
         if self.selection.folder_links:  # links may form a loop, or lead to the same folder twice
             if identity in entered:
@@ -214,7 +214,7 @@ class Finder:
         return True
 
     def _pass_over_folder(self, entry: os.DirEntry[str], *, note: bool) -> None:
-        self.passed_over.folders += 1
+        self.skipped.folders += 1
         if note and self.selection.is_readable(entry.name):
             self.notes.append((entry.path, "is a folder: skipped"))
 
@@ -226,7 +226,7 @@ class Finder:
         include, exclude = self.selection.include, self.selection.exclude
         if (not include or _any_matches(path, name, include)) and not _any_matches(path, name, exclude):
             return True
-        self.passed_over.filtered += 1
+        self.skipped.filtered += 1
         return False
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from derain_cli.cli.derain import PhotoFlags
 from derain_cli.cli.eval import EvalFlags
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.frames import FrameFlags
 from derain_cli.cli.options import Computing
 from derain_cli.cli.synth import PairFlags
@@ -47,7 +47,7 @@ class OtherFlags(Flags):
 def called(flags: type[Any], *arguments: str) -> tuple[int, Any]:
     seen: list[Any] = []
 
-    @takes(flags)
+    @command_from_flags(flags)
     def command(flags: Any) -> int:
         """What it does."""
         seen.append(flags)
@@ -73,7 +73,7 @@ def test_what_is_missing_or_out_of_range_is_a_usage_error() -> None:
 
 
 def test_required_flags_come_first_and_the_others_in_the_order_of_the_fields() -> None:
-    @takes(Flags)
+    @command_from_flags(Flags)
     def command(flags: Flags) -> int:
         return 0
 

@@ -101,7 +101,7 @@ def test_a_bug_is_one_line_and_1_and_a_traceback_when_asked_for(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("line one\nline two")
 
-    monkeypatch.setattr("derain_cli.cli.derain.plan", broken)
+    monkeypatch.setattr("derain_cli.cli.derain.plan_outputs", broken)
     ended = derain("a.png")
     assert ended.code == 1
     assert len(ended.err.splitlines()) == 1
@@ -117,7 +117,7 @@ def test_a_full_disk_met_anywhere_is_6(derain: Derain, monkeypatch: pytest.Monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("derain_cli.cli.derain.plan", full)
+    monkeypatch.setattr("derain_cli.cli.derain.plan_outputs", full)
     assert derain("a.png").code == 6
 
 
@@ -125,7 +125,7 @@ def test_no_memory_for_libraries_is_6(derain: Derain, monkeypatch: pytest.Monkey
     def large(*_: object) -> None:
         raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
 
-    monkeypatch.setattr("derain_cli.cli.derain.plan", large)
+    monkeypatch.setattr("derain_cli.cli.derain.plan_outputs", large)
     ended = derain("a.png")
     assert ended.code == 6
     assert "not enough memory" in ended.err

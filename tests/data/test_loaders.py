@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from derain_cli.config import DataConfig
-from derain_cli.data.datasets import Item, TrainingPatches, check_sources
+from derain_cli.data.datasets import Sample, TrainingPatches, check_sources
 from derain_cli.data.loaders import Batch, BatchStream, auto_workers
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.errors import DerainError, InputError, TrainingError
@@ -77,7 +77,7 @@ class Plain(Dataset):
         if self.die and multiprocessing.parent_process() is not None:
             os._exit(9)
         pair = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
-        return Item(pair, pair[:0], self.bad)
+        return Sample(pair, pair[:0], self.bad)
 
 
 def test_waiting_and_bad_files_are_counted():

@@ -681,7 +681,7 @@ def test_only_small_whole_pictures_share_passes(size, tile, expected, network):
 def test_passes_that_must_be_full_are_filled_up(limit, network, picture, monkeypatch):
     model, pictures = busy(network, TINY), unlike(picture)
     plain = [make(model)(pixels) for pixels in pictures]
-    monkeypatch.setitem(torch_engine.BATCHES, "cpu", Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
+    monkeypatch.setitem(torch_engine.BATCH_LIMITS, "cpu", Batches(40 * 52, 6 * 40 * 52, 32, filled=True))
     restorer = make(model, tile="auto")
     net = restorer.engine.net = Faulty(restorer.engine.net, limit, MemoryError())
     shares = []

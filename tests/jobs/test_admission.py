@@ -11,27 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derain_cli.jobs.admission import Closed, Room, Share
+from derain_cli.jobs.admission import AdmissionQueue, Closed, Cost
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    shares=st.lists(st.builds(Share, st.integers(1, 9), st.integers(0, 200)), max_size=25),
-    limit=st.builds(Share, st.integers(1, 20), st.integers(0, 300)),
+    shares=st.lists(st.builds(Cost, st.integers(1, 9), st.integers(0, 200)), max_size=25),
+    limit=st.builds(Cost, st.integers(1, 20), st.integers(0, 300)),
     threads=st.integers(1, 6),
     seed=st.integers(0, 99),
 )
-def test_a_room_keeps_its_limits_and_its_order_and_nobody_waits_forever(
-    shares: list[Share], limit: Share, threads: int, seed: int
+def test_a_queue_keeps_its_limits_and_its_order_and_nobody_waits_forever(
+    shares: list[Cost], limit: Cost, threads: int, seed: int
 ) -> None:
-    room, lock = Room(limit), threading.Lock()
-    inside: dict[int, Share] = {}
+    queue, lock = AdmissionQueue(limit), threading.Lock()
+    inside: dict[int, Cost] = {}
     came: list[int] = []
-    wrong: list[dict[int, Share]] = []
+    wrong: list[dict[int, Cost]] = []
     waits = np.random.default_rng(seed).uniform(0, 0.002, len(shares))
 
     def visit(number: int) -> None:
-        room.enter(number, shares[number])
+        queue.acquire(number, shares[number])
         with lock:
             came.append(number)
             inside[number] = shares[number]
@@ -41,8 +41,8 @@ def test_a_room_keeps_its_limits_and_its_order_and_nobody_waits_forever(
         time.sleep(waits[number])
         with lock:
             del inside[number]
-        room.leave(number)
-        room.leave(number)
+        queue.release(number)
+        queue.release(number)
 
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(visit, number) for number in range(len(shares))]:
@@ -51,13 +51,13 @@ def test_a_room_keeps_its_limits_and_its_order_and_nobody_waits_forever(
     assert sorted(came) == list(range(len(shares)))
 
 
-def test_a_closed_room_lets_go_who_waits() -> None:
-    room = Room(Share(1, 10))
-    room.enter(0, Share(1, 99))
+def test_closing_a_queue_releases_waiting_threads() -> None:
+    queue = AdmissionQueue(Cost(1, 10))
+    queue.acquire(0, Cost(1, 99))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(room.enter, 1, Share(1, 0))
+        waiting = pool.submit(queue.acquire, 1, Cost(1, 0))
         time.sleep(0.01)
         assert not waiting.done()
-        room.close()
+        queue.close()
         with pytest.raises(Closed):
             waiting.result(timeout=30)

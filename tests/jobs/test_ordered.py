@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derain_cli.jobs.ordered import InOrder, in_order
+from derain_cli.jobs.ordered import InOrder, map_ordered
 
 
 class Signal(BaseException):
@@ -57,7 +57,7 @@ def test_all_is_told_once_in_order_and_no_more_is_taken_than_threads_need(
         told.append(result)
         assert done == len(told)
 
-    assert in_order(work, items(), tell, jobs=jobs, stop=stop, ahead=ahead) is None
+    assert map_ordered(work, items(), tell, jobs=jobs, stop=stop, ahead=ahead) is None
     assert told == list(range(count))
     assert work.most <= jobs
     assert stop.is_set()
@@ -65,7 +65,7 @@ def test_all_is_told_once_in_order_and_no_more_is_taken_than_threads_need(
 
 def test_work_that_was_given_up_is_not_told_but_counts_as_done() -> None:
     told: list[tuple[int, int]] = []
-    in_order(
+    map_ordered(
         lambda item: None if item == 1 else item,
         range(3),
         lambda result, done: told.append((result, done)),
@@ -88,7 +88,7 @@ def test_a_result_that_ends_the_run_comes_after_all_before_it_and_nothing_begins
             begun_before[:] = worker.begun
         return result
 
-    ended = in_order(
+    ended = map_ordered(
         work,
         range(count),
         lambda result, done: told.append(result),
@@ -105,7 +105,7 @@ def test_a_result_that_ends_the_run_comes_after_all_before_it_and_nothing_begins
 
 def test_with_one_item_ahead_the_next_begins_when_the_last_one_is_told() -> None:
     seen: list[str] = []
-    in_order(
+    map_ordered(
         lambda item: seen.append(f"work {item}") or item,  # type: ignore[func-returns-value]
         range(3),
         lambda result, done: seen.append(f"tell {result} {done}"),
@@ -125,7 +125,7 @@ def test_a_signal_while_a_result_is_told_has_it_told_again_with_what_is_being_do
             raise Signal
 
     with pytest.raises(Signal):
-        in_order(work, range(100), tell, jobs=2, stop=threading.Event())
+        map_ordered(work, range(100), tell, jobs=2, stop=threading.Event())
     assert told[2] == told[3]
     assert told[:3] + told[4:] == sorted(work.begun)
     assert not [each for each in threading.enumerate() if each.name.startswith("derain")]
@@ -144,7 +144,7 @@ def test_a_signal_while_a_result_is_waited_for_stops_work_that_looks_for_it() ->
 
     start = time.monotonic()
     with pytest.raises(Signal):
-        in_order(work, range(9), lambda result, done: told.append(result), jobs=2, stop=stop, watch=watch)
+        map_ordered(work, range(9), lambda result, done: told.append(result), jobs=2, stop=stop, watch=watch)
     assert told == [0]
     assert time.monotonic() - start < 10
 
@@ -157,7 +157,7 @@ def test_an_error_of_the_work_comes_out_where_it_was_called_from() -> None:
 
     told: list[int] = []
     with pytest.raises(KeyError, match="a bug"):
-        in_order(work, range(9), lambda result, done: told.append(result), jobs=2, stop=threading.Event())
+        map_ordered(work, range(9), lambda result, done: told.append(result), jobs=2, stop=threading.Event())
     assert told[:2] == [0, 1]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from derain_cli.jobs.prefetch import ahead
+from derain_cli.jobs.prefetch import prefetch
 
 
 def test_items_made_ahead_are_the_same_and_few(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_items_made_ahead_are_the_same_and_few(tmp_path: Path) -> None:
             made.append(number)
             yield number
 
-    stream = ahead(count(), depth=2)
+    stream = prefetch(count(), depth=2)
     first = next(stream)
     time.sleep(0.05)
     assert first == 0 and len(made) <= 5
@@ -32,13 +32,13 @@ def test_an_error_of_the_maker_comes_out_and_closing_ends_the_thread() -> None:
         yield 1
         raise ValueError("no more")
 
-    stream = ahead(bad())
+    stream = prefetch(bad())
     assert next(stream) == 1
     with pytest.raises(ValueError, match="no more"):
         next(stream)
 
     before = threading.active_count()
-    endless = ahead(iter(int, 1))
+    endless = prefetch(iter(int, 1))
     next(endless)
     close: Callable[[], None] = endless.close  # type: ignore[attr-defined]
     close()

@@ -103,7 +103,7 @@ def test_include_and_exclude() -> None:
     assert found("in", **DEEP, include=("a*",), exclude=("*2*", "thumbs", "x/*")) == ["in/a1.jpg"]
     sources, search = finder(["in"], **DEEP, include=("zz*",))
     assert sources == []
-    assert search.passed_over.filtered == 5
+    assert search.skipped.filtered == 5
 
 
 def test_names_of_any_bytes_keep_them() -> None:
@@ -120,7 +120,7 @@ def test_symbolic_links() -> None:
     os.symlink("..", "in/loop")
     sources, search = finder(["in"], **DEEP)
     assert sources == []
-    assert search.passed_over.links == 3
+    assert search.skipped.links == 3
     assert found("in/link.jpg") == found("in/*.jpg") == found("in", **DEEP, file_links=True) == ["in/link.jpg"]
     followed = found("in", **DEEP, file_links=True, folder_links=True)
     assert {"in/link.jpg", "in/dir/b.jpg"} <= set(followed)
@@ -145,7 +145,7 @@ def test_a_folder_named_like_a_picture_is_passed_over_with_a_note() -> None:
     sources, search = finder(["in"])
     assert sources == ["in/b.jpg"]
     assert search.notes == [("in/x.png", "is a folder: skipped")]
-    assert search.passed_over.folders == 1
+    assert search.skipped.folders == 1
 
 
 def test_earlier_outputs_are_no_inputs_where_their_own_input_lies_beside_them() -> None:
@@ -153,7 +153,7 @@ def test_earlier_outputs_are_no_inputs_where_their_own_input_lies_beside_them() 
     status = os.stat("in/out")  # noqa: PTH116
     search = Finder(["in"], Selection(READABLE, depth=None), ["_clean"], (status.st_dev, status.st_ino))
     assert [one.source for one in search.find()] == ["in/a.jpg", "in/b_clean.jpg", "in/x/c.jpg"]
-    assert search.passed_over.outputs == 3
+    assert search.skipped.outputs == 3
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
@@ -174,7 +174,7 @@ def test_where_nothing_is_found_it_is_known_how_more_could_be() -> None:
     def remedy(path: str, *tails: str, **selection: Any) -> Remedy | None:
         search = Finder([path], Selection(READABLE, **selection), tails)
         list(search.find())
-        return search.passed_over.remedy()
+        return search.skipped.remedy()
 
     assert remedy("deep") is Remedy.SUB_FOLDERS
     assert remedy("linked") is Remedy.FOLLOW_LINKS

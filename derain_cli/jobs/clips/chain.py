@@ -12,8 +12,8 @@ from derain_cli.config import VideoOptions
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.parts import Parts
 from derain_cli.jobs.clips.preview import even
-from derain_cli.jobs.clips.temporal_filter import REACH, steadied
-from derain_cli.jobs.prefetch import ahead
+from derain_cli.jobs.clips.temporal_filter import REACH, temporal_filter
+from derain_cli.jobs.prefetch import prefetch
 from derain_cli.media.clip.reader import ClipReader, Frame
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.montage import compare
@@ -64,7 +64,7 @@ def restored_frames(
 
     def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(pairs):  # type: ignore[type-var]
-            for frame, pixels in steadied(pairs, options.temporal, notes):
+            for frame, pixels in temporal_filter(pairs, options.temporal, notes):
                 if known and frame.pts <= known[-1]:
                     continue
                 if options.preview is not None:
@@ -73,4 +73,4 @@ def restored_frames(
                 else:
                     yield frame, keep_hidden(pixels, frame.pixels, frame.alpha)
 
-    return ahead(finished(ahead(restored(ahead(read())))))
+    return prefetch(finished(prefetch(restored(prefetch(read())))))

@@ -24,7 +24,7 @@ from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_f
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.made import MadeRecord
-from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.ordered import map_ordered
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
 from derain_cli.media.clip.info import ClipInfo
@@ -80,7 +80,7 @@ def restore_clips(
         return outcome.fatal or (fail_fast and (outcome.error is not None or outcome.incomplete))
 
     # One by one: a clip keeps all threads busy, and the next one starts only after the result of the last is known.
-    in_order(work, items, lambda outcome, done: report(outcome), ends, jobs=1, stop=stop, ahead=1, watch=watch)
+    map_ordered(work, items, lambda outcome, done: report(outcome), ends, jobs=1, stop=stop, ahead=1, watch=watch)
 
 
 def partial_path(target: str) -> str:

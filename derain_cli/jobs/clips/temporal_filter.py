@@ -21,7 +21,7 @@ from derain_cli.config import Temporal
 from derain_cli.media.pixels import Pixels
 from derain_cli.motion.flow import consistent, fetched, flow_between, grey_of, is_cut, scene_flow
 
-__all__ = ["REACH", "median_of_three", "steadied"]
+__all__ = ["REACH", "median_of_three", "temporal_filter"]
 
 REACH = 1
 """Frames on either side that influence a result."""
@@ -52,7 +52,7 @@ def median_of_three(a: Array, b: Array, c: Array) -> Array:
     return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
-def steadied(
+def temporal_filter(
     items: Iterable[tuple[T, Pixels]], mode: Temporal, notes: list[str] | None = None
 ) -> Iterator[tuple[T, Pixels]]:
     """Reduce flicker; keeps the order, with one frame of look-ahead.

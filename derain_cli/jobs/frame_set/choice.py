@@ -13,12 +13,12 @@ from derain_cli.jobs.frame_set.layout import REJECT, TEST, TRAIN
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
-    divided,
+    farthest_point_order,
     near_duplicates,
-    reason_against,
-    spread,
-    steadied,
-    taken,
+    pick,
+    rejection_reason,
+    running_median,
+    split_by_group,
 )
 from derain_cli.jobs.frame_set.study import Study
 from derain_cli.remedies import Remedy
@@ -96,7 +96,7 @@ class _Chooser:
         limit = self.options.per_clip
         # Sorted by content key: arbitrary but reproducible.
         sizes = {key: min(count, limit or count) for key, count in sorted(available.items())}
-        testing = divided(sizes, self.options.total, self.options.test)
+        testing = split_by_group(sizes, self.options.total, self.options.test)
         wanted = {TEST: 0, TRAIN: self.options.total}
         if testing:
             wanted[TEST] = count_for_test(sum(sizes.values()), self.options.total, self.options.test)
@@ -117,14 +117,14 @@ class _Chooser:
     def _usable(self) -> Iterator[Chosen]:
         for study in self.studies:
             shots = [m.shot for m in study.measured]
-            rain = steadied([m.rain for m in study.measured], shots)
+            rain = running_median([m.rain for m in study.measured], shots)
             usual = {
                 shot: float(np.median([m.sharpness for m in study.measured if m.shot == shot])) for shot in set(shots)
             }
             if study.source.is_clip and rain:
                 self.rain[study.source.path] = float(np.median(rain))
             for place, one in enumerate(study.measured):
-                reason = reason_against(one, rain[place], usual[one.shot], self.options.min_rain)
+                reason = rejection_reason(one, rain[place], usual[one.shot], self.options.min_rain)
                 if reason is None:
                     yield Chosen(study, place, "", rain[place])
                 else:
@@ -141,8 +141,8 @@ class _Chooser:
     def _taken(self, pool: list[Chosen], count: int, split: str) -> list[Chosen]:
         # The rainiest comes first; after that diversity counts, not the amount of rain.
         looks = np.array([one.study.measured[one.place].look for one in pool], np.float32)
-        places = taken(
-            spread(looks),
+        places = pick(
+            farthest_point_order(looks),
             [one.study.key for one in pool],
             count,
             per_group=self.options.per_clip,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from derain_cli.jobs.frame_set.rain_score import rain_score
 from derain_cli.jobs.frame_set.shots import Shots
 
-__all__ = ["DESCRIPTOR", "WORKING_SIDE", "Measured", "measured_frames", "measured_photo", "working_luma"]
+__all__ = ["DESCRIPTOR", "WORKING_SIDE", "FrameMeasurement", "measured_frames", "measured_photo", "working_luma"]
 
 WORKING_SIDE = 480
 """Maximum length of the shorter side, in pixels, for measuring: streaks in photographs are then 1 to 4 pixels wide."""
@@ -26,11 +26,11 @@ camera): re-encoding a repeated frame changes it by some hundredths, sensor nois
 
 _GRID = (8, 6)
 DESCRIPTOR = 3 * _GRID[0] * _GRID[1]
-"""Length of `Measured.look`."""
+"""Length of `FrameMeasurement.look`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class FrameMeasurement:
     """Measurements of one frame or photo.
 
     Attributes:
@@ -59,7 +59,7 @@ class Measured:
 
 def measured_frames(
     frames: Iterable[tuple[float, NDArray[np.uint8]]], every: float
-) -> Iterator[tuple[Measured, NDArray[np.uint8]]]:
+) -> Iterator[tuple[FrameMeasurement, NDArray[np.uint8]]]:
     """Measure the frames of a clip, one every `every` seconds; three frames are in memory at a time.
 
     Frames without neighbours on both sides in the same shot have no rain score and are skipped, as are repetitions.
@@ -91,7 +91,7 @@ def measured_frames(
             yield _measured(now, rain), now.picture
 
 
-def measured_photo(picture: NDArray[np.uint8]) -> Measured:
+def measured_photo(picture: NDArray[np.uint8]) -> FrameMeasurement:
     """Measure a photo, (H, W, 3) RGB; its rain is nan."""
     return _measured(_Seen(0, np.nan, picture, working_luma(picture), 0), np.nan)
 
@@ -117,9 +117,9 @@ class _Seen:
     shot: int
 
 
-def _measured(seen: _Seen, rain: float) -> Measured:
+def _measured(seen: _Seen, rain: float) -> FrameMeasurement:
     low, high = (float(v) for v in np.percentile(seen.luma, (5, 95)))
-    return Measured(
+    return FrameMeasurement(
         index=seen.index,
         seconds=seen.seconds,
         shot=seen.shot,

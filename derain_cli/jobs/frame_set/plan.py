@@ -81,7 +81,7 @@ def plan_frame_set(
         finder = Finder(paths, selection, own_tails(), identity_of(str(folder)))
         for found in finder.find():
             sources.setdefault(os.path.realpath(found.source), Source(found.source, is_clip))
-        remedy = remedy or finder.passed_over.remedy()
+        remedy = remedy or finder.skipped.remedy()
         failed += finder.failed
         notes += finder.notes
     if not sources:

@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.datasets.fingerprint import bits_apart
-from derain_cli.jobs.frame_set.measure import Measured
+from derain_cli.jobs.frame_set.measure import FrameMeasurement
 
-__all__ = ["count_for_test", "divided", "near_duplicates", "reason_against", "spread", "steadied", "taken"]
+__all__ = [
+    "count_for_test",
+    "farthest_point_order",
+    "near_duplicates",
+    "pick",
+    "rejection_reason",
+    "running_median",
+    "split_by_group",
+]
 
 _LEAST_SHARPNESS = 0.5
 """Between sharp photographs (0.6 and more) and the same blurred by 2 pixels (90 % below 0.48), which hides streaks."""
@@ -20,7 +28,7 @@ _FALLEN_SHARPNESS = 0.75
 """Minimum share of the shot's usual sharpness: below it, the camera was shaken or lost focus."""
 
 
-def reason_against(frame: Measured, rain: float, usual_sharpness: float, least_rain: float) -> str | None:
+def rejection_reason(frame: FrameMeasurement, rain: float, usual_sharpness: float, least_rain: float) -> str | None:
     """Why a frame is rejected, in a word or two; None if it is usable.
 
     Args:
@@ -42,7 +50,7 @@ def reason_against(frame: Measured, rain: float, usual_sharpness: float, least_r
     return "no rain" if rain < least_rain else None
 
 
-def steadied(values: Sequence[float], shots: Sequence[int], reach: int = 2) -> list[float]:
+def running_median(values: Sequence[float], shots: Sequence[int], reach: int = 2) -> list[float]:
     """Running median over `reach` frames on both sides within the shot: rain does not come and go within a second, but
     lane markings mistaken for streaks do."""
     numbers, parts = np.asarray(values, np.float64), np.asarray(shots)
@@ -74,7 +82,7 @@ def near_duplicates(hashes: NDArray[np.uint8], distance: int) -> list[int | None
     return found
 
 
-def spread(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
+def farthest_point_order(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
     """Farthest-point order of N descriptors (N, D): each is the farthest from its nearest predecessor.
 
     Every prefix is a diverse selection, independent of how much more is requested. Ties go to the lower index.
@@ -93,7 +101,7 @@ def spread(looks: NDArray[np.float32], first: int = 0) -> Iterator[int]:
             return
 
 
-def taken(
+def pick(
     order: Iterable[int], groups: Sequence[str], count: int, *, per_group: int | None, without: Collection[int]
 ) -> list[int]:
     """The first `count` of an order, at most `per_group` per group, without those in `without`.
@@ -117,7 +125,7 @@ def taken(
     return chosen
 
 
-def divided(sizes: Mapping[str, int], total: int, test: int) -> frozenset[str]:
+def split_by_group(sizes: Mapping[str, int], total: int, test: int) -> frozenset[str]:
     """Groups for the test split; all others are for training.
 
     Args:

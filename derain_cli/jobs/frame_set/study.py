@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from derain_cli.datasets.fingerprint import picture_hash
 from derain_cli.errors import DestinationError, InputError
 from derain_cli.jobs.frame_set.layout import WORK
-from derain_cli.jobs.frame_set.measure import Measured, measured_frames, measured_photo
+from derain_cli.jobs.frame_set.measure import FrameMeasurement, measured_frames, measured_photo
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan, Source
-from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.ordered import map_ordered
 from derain_cli.jobs.outcome import Outcome
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.photo import probe_photo, read_rgb
@@ -60,7 +60,7 @@ class Study:
     key: str
     size: tuple[int, int]
     frames: int
-    measured: tuple[Measured, ...]
+    measured: tuple[FrameMeasurement, ...]
     hashes: NDArray[np.uint8]
     ended: str | None = None
 
@@ -140,7 +140,7 @@ def study_sources(
             return SourceOutcome(source).failed(error, source.path)
 
     with _single_threads():
-        fatal = in_order(work, todo.sources, tell, attrgetter("fatal"), jobs=options.jobs, stop=stop)
+        fatal = map_ordered(work, todo.sources, tell, attrgetter("fatal"), jobs=options.jobs, stop=stop)
     if fatal is not None and fatal.error is not None:
         raise fatal.error
     return tuple(found[key] for key in sorted(found))
@@ -187,7 +187,7 @@ def _studied(source: Source, work: Path, every: float, stop: threading.Event) ->
 
 def _measured_clip(source: Source, key: str, clip: Any, every: float, stop: threading.Event) -> Study:
     seen = itertools.count()
-    measured: list[Measured] = []
+    measured: list[FrameMeasurement] = []
     hashes: list[bytes] = []
 
     def pictures() -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -226,7 +226,7 @@ def _content_key(path: str) -> str:
     return digest.hexdigest()[:32]
 
 
-_NUMBERS = tuple(each.name for each in fields(Measured) if each.name != "look")
+_NUMBERS = tuple(each.name for each in fields(FrameMeasurement) if each.name != "look")
 
 
 def _keep_study(work: Path, study: Study, every: float) -> None:
@@ -254,7 +254,7 @@ def _read_study(work: Path, key: str, every: float, source: Source) -> Study | N
             for row, look in zip(kept["numbers"].tolist(), kept["looks"], strict=True):
                 values: dict[str, Any] = dict(zip(_NUMBERS, row, strict=True))
                 values |= {"index": int(values["index"]), "shot": int(values["shot"])}
-                measured.append(Measured(**values, look=look))
+                measured.append(FrameMeasurement(**values, look=look))
             if len(measured) != len(hashes):
                 return None
             width, height = about["size"]

@@ -23,7 +23,7 @@ from derain_cli.jobs.frame_set.layout import MANIFEST, REJECT, SHEETS, TEST, TRA
 from derain_cli.jobs.frame_set.options import FramesOptions
 from derain_cli.jobs.frame_set.plan import FrameSetPlan
 from derain_cli.jobs.frame_set.study import SourceOutcome, Stopped
-from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.ordered import map_ordered
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.media.montage import contact_sheet, thumbnail
 from derain_cli.media.photo import read_rgb, write_rgb
@@ -119,7 +119,7 @@ class _Writer:
             self.progress(self.written)
 
         groups = by_source.values()
-        fatal = in_order(work, groups, tell, attrgetter("fatal"), jobs=self.options.jobs, stop=self.stop)
+        fatal = map_ordered(work, groups, tell, attrgetter("fatal"), jobs=self.options.jobs, stop=self.stop)
         if fatal is not None and fatal.error is not None:
             raise fatal.error
 
@@ -163,7 +163,7 @@ class _Writer:
             write_rgb(self.out / file, contact_sheet(thumbs, captions, _COLUMNS))
             return file
 
-        in_order(work, old, lambda file, done: None, jobs=self.options.jobs, stop=threading.Event())
+        map_ordered(work, old, lambda file, done: None, jobs=self.options.jobs, stop=threading.Event())
         for file in sorted(before.keys() - wanted.keys()):
             _remove(self.out / file)
         return content

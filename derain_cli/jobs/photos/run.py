@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from derain_cli.engine.restorer import PictureLayers, Restorer
-from derain_cli.jobs.admission import Room, Share
+from derain_cli.jobs.admission import AdmissionQueue, Cost
 from derain_cli.jobs.items import COMPARE, LAYERS, Item
 from derain_cli.jobs.ordered import InOrder
 from derain_cli.jobs.photos.options import BatchOptions
@@ -63,11 +63,11 @@ def restore_photos(
             exception from a signal interrupted it.
         progress: called with the number of items done, including fractions.
     """
-    _Run(items, restorer, options, report, progress or (lambda done: None)).run()
+    _PhotoRun(items, restorer, options, report, progress or (lambda done: None)).run()
 
 
 @dataclass
-class _Run:
+class _PhotoRun:
     items: Sequence[Item]
     restorer: Restorer
     options: BatchOptions
@@ -75,7 +75,7 @@ class _Run:
     progress: Progress
     reading: deque[Future[_Read]] = field(default_factory=deque)
     written: InOrder[PhotoOutcome] = field(init=False)
-    room: Room = field(init=False)
+    admission: AdmissionQueue = field(init=False)
     writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class _Run:
         size = _PHOTO_BYTES if free is None else free // 4
         if self.restorer.device.type == "cpu":
             size = min(size, _PHOTO_BYTES)
-        self.room = Room(Share((self.options.jobs + 1) * _PLACE, size))
+        self.admission = AdmissionQueue(Cost((self.options.jobs + 1) * _PLACE, size))
         self.writer = Writer(self.options)
         self.written = InOrder(max(1, self.options.jobs), self.report, self._ends)
 
@@ -99,7 +99,7 @@ class _Run:
             finally:
                 for future in self.reading:
                     future.cancel()
-                self.room.close()
+                self.admission.close()
                 readers.shutdown(wait=True)
 
     @property
@@ -115,26 +115,26 @@ class _Run:
     def _read(self, index: int, item: Item) -> _Read:
         # In a worker thread.
         start = time.perf_counter()
-        share = self._share(item)
+        cost = self._cost(item)
         looked = time.perf_counter() - start
-        self.room.enter(index, share)
+        self.admission.acquire(index, cost)
         try:
             start = time.perf_counter()
             photo = read_photo(item.source, max_pixels=self.options.max_pixels)
             shown = fill_hidden(photo.pixels, photo.alpha)
             return _Read(photo, shown, looked + time.perf_counter() - start)
         except BaseException:
-            self.room.leave(index)
+            self.admission.release(index)
             raise
 
-    def _share(self, item: Item) -> Share:
+    def _cost(self, item: Item) -> Cost:
         """The resources of a photo, by its header."""
         try:
             info = probe_photo(item.source, max_pixels=self.options.max_pixels)
         except Exception:  # reading it will report the error
-            return Share(_PLACE, 0)
+            return Cost(_PLACE, 0)
         each = _BYTES_PER_PIXEL.get(info.format, _BYTES_PER_PIXEL_AT_MOST) * (2 + len(self.options.companions)) // 2
-        return Share(_PLACE // self._at_once(info.height, info.width), each * info.height * info.width)
+        return Cost(_PLACE // self._at_once(info.height, info.width), each * info.height * info.width)
 
     def _at_once(self, height: int, width: int) -> int:
         apart = self._wants_layers or not self.options.jobs
@@ -191,7 +191,7 @@ class _Run:
             else:
                 self.progress(index + 1)
         except Exception as error:
-            self.room.leave(index)
+            self.admission.release(index)
             self.progress(index + 1)
             self.written.settle(outcome.failed(error))
             return
@@ -200,7 +200,7 @@ class _Run:
         photo = replace(read.photo, pixels=keep_hidden(found.pixels, pixels, read.photo.alpha))
         work = Restored(item, photo, before, found.layers, read.seconds + found.seconds, found.notes)
         written = self.written.begin(functools.partial(self.writer.write, work))
-        written.add_done_callback(lambda _: self.room.leave(index))  # also for work that was dropped
+        written.add_done_callback(lambda _: self.admission.release(index))  # also for work that was dropped
 
     def _derained(self, index: int, pixels: NDArray[Any]) -> _Derained:
         def told(share: float) -> None:

@@ -150,5 +150,5 @@ def _nothing(finder: Finder) -> NothingToDoError:
     """The error if there is nothing to do: the first failure, if any."""
     first = next(iter(finder.failed), None)
     if first is None:
-        return NothingToDoError("no photos found", remedy=finder.passed_over.remedy())
+        return NothingToDoError("no photos found", remedy=finder.skipped.remedy())
     return NothingToDoError.like(first)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.jobs.ordered import in_order
+from derain_cli.jobs.ordered import map_ordered
 from derain_cli.jobs.outcome import Outcome
 from derain_cli.jobs.synth.manifest import write_manifest
 from derain_cli.jobs.synth.options import SynthOptions
@@ -64,11 +64,11 @@ def synthesize(
         DestinationError: the output folder or the manifest cannot be created.
         ResourceError: the disk is full when the manifest is written.
     """
-    return _Run(todo, options, report, progress or (lambda done: None)).run()
+    return _SynthRun(todo, options, report, progress or (lambda done: None)).run()
 
 
 @dataclass
-class _Run:
+class _SynthRun:
     todo: SynthPlan
     options: SynthOptions
     report: Callable[[SynthOutcome], None]
@@ -82,7 +82,7 @@ class _Run:
                 make_folder(folder)
             # Before the first pair, so that seeds cannot be mixed after a killed run.
             write_manifest(self.todo, self.options, complete=False)
-            fatal = in_order(
+            fatal = map_ordered(
                 self._make,
                 self.todo.items,
                 self._tell,

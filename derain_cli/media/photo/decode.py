@@ -29,7 +29,7 @@ from derain_cli.media.photo.opening import (
     refuse_oversized_file,
 )
 from derain_cli.media.photo.photo import Photo, PhotoInfo
-from derain_cli.media.photo.sixteen_bit import deep_planes, keyed_alpha, ppm_header, upright
+from derain_cli.media.photo.sixteen_bit import keyed_alpha, ppm_header, sixteen_bit_planes, upright
 from derain_cli.media.pixels import Pixels8, row_blocks, to_uint8
 
 __all__ = ["Metadata", "probe_photo", "read_photo", "read_rgb"]
@@ -96,7 +96,7 @@ def _decode(data: bytes, image: Image.Image, kind: str, path: Path, notes: list[
     pixels, alpha, grey = _planes(image, kind, data, path)
     image.close()  # frees the memory of a large picture; its attributes remain
     if depth > 8 and pixels.dtype == np.uint8:
-        deep = deep_planes(data, kind, image, pixels, alpha) if depth == 16 else None
+        deep = sixteen_bit_planes(data, kind, image, pixels, alpha) if depth == 16 else None
         if deep is None:
             notes.append(f"{depth}-bit reduced to 8-bit when reading")
         else:
@@ -172,7 +172,7 @@ def _planes(image: Image.Image, kind: str, data: bytes, path: Path) -> tuple[_Ar
         return colour, alpha, False
     if mode in ("RGB", "RGBX", "P", "YCbCr"):
         (three,) = _channels(image, "RGB", slice(3))
-        wide = kind == "PNG" and data[24] == 16  # the transparent colour has 16 bits: `deep_planes` applies it
+        wide = kind == "PNG" and data[24] == 16  # the transparent colour has 16 bits: `sixteen_bit_planes` applies it
         return three, None if wide else keyed_alpha(three, key), False
     name = "floating-point pixels" if mode == "F" else f"pixels of mode {mode}"
     raise InputError(f"unsupported: {name}", path=path, hint="convert it to RGB")

@@ -23,7 +23,7 @@ from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, save_argume
 from derain_cli.media.photo.png import png_chunk
 from derain_cli.media.pixels import row_blocks
 
-__all__ = ["deep_planes", "encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "upright"]
+__all__ = ["encode_png16", "encode_ppm", "encode_tiff", "keyed_alpha", "ppm_header", "sixteen_bit_planes", "upright"]
 
 _Array = npt.NDArray[Any]
 _PLANAR, _SEPARATE = 284, 2
@@ -53,7 +53,7 @@ def keyed_alpha(pixels: _Array, key: object) -> _Array | None:
     return alpha
 
 
-def deep_planes(
+def sixteen_bit_planes(
     data: bytes, kind: str, image: Image.Image, pixels: _Array, alpha: _Array | None
 ) -> tuple[_Array, _Array | None] | None:
     """16-bit pixels and alpha in the layout of Pillow's 8-bit ones, or None.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from derain_cli.jobs.clips.temporal_filter import median_of_three, steadied
+from derain_cli.jobs.clips.temporal_filter import median_of_three, temporal_filter
 from derain_cli.motion.flow import is_cut
 
 SMALL = arrays(np.uint8, (3, 4, 3))
@@ -27,7 +27,7 @@ def scene(shift: float = 0, seed: int = 0, size: int = 96) -> NDArray[np.uint8]:
 
 
 def run(frames: list[Any], mode: Any) -> list[Any]:
-    return [pixels for _, pixels in steadied(list(enumerate(frames)), mode)]
+    return [pixels for _, pixels in temporal_filter(list(enumerate(frames)), mode)]
 
 
 @settings(max_examples=25)
@@ -39,7 +39,7 @@ def test_the_median_is_numpys(a: Any, b: Any, c: Any) -> None:
 @pytest.mark.parametrize("mode", ["off", "median", "flow"])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_as_many_frames_come_out_in_the_same_order(mode: Any, count: int) -> None:
-    out = list(steadied([(n, scene(n)) for n in range(count)], mode))
+    out = list(temporal_filter([(n, scene(n)) for n in range(count)], mode))
     assert [tag for tag, _ in out] == list(range(count))
 
 
@@ -72,7 +72,7 @@ def test_flow_keeps_what_moves_and_a_median_of_frames_as_they_lie_would_not() ->
 def test_where_the_camera_moves_the_median_follows_and_says_so() -> None:
     notes: list[str] = []
     moving = [scene(3.0 * n) for n in range(4)]
-    out = [pixels for _, pixels in steadied(list(enumerate(moving)), "median", notes)]
+    out = [pixels for _, pixels in temporal_filter(list(enumerate(moving)), "median", notes)]
     assert all(np.array_equal(a, b) for a, b in zip(out, run(moving, "flow"), strict=True))
     assert len(notes) == 1 and "camera moves" in notes[0]
 
@@ -82,7 +82,7 @@ def test_what_moves_before_a_camera_that_stands_still_does_not_make_it_move() ->
     frames = [scene() for _ in range(4)]
     for n, frame in enumerate(frames):
         frame[20:40, 5 + 6 * n : 25 + 6 * n] = 255 - frame[20:40, 5 + 6 * n : 25 + 6 * n]
-    out = [pixels for _, pixels in steadied(list(enumerate(frames)), "median", notes)]
+    out = [pixels for _, pixels in temporal_filter(list(enumerate(frames)), "median", notes)]
     assert notes == [] and np.array_equal(out[1], median_of_three(*frames[:3]))
 
 

@@ -12,12 +12,12 @@ from derain_cli.datasets.fingerprint import bits_apart
 from derain_cli.jobs.frame_set.measure import measured_photo
 from derain_cli.jobs.frame_set.sampling import (
     count_for_test,
-    divided,
+    farthest_point_order,
     near_duplicates,
-    reason_against,
-    spread,
-    steadied,
-    taken,
+    pick,
+    rejection_reason,
+    running_median,
+    split_by_group,
 )
 from tests.scenes import Scene, scene
 
@@ -28,7 +28,7 @@ def test_what_is_dark_bright_flat_or_blurred_is_refused() -> None:
     def reason(picture: NDArray[np.uint8], **values: float) -> str | None:
         one = measured_photo(picture)
         settings = {"rain": np.nan, "usual_sharpness": one.sharpness, "least_rain": 1.0} | values
-        return reason_against(one, **settings)
+        return rejection_reason(one, **settings)
 
     good = scene(Scene(), 1)[0]
     assert reason(good) is None
@@ -43,10 +43,10 @@ def test_what_is_dark_bright_flat_or_blurred_is_refused() -> None:
 
 
 def test_one_frame_neither_makes_nor_unmakes_rain() -> None:
-    assert steadied([0, 0, 9, 0, 0], [0] * 5) == [0] * 5
-    assert steadied([5, 5, 0, 5, 5], [0] * 5) == [5] * 5
-    assert steadied([5, 5, 0, 0], [0, 0, 1, 1]) == [5, 5, 0, 0]
-    assert steadied([], []) == []
+    assert running_median([0, 0, 9, 0, 0], [0] * 5) == [0] * 5
+    assert running_median([5, 5, 0, 5, 5], [0] * 5) == [5] * 5
+    assert running_median([5, 5, 0, 0], [0, 0, 1, 1]) == [5, 5, 0, 0]
+    assert running_median([], []) == []
 
 
 def test_near_duplicates_repeat_one_that_is_kept() -> None:
@@ -59,9 +59,9 @@ def test_near_duplicates_repeat_one_that_is_kept() -> None:
 
 def test_the_farthest_comes_next_and_every_one_comes_once() -> None:
     points = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]], np.float32)
-    assert list(spread(points)) == [0, 2, 3, 1, 4]
+    assert list(farthest_point_order(points)) == [0, 2, 3, 1, 4]
     looks = np.random.default_rng(0).random((40, 5), np.float32)
-    order = list(spread(looks))
+    order = list(farthest_point_order(looks))
     assert sorted(order) == list(range(40))
     for count in (5, 20):  # slowly, by definition
         before, one = looks[order[:count]], looks[order[count]]
@@ -74,24 +74,24 @@ def test_what_is_left_out_is_replaced_by_one_other() -> None:
     groups = [f"g{n}" for n in rng.integers(0, 4, 60)]
     order = list(rng.permutation(60))
     for per_group, out in itertools.product((None, 4), range(5)):
-        whole = taken(order, groups, 12, per_group=per_group, without=())
+        whole = pick(order, groups, 12, per_group=per_group, without=())
         assert len(whole) == 12
         assert per_group is None or max(map([groups[p] for p in whole].count, groups)) <= per_group
-        fewer = taken(order, groups, 12, per_group=per_group, without={whole[out]})
+        fewer = pick(order, groups, 12, per_group=per_group, without={whole[out]})
         assert len(fewer) == 12
         assert len(set(whole) - set(fewer)) == 1
-    assert taken(order, groups, 100, per_group=2, without=()) == taken(order, groups, 8, per_group=2, without=())
+    assert pick(order, groups, 100, per_group=2, without=()) == pick(order, groups, 8, per_group=2, without=())
 
 
 def test_the_test_has_whole_groups_of_about_its_size() -> None:
     sizes = {f"g{n}": 300 for n in range(50)}
-    assert len(divided(sizes, 2000, 200)) == 5
-    assert divided({"a": 10, "b": 5}, 2000, 200) == {"b"}
-    assert divided({"a": 10}, 2000, 200) == frozenset()
-    assert divided({}, 2000, 200) == frozenset()
-    assert divided(sizes, 2000, 0) == frozenset()
+    assert len(split_by_group(sizes, 2000, 200)) == 5
+    assert split_by_group({"a": 10, "b": 5}, 2000, 200) == {"b"}
+    assert split_by_group({"a": 10}, 2000, 200) == frozenset()
+    assert split_by_group({}, 2000, 200) == frozenset()
+    assert split_by_group(sizes, 2000, 0) == frozenset()
     assert count_for_test(15, 2000, 200) == 2
     assert count_for_test(5000, 2000, 200) == 200
     for sizes in ({"a": 1, "b": 1}, {"a": 900, "b": 1, "c": 1}, {str(n): n for n in range(1, 30)}):
-        testing = divided(sizes, 100, 10)
+        testing = split_by_group(sizes, 100, 10)
         assert 0 < len(testing) < len(sizes)

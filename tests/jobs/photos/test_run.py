@@ -164,13 +164,13 @@ def restored(
     """Results of a run whose network is not called until some photos are read."""
     told: list[PhotoOutcome] = []
     with pytest.MonkeyPatch.context() as patch:
-        reading = derain_cli.jobs.photos.run._Run._next_group
+        reading = derain_cli.jobs.photos.run._PhotoRun._next_group
 
         def late(self: Any) -> Any:
             time.sleep(slow)
             return reading(self)
 
-        patch.setattr(derain_cli.jobs.photos.run._Run, "_next_group", late)
+        patch.setattr(derain_cli.jobs.photos.run._PhotoRun, "_next_group", late)
         restore_photos(items, restorer, BatchOptions(jobs=jobs, **more), report=told.append)
     return told
 
