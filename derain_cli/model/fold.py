@@ -246,4 +246,4 @@ def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:
     device = next(model.parameters()).device
     # Kernels are merged in fp64 on the CPU, since not every device supports fp64.
     on_cpu = model if device.type == "cpu" else copy.deepcopy(model).cpu()
-    return FoldedSemiDRDNet(on_cpu).to(device, torch.float32, memory_format=torch.channels_last)
+    return FoldedSemiDRDNet(on_cpu).to(device, torch.float32).to(memory_format=torch.channels_last)
