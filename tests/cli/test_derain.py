@@ -471,7 +471,7 @@ def test_companions_that_exist_stay(derain: Derain) -> None:
     Path("a_derained_compare.png").write_bytes(b"mine")
     ended = derain("a.png", "--compare")
     assert ended.code == 0
-    assert "a_derained_compare.png is there already" in ended.err
+    assert "a_derained_compare.png already exists" in ended.err
     assert Path("a_derained_compare.png").read_bytes() == b"mine"
 
 

@@ -94,7 +94,7 @@ def test_when_nothing_beats_the_start_the_start_is_the_best_and_the_last_line_sa
     ended = derain("finetune-real", *argv, "--set", "optim.lr=10")
     assert ended.code == 0, ended.err
     last = ended.err.splitlines()[-1]
-    assert "nothing scored better than the weights it started from" in last
+    assert "no improvement over the initial weights" in last
     assert "best.safetensors is a copy" in last and "last.safetensors" in last
     assert Path("run/best.safetensors").read_bytes() == weights.read_bytes()
     assert load_weights(Path("run/last.safetensors")).card.steps == 2

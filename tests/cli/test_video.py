@@ -143,7 +143,7 @@ def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
         (("--start", "2", "--end", "1"), "end must come after start"),
         (("--crf", "99"), "crf"),
         (("--format", "avi"), "cannot write"),
-        (("-o", "out.webm", "--codec", "h264"), "cannot hold h264"),
+        (("-o", "out.webm", "--codec", "h264"), "does not support h264"),
         (("-o", "out.txt"), "cannot write files of type"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_module_that_is_not_there(module):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("return [x]", "gave a list"),
+        ("return [x]", "returned a list"),
         ("return x[:, :1]", "not \\(1, 3, 20, 30\\)"),
         ("return x[..., :-1]", "29x20 for a picture of 30x20"),
         ("return x / 0 - x / 0", "non-finite"),
@@ -245,7 +245,7 @@ def test_an_onnx_file_of_one_size_says_which(tmp_path, picture):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     peer = find_peer(str(path), CPU)
     assert peer(picture(32, 24)).shape == (32, 24, 3)
-    with pytest.raises(InputError, match="takes 24x32 only"):
+    with pytest.raises(InputError, match="accepts 24x32 only"):
         peer(picture(32, 32))
 
 

@@ -50,8 +50,8 @@ def test_unreadable_photos_are_passed_over(photos):
     ("bounds", "told"),
     [
         ({"max_change": 8.0, "max_colour": 8.0}, None),
-        ({"max_change": 6.0}, "mean change 7.0 of 255 levels, bound 6"),
-        ({"max_colour": 6.5}, "colour shift 7.0 of 255 levels, bound 6.5"),
+        ({"max_change": 6.0}, "mean change 7.0 of 255 levels, limit 6"),
+        ({"max_colour": 6.5}, "colour shift 7.0 of 255 levels, limit 6.5"),
     ],
 )
 def test_past_a_bound_it_is_an_error_with_a_way_out(photos, bounds, told):

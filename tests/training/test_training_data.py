@@ -63,7 +63,7 @@ def test_data_sets_by_name_give_their_training_part(root):
     used = [pair for group in (*sources.pairs, *sources.layers) for pair in group.pairs]
     assert used and held
     assert not any("test" in pair.rainy.parts for pair in used)
-    assert any("Rain800 (train): 6 pairs where its authors have 700" in note for note in listener.notes)
+    assert any("Rain800 (train): 6 pairs found, 700 expected" in note for note in listener.notes)
 
 
 def test_validation_never_falls_back_on_test_pictures(root):

@@ -30,7 +30,7 @@ def require(source: Path, suffix: str, **options: Any) -> None:
         (".mp4", "av1", "fast", "no preset 'fast' for av1: 0"),
         (".mp4", "av1", "14", "to 13"),
         (".mov", "prores", "slow", "prores has no presets"),
-        (".webm", "h264", None, "cannot hold h264"),
+        (".webm", "h264", None, "does not support h264"),
     ],
 )
 def test_what_cannot_be_coded_is_refused(
@@ -78,4 +78,4 @@ def test_rgb_stays_where_the_codec_has_it(tmp_path: Path, suffix: str, codec: An
 
 def test_rgb_that_is_coded_otherwise_is_told(tmp_path: Path) -> None:
     outcome = good(restore(rgb(tmp_path / "a.mp4"), tmp_path / "b.mov", codec="prores", preset=None))
-    assert any("RGB is coded as yuv4" in note for note in outcome.notes)
+    assert any("RGB is converted to yuv4" in note for note in outcome.notes)
