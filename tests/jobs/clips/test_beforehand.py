@@ -44,12 +44,12 @@ def test_what_cannot_be_coded_is_refused(
 
 def test_a_picture_too_narrow_for_x265_is_coded_by_another_or_refused(tmp_path: Path) -> None:
     # Up to a width of 48 x265 writes beyond its buffers, and the program dies some time later.
-    with pytest.raises(UsageError, match="hevc cannot code 48x32 pixels"):
+    with pytest.raises(UsageError, match="hevc does not support 48x32 pixels"):
         require(write_clip(tmp_path / "a.mp4", width=48), ".mp4", codec="hevc")
     with open_clip(write_clip(tmp_path / "b.mp4", width=62)) as reader:
         narrow = replace(reader.info, codec="hevc")
     found = choose_encoding(narrow, ".mp4", VideoOptions())
-    assert found.codec == "h264" and found.notes == ("hevc cannot code 62x32 pixels: h264 is used",)
+    assert found.codec == "h264" and found.notes == ("hevc does not support 62x32 pixels: using h264",)
 
 
 @pytest.mark.parametrize(
