@@ -60,6 +60,7 @@ class Remedy(StrEnum):
     OTHER_CODEC = "choose another codec"
     ONE_OF_CODECS = "choose the codec {codecs}"
     START_AGAIN = "start again from the beginning"
+    LEAVE_CLIP_OUT = "leave the clip out, or restore it in another job"
 
     # pairs and frame sets
     MORE_VARIANTS = "use several variants to get more than one pair per photo"

@@ -73,9 +73,10 @@ class Clip:
 
 def write_clip(path: str | Path, clip: Clip | None = None, **changes: Any) -> Path:
     """Write a clip; the suffix selects the format."""
-    path = Path(path)
-    with av.open(str(path), "w", options=(clip or Clip(**changes)).container) as out:
-        _fill(out, clip or Clip(**changes))
+    path, clip = Path(path), clip or Clip(**changes)
+    assert clip.codec != "libx265" or clip.width >= 64, "x265 writes beyond its buffers"
+    with av.open(str(path), "w", options=clip.container) as out:
+        _fill(out, clip)
     return path
 
 

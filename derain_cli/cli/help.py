@@ -39,7 +39,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "derain video": (
         ("derain video clip.mp4", "Write clip_derained.mp4 next to it."),
         ("derain video clip.mp4 --start 1:30 --preview 5", "Try 5 seconds first, side by side."),
-        ("derain video clips/ -o clean/ --format mp4 --crf 23", "A folder of clips, smaller files."),
+        ("derain video DCIM/ -o clean/ --join trip.mp4", "Also join all clips of a dash-cam into one file."),
     ),
     "derain watch": (
         ("derain watch incoming/ -o clean/", "Process files as they arrive."),

@@ -50,6 +50,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.OTHER_CODEC: "choose another --codec",
     Remedy.ONE_OF_CODECS: "--codec {codecs}",
     Remedy.START_AGAIN: "--overwrite starts over",
+    Remedy.LEAVE_CLIP_OUT: "--exclude NAME leaves a clip out",
     # sets of pairs and frames
     Remedy.MORE_VARIANTS: "--variants makes several pairs of each photo",
     Remedy.LOWER_DEMANDS: "lower --min-rain, --every or --similar",

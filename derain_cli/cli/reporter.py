@@ -34,10 +34,11 @@ class Bar:
     _progress: Progress | None = None
     _task: TaskID | None = None
 
-    def update(self, done: float, text: str, total: int | None = None) -> None:
-        """Set the number of items done (may be fractional), the current item, and the total if it changed."""
+    def update(self, done: float, text: str, total: int | None = None, pace: str = "") -> None:
+        """Set the number of items done (may be fractional), the current item, the total if it changed, and the pace
+        (`Reporter.bar(own_pace=True)`)."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, description=text, total=total)
+            self._progress.update(self._task, completed=done, description=text, total=total, pace=pace)
 
 
 class Reporter:
@@ -98,24 +99,40 @@ class Reporter:
             )
 
     @contextmanager
-    def bar(self, total: int | None) -> Iterator[Bar]:
-        """A bar with the time left on stderr, if that is a terminal; `total` is None if unknown."""
+    def bar(self, total: int | None, *, own_pace: bool = False) -> Iterator[Bar]:
+        """A bar with the time left on stderr, if that is a terminal.
+
+        Args:
+            total: number of items; None if unknown.
+            own_pace: show a percentage instead of the number of items, and the `pace` of `Bar.update` instead of the
+                time left.
+        """
         if self.quiet or not _is_terminal(sys.stderr):
             yield Bar()
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.table import Column
 
         name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
-        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns: tuple[ProgressColumn, ...] = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        if own_pace:
+            pace = TextColumn("{task.fields[pace]}", markup=False)
+            columns = (name, BarColumn(20), TextColumn("{task.percentage:>3.0f} %"), pace)
         # Without redirect_stdout=False, Rich would send stdout to its own console.
         with Progress(
             *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
         ) as progress:
             self._bar = progress
             try:
-                yield Bar(progress, progress.add_task("", total=total))
+                yield Bar(progress, progress.add_task("", total=total, pace=""))
             finally:
                 self._bar = None
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
+from derain_cli.cli.clip_jobs import ClipJobs
 from derain_cli.cli.clips import ClipTally
 from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import OUTPUT
@@ -19,14 +18,12 @@ from derain_cli.cli.pipes import PIPE, is_piped, through_pipes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.times import seconds_from
 from derain_cli.config import Temporal, VideoCodec, VideoOptions
+from derain_cli.errors import UsageError
 from derain_cli.jobs.items import Naming
-from derain_cli.jobs.outputs import plan_outputs
 
 __all__ = ["ClipFlags", "restore_clip_files", "video"]
 
 _PREVIEW = "_preview"
-_NO_EFFECT_ON_OUTPUT = ("keep_partial", "segment")
-"""Options that the finished clip does not depend on."""
 _VIDEO = "Video"
 
 Codec = Annotated[
@@ -87,12 +84,42 @@ Rate = Annotated[
         rich_help_panel=_VIDEO,
     ),
 ]
+Scale = Annotated[
+    float,
+    typer.Option(
+        "--scale",
+        metavar="0.1..1",
+        help="Detect rain in frames reduced to this fraction of their sides; the output keeps its size. 0.5 is about "
+        "2.5 times as fast and leaves more of fine rain.",
+        rich_help_panel=_VIDEO,
+    ),
+]
+Hardware = Annotated[
+    str,
+    typer.Option(
+        "--hw",
+        metavar="off|auto|NAME",
+        help="Decode and encode in hardware if that works: auto, nvenc, videotoolbox, qsv, amf or vaapi. Files get "
+        "larger.",
+        rich_help_panel=_VIDEO,
+    ),
+]
+JoinFile = Annotated[
+    str | None,
+    typer.Option(
+        "--join",
+        metavar="FILE",
+        help="Join all restored clips into one file, in natural order of their names, with a chapter each. The single "
+        "clips are only kept with -o FOLDER.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Preview = Annotated[
     float | None,
     typer.Option(
         "--preview",
         metavar="SECONDS",
-        help="Only write NAME_preview: this many seconds, before and after side by side.",
+        help="First write NAME_preview, this many seconds before and after side by side; then ask whether to continue.",
         rich_help_panel=_VIDEO,
     ),
 ]
@@ -147,6 +174,9 @@ class ClipFlags:
     end: End = None
     preview: Preview = VideoOptions.preview
     rate: Rate = VideoOptions.rate
+    scale: Scale = VideoOptions.scale
+    hw: Hardware = VideoOptions.hw
+    join: JoinFile = None
     files: options.Files = field(default_factory=options.Files)
     overwrite: options.Overwrite = False
     suffix: options.Suffix = None
@@ -201,6 +231,7 @@ def video(flags: ClipFlags) -> int:
 
     needing_files = {
         "--keep-partial": flags.keep_partial,
+        "--join": flags.join is not None,
         "--dry-run": flags.dry_run,
         "--json": flags.messages.json,
     }
@@ -217,56 +248,14 @@ def video(flags: ClipFlags) -> int:
 
 def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
     """What `derain video` does with files; standard input and output have been replaced by some."""
-    restore, wanted = flags.computing.restore_options(), flags.video_options()
-    from derain_cli.jobs.made import MadeRecord, settled
+    flags.computing.restore_options()
+    wanted = flags.video_options()
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
-    from derain_cli.media.clip.names import READABLE_CLIPS
-    from derain_cli.media.clip.pictures import named_sequence, sequence_in
 
     options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
-    naming = flags.naming()
-    paths = [named_sequence(path) or path for path in flags.paths]
-    whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
-    selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
+    if flags.join is not None and (wanted.start or wanted.end is not None):
+        raise UsageError("--join takes whole clips: omit --start and --end")
     tally = ClipTally(reporter, flags.dry_run)
     with tally.summary_on_exit():
-        work = plan_outputs(paths, selection, naming)
-        settings = tally.settings(tally.check_engine(flags.model, restore), restore)
-        record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _NO_EFFECT_ON_OUTPUT})
-        work = settled(work, record, naming.companions_of)
-        tally.report_plan(work, "clips", _other_kinds(work.unread))
-        work = tally.without_photos(work)
-        if flags.dry_run:
-            tally.planned(work, naming)
-            return tally.exit_code
-        from derain_cli.jobs.clips.beforehand import require_encodings
-        from derain_cli.jobs.clips.frame_restorer import FrameRestorer
-        from derain_cli.jobs.clips.parts import forget_work
-        from derain_cli.jobs.clips.run import restore_clips
-
-        for item in work.done:
-            forget_work(item.target)
-        if work.items:
-            require_encodings(work.items, wanted)
-            engine = FrameRestorer.of(tally.load(flags.model, restore))
-            with reporter.bar(None) as bar:
-                tally.watch(work, bar)
-                restore_clips(
-                    work.items,
-                    engine,
-                    wanted,
-                    overwrite=flags.overwrite,
-                    record=record,
-                    fail_fast=flags.fail_fast,
-                    report=tally.report,
-                    progress=tally.progress,
-                )
+        ClipJobs(flags, tally).run()
     return tally.exit_code
-
-
-def _other_kinds(unread: Mapping[str, int]) -> list[str]:
-    """A note on photos in folders, which are ignored."""
-    from derain_cli.media.photo import READABLE_SUFFIXES
-
-    count = sum(count for suffix, count in unread.items() if suffix in READABLE_SUFFIXES)
-    return [f"{count} {'photo' if count == 1 else 'photos'} left for `derain` without video"] if count else []

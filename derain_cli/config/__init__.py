@@ -19,11 +19,12 @@ from derain_cli.config.training import (
     OptimConfig,
     TrainConfig,
 )
-from derain_cli.config.video import Temporal, VideoCodec, VideoOptions
+from derain_cli.config.video import HARDWARE, Temporal, VideoCodec, VideoOptions
 
 __all__ = [
     "AUTO_COMPILE_STEPS",
     "DEFAULT_MAX_PIXELS",
+    "HARDWARE",
     "ContrastConfig",
     "ContrastMode",
     "DataConfig",

@@ -97,12 +97,19 @@ class Item:
         source, target: their paths.
         note: a remark on the choice of the output.
         stays: the output is up to date; only companions are missing.
+        further: more inputs of the same output, following `source`.
     """
 
     source: str
     target: str
     note: str = ""
     stays: bool = False
+    further: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All inputs, in order."""
+        return (self.source, *self.further)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,9 +68,9 @@ class MadeRecord:
             "output": name,
             "bytes": length,
             "input": os.path.basename(item.source),
-            "input_bytes": size_of(item.source),
-            "input_time": changed_of(item.source),
-            "input_digest": _digest(item.source),
+            "input_bytes": sum(map(size_of, item.sources)),
+            "input_time": max(map(changed_of, item.sources)),
+            "input_digest": _digest(item.sources),
             "settings": self._applying(item.target),
         }
         line = json.dumps(entry, sort_keys=True).encode() + b"\n"
@@ -95,7 +95,7 @@ class MadeRecord:
             if differing := [k for k in now | then if now.get(k) != then.get(k)]:
                 settings = ", ".join(f"{k} {_words(then.get(k))}, not {_words(now.get(k))}" for k in differing)
                 return f"already exists, made with {settings}"
-            if not _is_input_of(entry, item.source):
+            if not _are_inputs_of(entry, item.sources):
                 return "already exists, made from another input or before the input was changed"
         except (KeyError, TypeError, AttributeError):  # a line from another version or program
             return _UNKNOWN
@@ -145,15 +145,22 @@ def _read_record(folder: str) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _is_input_of(entry: Mapping[str, Any], source: str) -> bool:
-    if size_of(source) != entry["input_bytes"]:
+def _are_inputs_of(entry: Mapping[str, Any], sources: Sequence[str]) -> bool:
+    if sum(map(size_of, sources)) != entry["input_bytes"]:
         return False
-    return bool(changed_of(source) == entry["input_time"] or _digest(source) == entry["input_digest"])
+    unchanged = len(sources) == 1 and changed_of(sources[0]) == entry["input_time"]
+    return bool(unchanged or _digest(sources) == entry["input_digest"])
 
 
-def _digest(path: str) -> str:
+def _digest(sources: Sequence[str]) -> str:
+    """Of what an input holds; of several of one output, of their names, sizes and times: they may be a card full."""
     digest = hashlib.blake2b(digest_size=16)
-    files = files_of(path)
+    if len(sources) > 1:
+        for source in sources:
+            name = os.fsencode(os.path.basename(source))
+            digest.update(b"%b\0%d\0%d\0" % (name, size_of(source), changed_of(source)))
+        return digest.hexdigest()
+    files = files_of(sources[0])
     for each in files:
         if len(files) > 1:  # renumbering a picture changes the clip
             digest.update(os.fsencode(each.name))

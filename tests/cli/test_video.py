@@ -165,7 +165,7 @@ def test_the_input_is_never_the_output(derain: Derain) -> None:
 def test_a_dry_run_writes_nothing(derain: Derain) -> None:
     write_clip("a.avi", codec="mpeg4", options={}, time_base=Fraction(1, 25), frames=2)
     ended = derain("video", "a.avi", "--dry-run")
-    assert (ended.code, ended.out) == (0, "a.avi -> a_derained.mp4\n")
+    assert (ended.code, ended.out) == (0, "a.avi -> a_derained.mp4 (2 frames of 48x32, 0:00 long, about 1 s)\n")
     assert listed() == ["a.avi"]
 
 

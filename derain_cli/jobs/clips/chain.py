@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from derain_cli.config import VideoOptions
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
-from derain_cli.jobs.clips.parts import Parts
 from derain_cli.jobs.clips.preview import even
 from derain_cli.jobs.clips.temporal_filter import REACH, temporal_filter
 from derain_cli.jobs.prefetch import prefetch
@@ -24,26 +23,32 @@ __all__ = ["restored_frames"]
 
 
 def restored_frames(
-    reader: ClipReader, parts: Parts, engine: FrameRestorer, options: VideoOptions, notes: list[str]
+    reader: ClipReader,
+    engine: FrameRestorer,
+    options: VideoOptions,
+    notes: list[str],
+    known: Sequence[int] = (),
+    *,
+    sound: bool = True,
 ) -> Generator[tuple[Frame, Pixels]]:
-    """(frame, picture to encode), in order, starting after the last frame of the last segment.
+    """(frame, picture to encode), in order, starting after the last finished frame.
 
     Args:
         reader: reader of the clip.
-        parts: finished segments.
         engine: restores the frames.
         options: part of the clip, temporal filter, preview.
         notes: notes of the engine are appended here.
+        known: timestamps of the finished frames, in order.
+        sound: whether these are the file's own timestamps, so that the file can be searched by them.
     """
     info, until = reader.info, options.until
-    known = [pts for _, segment in parts.segments for pts in segment.pts]
     # Results may depend slightly on the batch, so batches must be those of an uninterrupted run.
     size = engine.batch
     first = known[max(0, len(known) - REACH - engine.frames // 2) // size * size] if known else None
     if first is None and options.start:
         first = info.start + math.ceil(options.start / info.time_base - 1e-6)
     skip_to = first
-    if known and not parts.sound:
+    if known and not sound:
         # Made-up timestamps and repeated frames are only reproduced when reading from the start.
         first = None
 

@@ -18,16 +18,13 @@ class Pace:
         done: finished frames, including those of an earlier run.
         total: expected frames; None if the file does not declare it.
         rate: frames per second of this run; 0 before the first.
+        resumed: how many frames of `done` an earlier run had made.
     """
 
     done: int
     total: int | None
     rate: float
-
-    @property
-    def left(self) -> float | None:
-        """Estimated seconds left; None if unknown."""
-        return None if self.total is None or not self.rate else max(0, self.total - self.done) / self.rate
+    resumed: int = 0
 
 
 @dataclass(frozen=True)

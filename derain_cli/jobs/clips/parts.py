@@ -86,6 +86,11 @@ class Parts:
         """Number of finished frames."""
         return sum(len(segment.pts) for _, segment in self.segments)
 
+    @property
+    def pts(self) -> list[int]:
+        """Timestamps of the frames that are done, in order."""
+        return [pts for _, segment in self.segments for pts in segment.pts]
+
     def path(self) -> Path:
         """Path of the next segment."""
         return self._paths(len(self.segments))[0]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
 from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
+from derain_cli.jobs.clips.reduced import reduced
+from derain_cli.jobs.clips.survey import expected_frames
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.made import MadeRecord
 from derain_cli.jobs.ordered import map_ordered
 from derain_cli.media.clip.assembly import assemble
 from derain_cli.media.clip.encoding import Encoding, choose_encoding
+from derain_cli.media.clip.hardware import decoding_device
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
@@ -48,6 +52,7 @@ def restore_clips(
     overwrite: bool = False,
     record: MadeRecord | None = None,
     fail_fast: bool = False,
+    coded_rate: Fraction | None = None,
     report: Callable[[ClipOutcome], None],
     progress: Callable[[int, Pace], None] | None = None,
 ) -> None:
@@ -63,13 +68,17 @@ def restore_clips(
         overwrite: replace existing outputs.
         record: record of how outputs were made; None keeps none.
         fail_fast: stop after the first failure.
+        coded_rate: frame rate that the encoders of all clips are given, so that their outputs can be joined; None uses
+            each clip's own rate. Timestamps are not affected.
         report: called in this thread, in order, for each clip that was tried; see `jobs.ordered.InOrder`.
         progress: called in this thread with the index of the clip and its progress.
     """
     stop, begun = threading.Event(), list[_Job]()
+    small = reduced(engine, options.scale)
+    device = None if options.hw == "off" else decoding_device(options.hw)
 
     def work(item: Item) -> ClipOutcome:
-        begun.append(_Job(item, engine, options, overwrite, record, stop))
+        begun.append(_Job(item, small, options, overwrite, record, stop, device, coded_rate))
         return begun[-1].run()
 
     def watch() -> None:
@@ -103,6 +112,8 @@ class _Job:
     overwrite: bool
     record: MadeRecord | None
     stop: threading.Event
+    device: str | None
+    coded_rate: Fraction | None
     pace: Pace | None = None
     notes: list[str] = field(default_factory=list)
     outcome: ClipOutcome = field(init=False)
@@ -126,7 +137,7 @@ class _Job:
 
     def _run(self) -> None:
         try:
-            reader = open_clip(self.item.source, rate=self.options.rate)
+            reader = open_clip(self.item.source, rate=self.options.rate, device=self.device)
         except InputError:
             self.outcome = replace(self.outcome, unusable=True)
             raise
@@ -167,6 +178,7 @@ class _Job:
             "engine": [self.engine.identity, self.engine.batch],
             "options": asked,
             "encoding": {"encoder": encoding.encoder, "pix_fmt": encoding.pix_fmt, **encoding.options},
+            "rate": str(self.coded_rate),
         }
 
     def _write(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: Parts) -> None:
@@ -223,18 +235,19 @@ class _Job:
         """
         current: OpenSegment | None = None
         total, resumed, begun = self._total(reader.info), parts.frames, time.perf_counter()
-        self.pace = Pace(resumed, total, 0.0)
-        chain = restored_frames(reader, parts, self.engine, self.options, self.notes)
+        self.pace = Pace(resumed, total, 0.0, resumed)
+        chain = restored_frames(reader, self.engine, self.options, self.notes, parts.pts, sound=parts.sound)
+        coded_as = info if self.coded_rate is None else replace(info, rate=self.coded_rate)
         try:
             for frame, pixels in chain:
                 if self.stop.is_set():
                     break
-                current = current or OpenSegment(parts.path(), info, encoding)
+                current = current or OpenSegment(parts.path(), coded_as, encoding)
                 alpha = None if frame.alpha is None else info.orientation.coded(frame.alpha)
                 coded = info.orientation.coded(pixels)
                 current.writer.add(coded, alpha, frame.pts, frame.duration or _step(info))
                 done = parts.frames + current.writer.count
-                self.pace = Pace(done, total, (done - resumed) / (time.perf_counter() - begun))
+                self.pace = Pace(done, total, (done - resumed) / (time.perf_counter() - begun), resumed)
                 if current.writer.count == self.options.segment:
                     parts.keep(current.finish(), sound=not reader.trouble)
                     current = None
@@ -254,13 +267,7 @@ class _Job:
 
     def _total(self, info: ClipInfo) -> int | None:
         """Expected number of frames."""
-        until, start = self.options.until, self.options.start
-        if not self.options.is_part and info.frames:
-            return info.frames
-        if info.rate is None or (info.duration is None and until is None):
-            return None
-        end = min(x for x in (until, info.duration) if x is not None)
-        return max(1, round((end - start) * info.rate))
+        return expected_frames(self.options, info.frames, info.rate, info.duration)
 
     def _require_space(self, info: ClipInfo, parts: Parts) -> None:
         size = size_of(info.path)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from derain_cli.errors import InputError, resource_error_from
-from derain_cli.media.clip.boxes import Extras, add_boxes, cover_box, extras_of
+from derain_cli.errors import InputError
 from derain_cli.media.clip.carried.covers import Cover, covers_of
-from derain_cli.media.clip.carried.timecode import later
-from derain_cli.media.clip.carried.tracks import Cut, Track, carry_tags, is_made_anew, own_tags, track_for
-from derain_cli.media.clip.container import open_container, packets_of, says_alpha
-from derain_cli.media.clip.encoding import FORMATS
+from derain_cli.media.clip.carried.tracks import Cut, Track, is_made_anew, track_for
+from derain_cli.media.clip.container import open_container, packets_of
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.segments import FIRST, Segment
 from derain_cli.media.clip.timing.recordings import Recordings
+from derain_cli.media.clip.writing import add_covers, add_video, carry_boxes, muxing, open_output, tags_of
 from derain_cli.remedies import Remedy
 
 __all__ = ["assemble"]
 
 _BEYOND = 10
 """Seconds after the end of a part up to which packets of other tracks are read, since they may be stored late."""
-_TIME_CODE, _REEL = "timecode", "reel_name"
 
 
 def assemble(
@@ -54,76 +50,40 @@ def assemble(
     """
     import av
 
-    in_boxes = FORMATS[suffix] in ("mp4", "mov")
-    options = {"fflags": "+bitexact"}
     source = open_container(info.path)
     recordings = Recordings(info.path, info.container)
     parts: list[Any] = [av.open(str(segments[0][0]))]
     try:
-        first, last = segments[0][1].pts[0], segments[-1][1].pts[-1] + segments[-1][1].tail
-        origin = first if cut else info.start
-        base = info.time_base
-        wanted = Cut(origin * base, (first * base, last * base) if cut else None, recordings)
-        tags = _tags(source.metadata, info, wanted.origin)
-        if in_boxes and any(key.startswith("com.") for key in tags):
-            options["movflags"] = "+use_metadata_tags"  # otherwise keys written by phones are dropped
-        out = av.open(str(target), "w", format=FORMATS[suffix], options=options)
-        parts.append(out)
-        out.metadata.update(tags)
-        video = _add_video(out, parts[0], source, info, suffix, wanted.origin)
-        covers = covers_of(info.path)
-        tracks, notes = _add_others(out, source, info, suffix, wanted, covers)
-        shown = _add_covers(out, source, covers, suffix, notes)
-        out.set_chapters(_chapters(source, info, origin, last if cut else None))
-        packets = [_video_packets(segments, video, info, origin)]
-        if tracks:
-            packets.append(_other_packets(source, tracks, wanted))
-        out.start_encoding()
-        for packet in shown:
-            out.mux(packet)
-        for _, packet in heapq.merge(*packets, key=lambda timed: timed[0]):
-            out.mux(packet)
-        notes += [track.note for track in tracks.values() if track.note]
-        for part in reversed(parts):
-            part.close()
-        notes += _carry_boxes(info, target, suffix, covers, cut=cut)
-        return notes
-    except av.FFmpegError as error:
-        if resource_error_from(error, target) is not None:
-            raise
-        reason = f"cannot be stored in a {suffix} file: {error.strerror}"
-        raise InputError(reason, path=info.path, remedy=Remedy.OTHER_FORMAT) from error
+        with muxing(info.path, target, suffix):
+            first, last = segments[0][1].pts[0], segments[-1][1].pts[-1] + segments[-1][1].tail
+            origin = first if cut else info.start
+            base = info.time_base
+            wanted = Cut(origin * base, (first * base, last * base) if cut else None, recordings)
+            out = open_output(target, suffix, tags_of(source.metadata, info, wanted.origin))
+            parts.append(out)
+            video = add_video(out, parts[0].streams.video[0], source, info, suffix, wanted.origin)
+            covers = covers_of(info.path)
+            tracks, notes = _add_others(out, source, info, suffix, wanted, covers)
+            shown = add_covers(out, source, covers, suffix, notes)
+            out.set_chapters(_chapters(source, info, origin, last if cut else None))
+            packets = [_video_packets(segments, video, info, origin)]
+            if tracks:
+                packets.append(_other_packets(source, tracks, wanted))
+            out.start_encoding()
+            for packet in shown:
+                out.mux(packet)
+            for _, packet in heapq.merge(*packets, key=lambda timed: timed[0]):
+                out.mux(packet)
+            notes += [track.note for track in tracks.values() if track.note]
+            for part in reversed(parts):
+                part.close()
+            notes += carry_boxes(info, target, suffix, covers, "a part" if cut else None)
+            return notes
     finally:
         source.close()
         recordings.close()
         for part in reversed(parts):
             part.close()
-
-
-def _tags(tags: Mapping[str, str], info: ClipInfo, origin: Fraction) -> dict[str, str]:
-    """The tags of the source, with the time code of the first frame of the output."""
-    start = origin - info.start * info.time_base
-    return {k: later(v, start, info.rate) if k.lower() == _TIME_CODE else v for k, v in own_tags(tags).items()}
-
-
-def _add_video(out: Any, part: Any, container: Any, info: ClipInfo, suffix: str, origin: Fraction) -> Any:
-    template, source = part.streams.video[0], container.streams[info.track]
-    reel = next((each.metadata[_REEL] for each in container.streams if _REEL in each.metadata), None)
-    video = out.add_stream_from_template(template, opaque=True)
-    video.time_base = info.time_base
-    if template.codec_context.name in ("hevc", "libx265") and suffix != ".mkv":
-        video.codec_context.codec_tag = "hvc1"  # not all players support the other tag
-    carry_tags(source, video)
-    video.metadata.update(_tags(source.metadata, info, origin))
-    if reel is not None:
-        video.metadata[_REEL] = reel  # the muxer writes it to the time code track
-    if says_alpha(template):
-        video.metadata["alpha_mode"] = "1"
-    if info.matrix is not None:
-        video.set_display_matrix(info.matrix)
-    if info.rate and not video.codec_context.framerate:
-        video.codec_context.framerate = info.rate  # without it, the muxer writes no time code track
-    return video
 
 
 def _add_others(
@@ -145,42 +105,6 @@ def _add_others(
         if note is not None:
             notes.append(note)
     return tracks, notes
-
-
-def _add_covers(out: Any, source: Any, covers: Sequence[Cover], suffix: str, notes: list[str]) -> list[Any]:
-    """Packets of covers that become tracks of the output; others are attached here, or written to boxes later."""
-    import av
-
-    packets = []
-    for cover in covers:
-        place = cover.place(suffix)
-        if place == "attachment":
-            out.add_attachment(cover.name, cover.mime, cover.picture)
-        elif place == "track":
-            made = out.add_stream_from_template(source.streams[cover.index], opaque=True)
-            made.disposition = av.stream.Disposition.attached_pic
-            packet = av.Packet(cover.picture)
-            packet.stream, packet.pts, packet.dts, packet.time_base = made, 0, 0, Fraction(1, 1000)
-            packets.append(packet)
-        elif place is None:
-            notes.append(cover.note)
-    return packets
-
-
-def _carry_boxes(info: ClipInfo, target: Path, suffix: str, covers: Sequence[Cover], *, cut: bool) -> list[str]:
-    """Add what FFmpeg does not carry over to the written file; returns notes on what is left out."""
-    into_boxes = FORMATS[suffix] in ("mp4", "mov")
-    pictures = [(cover.codec, cover.picture) for cover in covers if cover.place(suffix) == "box"]
-    extras = extras_of(info.path, info.track) if "mov" in info.container else Extras()
-    lost = list(extras.lost)
-    if cut and extras.marks:
-        lost.append("the camera's time marks are left out of a part")
-        extras = replace(extras, marks=())
-    if not into_boxes:
-        lost += [f"{each} cannot be stored in {suffix}: left out (.mp4 supports it)" for each in extras.named]
-    elif extras or pictures:
-        add_boxes(target, extras, [cover_box(pictures)] if pictures else [])
-    return lost
 
 
 def _chapters(source: Any, info: ClipInfo, origin: int, last: int | None) -> list[Any]:

@@ -43,12 +43,13 @@ _PICTURES = frozenset(("avif", "avis", "mif1", "msf1", "heic", "heix", "hevc", "
 """Brands of picture files; those with an animation also have a track for it."""
 
 
-def open_container(path: Path, rate: float | None = None) -> Any:
+def open_container(path: Path, rate: float | None = None, device: str | None = None) -> Any:
     """Open a clip as a PyAV container.
 
     Args:
         path: a file, or a folder of numbered pictures (`pictures.sequence_in`).
         rate: pictures per second of such a folder; None means `pictures.USUAL_RATE`.
+        device: FFmpeg name of the hardware device to decode on (`hardware.decoding_device`), if it can.
 
     Raises:
         InputError: it cannot be opened, or is not a clip.
@@ -63,7 +64,7 @@ def open_container(path: Path, rate: float | None = None) -> Any:
             raise InputError(f"cannot open video: {kind}", path=path)
         if path.stat().st_size == 0:
             raise InputError("cannot open video: empty file", path=path)
-        container = _opened(path)
+        container = _opened(path, device)
     except (av.FFmpegError, OSError) as error:
         raise unusable(error, path, "cannot open video") from error
     brand = container.metadata.get("major_brand", "").strip()
@@ -77,8 +78,9 @@ def open_container(path: Path, rate: float | None = None) -> Any:
     return container
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, device: str | None) -> Any:
     import av
+    from av.codec.hwaccel import HWAccel
 
     # `file:` and the whitelist: neither the name nor references inside the file can be network addresses or protocols.
     name, options = f"file:{path}", {"protocol_whitelist": "file"}
@@ -88,6 +90,9 @@ def _opened(path: Path) -> Any:
     frames = animated_webp(path)
     if frames is not None:
         return av.open(frames, options=options)
+    if device is not None:
+        with suppress(av.FFmpegError, RuntimeError):  # then as without
+            return av.open(name, metadata_errors="replace", options=options, hwaccel=HWAccel(device))
     try:
         return av.open(name, metadata_errors="replace", options=options)
     except (av.error.InvalidDataError, av.error.EOFError):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from derain_cli.config import VideoOptions
 from derain_cli.errors import UsageError
+from derain_cli.media.clip.hardware import hardware_encoder
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.remedies import Remedy
 
@@ -55,9 +56,14 @@ _WITH_ALPHA = {".webm": "vp9", ".mkv": "vp9", ".mov": "prores"}
 _HOLDS_ALPHA = frozenset(_WITH_ALPHA.values()) | {"ffv1"}
 _EVEN_ONLY = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks"})
 """Encoders that need sides divisible by their chroma subsampling."""
+_NARROWEST = {"libx265": 64}
+"""Smallest width by encoder: below it, x265 writes beyond its buffers (up to 48 pixels, seen with malloc checks; 50 is
+fine), and the process may abort much later."""
 _NEVER = ("nv", "yuvj", "bgr", "p0", "gray", "ya", "gbr")
 """Pixel formats used only if the source has the same one."""
 
+_PLAIN = frozenset(("yuv420p", "yuv420p10le"))
+"""Layouts that encoders of graphics chips have in common."""
 _REFUSED = frozenset({"yuva422p", "yuva444p", "gbrap"})
 """Pixel formats that the VP9 encoder lists but refuses."""
 _BOTTOM = 3
@@ -75,6 +81,7 @@ class Encoding:
         alpha: whether transparency is kept.
         options: encoder options.
         notes: one-line notes on what could not be kept.
+        device: FFmpeg name of the hardware device that frames are uploaded to; None if they are not.
     """
 
     codec: str
@@ -83,6 +90,7 @@ class Encoding:
     alpha: bool
     options: dict[str, str]
     notes: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encoding:
@@ -137,7 +145,32 @@ def choose_encoding(info: ClipInfo, suffix: str, options: VideoOptions) -> Encod
         notes.append(f"{codec} does not mark interlaced frames {reason}{only}")
     if options.preset is not None and (note := _preset_note(codec, options)):
         notes.append(note)
-    return Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, pix_fmt, options), tuple(notes))
+    coded = Encoding(codec, encoder, pix_fmt, alpha, _encoder_options(codec, info, pix_fmt, options), tuple(notes))
+    return coded if options.hw == "off" else _by_hardware(coded, info, options)
+
+
+def _by_hardware(encoding: Encoding, info: ClipInfo, options: VideoOptions) -> Encoding:
+    """The same by an encoder of the graphics chip; as it is, with a remark, where there is none that does it."""
+    codec, keeps = encoding.codec, encoding.pix_fmt in _PLAIN
+    if not keeps or info.interlaced or info.mastering_display or info.content_light:
+        note = f"{_special(info, encoding)} cannot be coded by a graphics chip: {encoding.encoder} does"
+        return replace(encoding, notes=(*encoding.notes, note))
+    quality = options.crf if options.crf is not None else _CRF["h264"]
+    size = info.coded_width, info.coded_height
+    found = hardware_encoder(options.hw, codec, size, _depth(encoding.pix_fmt), quality)
+    if found is None:
+        which = "no graphics chip" if options.hw == "auto" else options.hw
+        return replace(encoding, notes=(*encoding.notes, f"{which} codes {codec} here: {encoding.encoder} does"))
+    notes = encoding.notes
+    if options.preset is not None:
+        notes = (*notes, f"{found.name} has presets of its own: {options.preset!r} has no effect")
+    return Encoding(codec, found.name, found.pix_fmt, False, found.options, notes, found.device)
+
+
+def _special(info: ClipInfo, encoding: Encoding) -> str:
+    if info.interlaced:
+        return "interlaced frames"
+    return "HDR metadata" if encoding.pix_fmt in _PLAIN else encoding.pix_fmt
 
 
 def _preset_note(codec: str, options: VideoOptions) -> str | None:
@@ -219,6 +252,8 @@ def _pixel_format(info: ClipInfo, encoder: str, alpha: bool, *, rgb: bool = Fals
     """The pixel format of the encoder that is closest to the source and loses least; None if none fits the size."""
     import av
 
+    if info.coded_width < _NARROWEST.get(encoder, 0):
+        return None
     source = info.pix_fmt.replace("yuvj", "yuv")
     chroma = _subsampling(source)
     found = []

@@ -50,6 +50,8 @@ _OF_FRAMES = {
     "STEREO3D": "the marking of frames as 3D pairs is left out",
 }
 """Side data of frames that no encoder here can write, by FFmpeg name."""
+_OF_DEVICES = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
+"""Pixel formats of hardware decoders, and the planar format with the same content."""
 _HELD = 4
 """Pictures held back for reordering in a damaged clip."""
 _FULL_RANGE = 2
@@ -82,18 +84,25 @@ class Frame:
         return float(self.pts * self.time_base)
 
 
-def open_clip(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None) -> ClipReader:
+def open_clip(
+    path: Path | str,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    rate: float | None = None,
+    device: str | None = None,
+) -> ClipReader:
     """Open a clip for reading, as a context manager; header and first frame are read immediately.
 
     Args:
         path: a regular file (symbolic links are followed), or a folder of numbered pictures.
         max_pixels: larger frames are refused.
         rate: pictures per second of such a folder.
+        device: what decodes in place of the processor (`hardware.decoding_device`); where it cannot, that does.
 
     Raises:
         InputError: the clip is unusable; the reason is one line.
     """
-    return ClipReader(Path(path), max_pixels=max_pixels, rate=rate)
+    return ClipReader(Path(path), max_pixels=max_pixels, rate=rate, device=device)
 
 
 @dataclass
@@ -130,7 +139,14 @@ class ClipReader:
         incomplete: whether the file ended before its declared end; known after iteration.
     """
 
-    def __init__(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, rate: float | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        rate: float | None = None,
+        device: str | None = None,
+    ):
         self.warnings: list[str] = []
         self.incomplete = False
         self._damaged = 0
@@ -142,7 +158,7 @@ class ClipReader:
         self._end = 0.0
         self._pass_over = 0
         self._carried: set[str] = set()
-        self._container = open_container(path, rate)
+        self._container = open_container(path, rate, device)
         try:
             self._stream = video_stream(self._container, path)
             self._recordings = Recordings(path, self._container.format.name)
@@ -154,7 +170,8 @@ class ClipReader:
             if first is None:
                 raise InputError("cannot open video: no frame can be decoded", path=path)
             self._first = first
-            self.info = describe(path, self._container, self._stream, first)
+            info = describe(path, self._container, self._stream, first)
+            self.info = replace(info, pix_fmt=_OF_DEVICES.get(info.pix_fmt, info.pix_fmt)) if device else info
             if first.width * first.height > max_pixels:
                 raise InputError(f"too large: frames of {first.width}x{first.height}", path=path)
         except BaseException:

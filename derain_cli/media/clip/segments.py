@@ -63,6 +63,7 @@ class SegmentWriter:
 
     def __init__(self, path: Path, info: ClipInfo, encoding: Encoding):
         import av
+        from av.codec.hwaccel import HWAccel
 
         if encoding.codec == "av1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; the default is a page on stderr per segment
@@ -78,9 +79,10 @@ class SegmentWriter:
             # The encoder uses the average rate, which appears in its headers; with the clip's time base, players would
             # find a rate of thousands there.
             self._tick = 1 / (info.rate or Fraction(25)).limit_denominator(60000)
+            device = {} if encoding.device is None else {"hwaccel": HWAccel(encoding.device)}
             # Any: the type stubs do not know that this is a video stream.
             stream: Any = self._container.add_stream(
-                encoding.encoder, rate=1 / self._tick, options=dict(encoding.options)
+                encoding.encoder, rate=1 / self._tick, options=dict(encoding.options), **device
             )
             stream.width, stream.height = info.coded_width, info.coded_height
             stream.pix_fmt = encoding.pix_fmt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from derain_cli.config import VideoOptions
 from derain_cli.errors import UsageError
 from derain_cli.jobs.clips.beforehand import require_encodings
 from derain_cli.jobs.items import Item
+from derain_cli.media.clip.encoding import choose_encoding
 from derain_cli.media.clip.reader import open_clip
 from tests.jobs.clips.conftest import good, restore
 from tests.sample_clips import write_clip
@@ -37,7 +39,17 @@ def test_what_cannot_be_coded_is_refused(
     tmp_path: Path, suffix: str, codec: Any, preset: str | None, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        require(write_clip(tmp_path / "a.mp4"), suffix, codec=codec, preset=preset)
+        require(write_clip(tmp_path / "a.mp4", width=64), suffix, codec=codec, preset=preset)
+
+
+def test_a_picture_too_narrow_for_x265_is_coded_by_another_or_refused(tmp_path: Path) -> None:
+    # Up to a width of 48 x265 writes beyond its buffers, and the program dies some time later.
+    with pytest.raises(UsageError, match="hevc does not support 48x32 pixels"):
+        require(write_clip(tmp_path / "a.mp4", width=48), ".mp4", codec="hevc")
+    with open_clip(write_clip(tmp_path / "b.mp4", width=62)) as reader:
+        narrow = replace(reader.info, codec="hevc")
+    found = choose_encoding(narrow, ".mp4", VideoOptions())
+    assert found.codec == "h264" and found.notes == ("hevc does not support 62x32 pixels: using h264",)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +72,7 @@ def test_a_clip_that_cannot_be_read_is_left_for_later(tmp_path: Path) -> None:
 
 
 def rgb(path: Path) -> Path:
-    return write_clip(path, codec="libx264rgb", pix_fmt="rgb24", options={"preset": "ultrafast", "crf": "0"})
+    return write_clip(path, codec="libx264rgb", pix_fmt="rgb24", options={"preset": "ultrafast", "crf": "0"}, width=64)
 
 
 @pytest.mark.parametrize(
