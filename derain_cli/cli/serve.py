@@ -1,0 +1,142 @@
+"""`derain serve`: the same in a browser, on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from derain_cli.checkpoints.find import DEFAULT_MODEL
+from derain_cli.cli import options
+from derain_cli.cli.console import as_derain_error, print_data
+from derain_cli.cli.flags import takes
+from derain_cli.cli.reporter import Reporter
+from derain_cli.config import DEFAULT_MAX_PIXELS
+from derain_cli.errors import UsageError
+from derain_cli.serve.options import Limits, ServeOptions
+from derain_cli.system.signals import Interrupted
+
+__all__ = ["serve"]
+
+_MB = 1 << 20
+
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host", metavar="ADDRESS", help="Listen there; 0.0.0.0 lets everybody in your network use the page."
+    ),
+]
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", metavar="NAME", help="A further name that the page may be called by; repeatable."),
+]
+OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in your browser.")]
+MaxUpload = Annotated[int, typer.Option("--max-upload", metavar="MB", min=1, help="Refuse larger files.")]
+MaxDisk = Annotated[
+    int, typer.Option("--max-disk", metavar="MB", min=1, help="Of temporary space for all uploads and results.")
+]
+MaxFiles = Annotated[int, typer.Option("--max-files", metavar="N", min=1, help="Photos and clips there at a time.")]
+Keep = Annotated[
+    float,
+    typer.Option(
+        "--keep", metavar="MINUTES", min=0.1, help="Delete what a page that went silent has uploaded after so long."
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeFlags:
+    """The flags of `derain serve`."""
+
+    host: Host = ServeOptions.host
+    port: Port = ServeOptions.port
+    allow_host: AllowHost = None
+    open: OpenBrowser = False
+    model: options.Model = DEFAULT_MODEL
+    computing: options.Computing = field(default_factory=options.Computing)
+    max_pixels: options.MaxPixels = DEFAULT_MAX_PIXELS
+    max_upload: MaxUpload = Limits.max_upload // _MB
+    max_disk: MaxDisk = Limits.max_disk // _MB
+    max_files: MaxFiles = Limits.max_files
+    keep: Keep = Limits.keep / 60
+    messages: options.Messages = field(default_factory=options.Messages)
+
+    def serve_options(self) -> ServeOptions:
+        """The same as the server takes it.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        limits = Limits(
+            max_upload=self.max_upload * _MB,
+            max_disk=self.max_disk * _MB,
+            max_files=self.max_files,
+            max_pixels=self.max_pixels,
+            keep=self.keep * 60,
+        )
+        restore = self.computing.restore_options()
+        return ServeOptions(self.host, self.port, tuple(self.allow_host or ()), self.model, restore, limits)
+
+
+@takes(ServeFlags)
+def serve(flags: ServeFlags) -> int:
+    """A page in your browser: drop photos and clips on it, compare, download.
+
+    It answers this machine alone unless --host says otherwise, and needs no network. What is uploaded is deleted when
+    the page is closed, and with the program at the latest. Ctrl-C stops it.
+    """
+    wanted, reporter = flags.serve_options(), flags.messages.reporter()
+    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
+        hint = "pip install 'derain-cli[web]'"
+        raise UsageError("the web page needs starlette and uvicorn, which are not installed", hint=hint)
+    from derain_cli.serve.guard import is_loopback
+    from derain_cli.serve.models import Models
+    from derain_cli.serve.server import address_of, listen
+    from derain_cli.serve.server import serve as run
+    from derain_cli.serve.worker import Told
+    from derain_cli.system.accelerators import refuse_missing_device
+
+    refuse_missing_device(wanted.restore.device)
+    models = Models.found(wanted.model, wanted.restore)
+    with listen(wanted) as listening:
+        address = address_of(listening)
+
+        def started() -> None:
+            _tell_address(reporter, address, listening)
+            if not is_loopback(wanted.host):
+                reporter.note(
+                    "everybody who reaches this machine can use the page, and what they send is not encrypted"
+                )
+            if flags.open:
+                _open_browser(reporter, address)
+
+        told = Told(reporter.detail, lambda error: reporter.error(as_derain_error(error)))
+        ended = run(listening, wanted, models, told, started)
+    if not ended.idle:
+        # A pass over a large photo cannot be broken off, and the interpreter would fall over a thread that comes back.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + (ended.number or 0))
+    if ended.number is not None:
+        raise Interrupted(ended.number)
+    return 0
+
+
+def _tell_address(reporter: Reporter, address: str, listening: Any) -> None:
+    if reporter.json:
+        reporter.record(address=address, port=listening.getsockname()[1])
+    else:
+        print_data(address)
+    reporter.say("open it in a browser; nothing leaves this machine; Ctrl-C stops it and deletes what was uploaded")
+
+
+def _open_browser(reporter: Reporter, address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        reporter.note("no browser was found to open it in")

@@ -1,0 +1,64 @@
+"""Many results in one download, made while it goes out: nothing of it lies on the disk or in memory."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from derain_cli.serve.entry import Result
+
+__all__ = ["zipped"]
+
+_BLOCK = 1 << 20
+
+
+class _Pipe(io.RawIOBase):
+    """What is written can be taken out again; nothing can be searched."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        view = memoryview(data)  # type: ignore[arg-type]
+        self._pending += view
+        return view.nbytes
+
+    def take(self) -> bytes:
+        taken = bytes(self._pending)
+        self._pending.clear()
+        return taken
+
+
+def zipped(results: Iterable[Result]) -> Iterator[bytes]:
+    """A ZIP file of these outputs, piece by piece. Pictures are compressed already: they are only stored."""
+    pipe, names = _Pipe(), set[str]()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+        for result in results:
+            try:
+                source = result.path.open("rb")
+            except OSError:  # deleted, or made anew, since
+                continue
+            with source:
+                with archive.open(_unique(result.name, names), "w", force_zip64=True) as entry:
+                    while block := source.read(_BLOCK):
+                        entry.write(block)
+                        yield pipe.take()
+                yield pipe.take()
+    yield pipe.take()
+
+
+def _unique(name: str, names: set[str]) -> str:
+    """The name, numbered if it is taken; then it is taken too."""
+    path = PurePosixPath(name)
+    for number in itertools.count(2):
+        if name not in names:
+            break
+        name = f"{path.stem} ({number}){path.suffix}"
+    names.add(name)
+    return name
