@@ -14,6 +14,7 @@ from derain_cli.media.clip.names import READABLE_CLIPS
 from derain_cli.media.clip.reader import Frame, open_clip
 from derain_cli.media.montage import thumbnail
 from derain_cli.media.photo import Metadata, Photo, probe_photo, read_photo, write_photo
+from derain_cli.media.photo.formats import sniff
 from derain_cli.media.pixels import Pixels, to_uint8
 from derain_cli.remedies import Remedy
 from derain_cli.serve.entry import Look
@@ -41,6 +42,10 @@ def look_at(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path
     Raises:
         InputError: neither a photo nor a clip, or one that is refused.
     """
+    with source.open("rb") as file:
+        known = sniff(file.read(64)) is not None
+    if not known and source.suffix not in READABLE_CLIPS:
+        raise InputError("neither a photo nor a clip", path=source, hint="photos such as JPEG, clips such as MP4")
     try:
         info = probe_photo(source, max_pixels=max_pixels)
     except InputError as error:

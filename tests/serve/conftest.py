@@ -1,7 +1,12 @@
-"""A server in this process: the page behind a test client, with a small network that changes pictures."""
+"""A server in this process, behind a test client or a real socket, with small networks that change pictures."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +20,7 @@ from derain_cli.checkpoints import find
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import save_weights
 from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.serve import server, store
 from derain_cli.serve.app import Page, application
 from derain_cli.serve.guard import HEADER, Hosts
 from derain_cli.serve.models import Models
@@ -104,9 +110,7 @@ Serve = Callable[..., Served]
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """`serve(**limits)`: a server with these limits."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
 
         def start(model: str = "one", **limits: Any) -> Served:
             options = ServeOptions(model=model, restore=CPU, limits=Limits(**limits))
@@ -131,3 +135,94 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def served(serve: Serve) -> Served:
     """A server with the usual limits."""
     return serve()
+
+
+@dataclass
+class Running:
+    """A server in a thread, on loopback.
+
+    Attributes:
+        place: where its private folder lies.
+        errors: bugs that were told.
+        session: path of an open session.
+        stop: what ends it.
+    """
+
+    port: int
+    place: Path
+    errors: list[Exception]
+    stop: Callable[[], None]
+    session: str = ""
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @contextlib.contextmanager
+    def connected(self, seconds: float = 20.0) -> Iterator[socket.socket]:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            yield connection
+
+    def talk(self, *parts: bytes, pause: float = 0.0) -> bytes:
+        """All that is answered to these bytes, sent with pauses."""
+        with self.connected() as connection:
+            with contextlib.suppress(ConnectionError):
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(pause)
+            return drained(connection)
+
+    def head(self, method: str, path: str, *lines: str) -> bytes:
+        usual = (f"Host: 127.0.0.1:{self.port}", f"{HEADER}: 1", "Connection: close")
+        return "\r\n".join([f"{method} {path} HTTP/1.1", *usual, *lines, "", ""]).encode()
+
+    def upload(self, *lines: str) -> bytes:
+        return self.head("POST", f"{self.session}/files?name=a.png", *lines)
+
+    def opened(self) -> str:
+        answer = self.talk(self.head("POST", "/api/sessions", "Content-Length: 0"))
+        body = answer.partition(b"\r\n\r\n")[2]
+        return f"/api/sessions/{json.loads(body)['session']}"
+
+    def left(self) -> list[str]:
+        return [each.name for each in self.place.rglob("*") if each.is_file() and each.name != "lock"]
+
+
+def drained(connection: socket.socket) -> bytes:
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A server with 1 MB for an upload, which may pause for 0.5 s; the mark `limits` changes these."""
+    caught: list[signal.Signals] = []
+    monkeypatch.setattr(server, "stop_requests", lambda: contextlib.nullcontext(caught))
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(store, "_own_root", lambda: tmp_path / "store")
+    mark = request.node.get_closest_marker("limits")
+    limits = Limits(**{"idle": 0.5, "max_upload": 1 << 20} | (mark.kwargs if mark else {}))
+    options = ServeOptions(port=0, model="one", restore=CPU, limits=limits)
+    listening, started, errors, ended = server.listen(options), threading.Event(), list[Exception](), list[Any]()
+    told = Told(failed=errors.append)
+    models = Models.found("one", CPU)
+    thread = threading.Thread(
+        target=lambda: ended.append(server.serve(listening, options, models, told, started.set)), daemon=True
+    )
+    thread.start()
+    assert started.wait(60)
+    one = Running(listening.getsockname()[1], tmp_path / "store", errors, lambda: caught.append(signal.SIGTERM))
+    one.session = one.opened()
+    yield one
+    one.stop()
+    thread.join(60)
+    assert ended == [server.Ended(signal.SIGTERM, True)]
+    assert one.left() == []
+    assert errors == []

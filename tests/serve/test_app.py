@@ -135,7 +135,7 @@ def test_what_cannot_be_restored_is_told_and_the_next_goes_on(
 ) -> None:
     good = jpeg(tmp_path / "a.jpg")
     for content, name, reason in (
-        (b"no picture at all", "a.jpg", "not a readable image"),
+        (b"no picture at all", "a.jpg", "neither a photo nor a clip"),
         (good.read_bytes()[:500], "a.jpg", "truncated"),
         (b"%PDF-1.7 ...............", "a.jpg", "PDF"),
         (b"G" * 400, "a.ts", "video"),

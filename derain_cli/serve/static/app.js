@@ -147,7 +147,7 @@ function tellFacts({ version, models, model, keep, max_upload }) {
   byId("kept").textContent = `Your pictures are handled on ${where} and go nowhere else. They are deleted when you close this page, `
     + `when it was silent for ${Math.round(keep / 60)} minutes, and when the program ends.`;
   const { licence, name } = models.find((each) => each.name === model);
-  byId("licence").textContent = licence ? `Licence of the weights ${name}: ${licence.replace(/[.\s]*$/, "")}.` : "";
+  byId("licence").textContent = licence ? `Licence of the weights “${name}”: ${licence.replace(/[.\s]*$/, "")}.` : "";
   byId("version").textContent = `derain ${version}`;
   const most = max_upload >= 2 ** 30 ? `${Math.round(max_upload / 2 ** 30)} GB` : `${Math.round(max_upload / 2 ** 20)} MB`;
   byId("accepts").textContent += `, up to ${most} each`;

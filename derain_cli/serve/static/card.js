@@ -20,7 +20,9 @@ export class Card {
   get active() { return !this.problem && (!this.view || WORKING.includes(this.view.status)); }
   get done() { return this.view?.status === "done"; }
   get failed() { return Boolean(this.problem) || this.view?.status === "failed"; }
-  // Settings of the result that is there are those that are asked for.
+  // Whether another try could end otherwise: what was refused for what it is will be refused again.
+  get hopeful() { return this.problem ? ![400, 413, 415, 422].includes(this.problem.status) : this.failed; }
+  // Whether the result that is there was made with the settings that are asked for.
   get current() { return same(this.view?.result, this.wanted); }
 
   build() {
@@ -80,7 +82,7 @@ export class Card {
   }
 
   refuse(reason, hint) {
-    this.problem = { reason, hint };
+    this.problem = { status: 413, reason, hint };
     this.draw();
   }
 
@@ -130,7 +132,7 @@ export class Card {
     else this.video.pause();
     this.video.hidden = !shown;
     this.compare.element.hidden = shown;
-    this.play.lastChild.textContent = shown ? "Compare" : "Play result";
+    this.play.replaceChildren(...(shown ? ["Compare"] : [icon("play"), "Play result"]));
     this.large.hidden = shown;
     if (shown) this.video.play().catch(() => {});
   }
@@ -168,8 +170,8 @@ export class Card {
     const { view } = this;
     if (!view) return bytes(this.file.size);
     const pixels = `${view.width} × ${view.height}`;
-    const length = view.kind === "clip" && view.duration !== null ? clock(view.duration) : null;
-    return [pixels, view.format, length, bytes(view.size)].filter(Boolean).join(" · ");
+    const length = view.kind === "clip" && view.duration !== null ? time(view.duration) : null;
+    return [pixels, CODECS[view.format] ?? view.format.toUpperCase(), length, bytes(view.size)].filter(Boolean).join(" · ");
   }
 
   drawStage() {
@@ -216,7 +218,7 @@ export class Card {
     this.moments.hidden = !this.clip || times.length < 2 || !this.video.hidden;
     if (this.moments.hidden) return;
     if (this.moments.childElementCount !== times.length) {
-      this.moments.replaceChildren(...times.map((time, index) => make("button", { type: "button", textContent: time < 10 ? `${time.toFixed(1)} s` : clock(time),
+      this.moments.replaceChildren(...times.map((at, index) => make("button", { type: "button", textContent: time(at), "aria-label": `At ${time(at)}`,
         onclick: () => { this.moment = index; this.draw(); } })));
     }
     [...this.moments.children].forEach((button, index) => button.setAttribute("aria-pressed", index === this.moment));
@@ -238,7 +240,7 @@ export class Card {
     const { view } = this;
     const redo = this.clip && view?.result && !this.current && !this.active;
     const ready = Boolean(view?.result) && this.current && !this.failed;
-    this.foot.hidden = !view && !this.problem;
+    this.foot.hidden = this.problem ? !this.hopeful : !view;
     this.download.hidden = this.failed || redo;
     this.download.setAttribute("aria-disabled", !ready);
     if (ready) {
@@ -253,12 +255,15 @@ export class Card {
       this.download.key = key;
       this.download.replaceChildren(...(ready ? [icon("down"), `Download, ${bytes(view.result.size)}`] : [waits]));
     }
-    this.again.hidden = !this.failed && !redo;
+    this.again.hidden = !this.hopeful && !redo;
     this.again.lastChild.textContent = redo ? `Make it again at ${this.percent.textContent}` : "Try again";
   }
 }
 
 const same = (one, other) => Boolean(one) && one.model === other.model && Math.abs(one.strength - other.strength) < 1e-6;
+
+const CODECS = { h264: "H.264", hevc: "H.265", prores: "ProRes", mpeg4: "MPEG-4", mjpeg: "Motion JPEG" };
+const time = (seconds) => (seconds < 10 ? `${seconds.toFixed(seconds < 2 ? 2 : 1)} s` : clock(seconds));
 
 const TYPES = { mp4: "video/mp4", m4v: "video/mp4", mov: "video/quicktime", webm: "video/webm", mkv: "video/x-matroska", ogv: "video/ogg" };
 const playable = (name) => Boolean(document.createElement("video").canPlayType(TYPES[name.split(".").pop().toLowerCase()] ?? ""));
