@@ -96,7 +96,7 @@ def serve(flags: ServeFlags) -> int:
         raise UsageError("the web page needs starlette and uvicorn, which are not installed", hint=hint)
     from derain_cli.serve.guard import is_loopback
     from derain_cli.serve.models import Models
-    from derain_cli.serve.server import address_of, listen
+    from derain_cli.serve.server import address_of, listen, network_address_of
     from derain_cli.serve.server import serve as run
     from derain_cli.serve.worker import Told
     from derain_cli.system.accelerators import refuse_missing_device
@@ -109,9 +109,8 @@ def serve(flags: ServeFlags) -> int:
         def started() -> None:
             _tell_address(reporter, address, listening)
             if not is_loopback(wanted.host):
-                reporter.note(
-                    "everybody who reaches this machine can use the page, and what they send is not encrypted"
-                )
+                there = network_address_of(listening)
+                reporter.note("everybody in the network can use the page, and what they send is not encrypted", there)
             if flags.open:
                 _open_browser(reporter, address)
 
@@ -132,7 +131,7 @@ def _tell_address(reporter: Reporter, address: str, listening: Any) -> None:
         reporter.record(address=address, port=listening.getsockname()[1])
     else:
         print_data(address)
-    reporter.say("open it in a browser; nothing leaves this machine; Ctrl-C stops it and deletes what was uploaded")
+    reporter.say("open it in a browser; Ctrl-C stops it and deletes what was uploaded")
 
 
 def _open_browser(reporter: Reporter, address: str) -> None:

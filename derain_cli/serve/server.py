@@ -26,7 +26,7 @@ from derain_cli.serve.store import Store
 from derain_cli.serve.worker import Told, Worker
 from derain_cli.system.signals import stop_requests
 
-__all__ = ["Ended", "address_of", "listen", "serve"]
+__all__ = ["Ended", "address_of", "listen", "network_address_of", "serve"]
 
 _CONNECTIONS = 128
 _HEAD_SECONDS = 10.0
@@ -80,6 +80,17 @@ def address_of(listening: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):  # everywhere, which is no place to go to
         host = "127.0.0.1"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def network_address_of(listening: socket.socket) -> str | None:
+    """What to open on other devices in the network, where it listens everywhere; None where that is not known."""
+    host, port = listening.getsockname()[:2]
+    if host not in ("0.0.0.0", "::"):
+        return None
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("192.0.2.1", 9))  # sends nothing: it only chooses the way, to an address that nobody has
+        return f"http://{asking.getsockname()[0]}:{port}/"
+    return None
 
 
 def serve(

@@ -115,7 +115,11 @@ class Page {
     this.asking = true;
     const views = await this.ask(this.session.files());
     this.asking = false;
-    for (const view of views ?? []) this.cards.find((card) => card.view?.number === view.number)?.update(view);
+    for (const view of views ?? []) {
+      const card = this.cards.find((each) => each.view?.number === view.number);
+      if (card) card.update(view);
+      else if (!this.sending) this.ask(this.session.remove(view.number)); // its upload was stopped when it had arrived
+    }
     this.draw();
     const busy = this.cards.some((card) => card.view && card.active);
     this.timer = setTimeout(() => this.poll(), busy && views ? OFTEN : SELDOM);

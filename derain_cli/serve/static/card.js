@@ -209,6 +209,7 @@ export class Card {
     const problem = this.problem ?? this.view?.problem;
     this.trouble.hidden = !this.failed;
     if (this.trouble.hidden) return;
+    if (this.reason.textContent === problem.reason) return; // or it would be read out again
     this.reason.textContent = problem.reason;
     this.hint.textContent = problem.hint ?? "";
   }
