@@ -16,8 +16,8 @@ __all__ = ["Entry", "Kind", "Look", "Pace", "Result", "Settings", "Status", "Sti
 Kind = Literal["photo", "clip"]
 Status = Literal["waiting", "preparing", "restoring", "done", "failed"]
 
-_SURE = 0.97
-"""A share that is only estimated stays below this until it is known."""
+_SURE = 0.9
+"""An expected time is relied on so far."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ class Pace:
         share, left = self.share, self.left
         if self.begun is not None and self.expected:
             passed = time.monotonic() - self.begun
-            share = max(share, min(_SURE, passed / self.expected))
-            left = max(0.0, self.expected - passed)
+            part = passed / self.expected
+            # Evenly at first; what takes longer than expected comes ever more slowly near the end.
+            share = max(share, part if part < _SURE else 1 - (1 - _SURE) * _SURE / part)
+            left = self.expected - passed if part < 1 else None
         return {"share": round(share, 4), "left": None if left is None else round(left, 1), "frames": self.frames}
 
 

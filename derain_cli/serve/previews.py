@@ -86,7 +86,7 @@ def write_clip_stills(source: Path, stem: Path, moments: Sequence[float]) -> dic
 def _look_at_clip(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path, ...]]:
     with open_clip(source, max_pixels=max_pixels) as reader:
         info = reader.info
-    stills = write_clip_stills(source, stem, _spread(info))
+    stills = write_clip_stills(source, stem, _spread(info)) or write_clip_stills(source, stem, (0.0,))
     look = Look("clip", info.width, info.height, info.codec, tuple(stills), _duration(info), info.frames)
     return look, tuple(stills.values())
 

@@ -118,6 +118,18 @@ def test_a_clip_comes_out_whole_with_stills_of_the_same_moments(served: Served, 
     assert (part.status_code, len(part.content)) == (206, 10)  # players ask for parts
 
 
+def test_a_clip_without_a_length_of_its_own_has_one_still(served: Served, tmp_path: Path) -> None:
+    first, *others = (Image.fromarray(make_picture(32, 48, seed)) for seed in range(4))
+    for name in ("a.gif", "b.png"):
+        first.save(tmp_path / name, save_all=True, append_images=others)
+        path = served.added(tmp_path / name, name)
+        view = served.ended(path)
+        assert (view["kind"], view["status"]) == ("clip", "done"), view
+        assert view["moments"]
+        for side in ("before", "after"):
+            assert served.client.get(f"{path}/{side}/{len(view['moments']) - 1}").status_code == 200
+
+
 def test_all_results_in_one_file_whatever_they_are_called(served: Served, tmp_path: Path) -> None:
     paths = [served.added(jpeg(tmp_path / f"{n}.jpg", seed=n), "same.jpg") for n in range(2)]
     assert served.client.get(f"{served.session}/results.zip").status_code in (200, 404)

@@ -200,7 +200,7 @@ export class Card {
     const { status, ahead, pace, frames } = this.view;
     if (status === "waiting") return [ahead ? `Waiting, ${ahead} before it` : "Next in line", "", 0];
     if (status === "preparing") return ["Getting ready", "", null];
-    const remaining = pace.left === null || pace.share >= 0.97 ? "" : left(pace.left);
+    const remaining = pace.left === null ? "" : left(pace.left);
     if (this.clip) return [`Frame ${pace.frames ?? 0}${frames ? ` of ${frames}` : ""}`, remaining, frames ? pace.share : null];
     return ["Taking out the rain", remaining, pace.share];
   }
