@@ -1,4 +1,4 @@
-"""`derain serve`: the same in a browser, on this machine."""
+"""`derain serve`: a local web page for photos and clips."""
 
 from __future__ import annotations
 
@@ -24,27 +24,56 @@ __all__ = ["serve"]
 
 _MB = 1 << 20
 
+_PAGE = "Web page"
+_LIMITS = "Limits"
+
 Host = Annotated[
     str,
     typer.Option(
-        "--host", metavar="ADDRESS", help="Listen there; 0.0.0.0 lets everybody in your network use the page."
+        "--host",
+        metavar="ADDRESS",
+        help="Address to listen on; 0.0.0.0 lets everyone in your network use the page.",
+        rich_help_panel=_PAGE,
     ),
 ]
-Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 uses a free port.", rich_help_panel=_PAGE)
+]
 AllowHost = Annotated[
     list[str] | None,
-    typer.Option("--allow-host", metavar="NAME", help="A further name that the page may be called by; repeatable."),
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="A further host name under which the page can be opened; repeatable.",
+        rich_help_panel=_PAGE,
+    ),
 ]
-OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in your browser.")]
-MaxUpload = Annotated[int, typer.Option("--max-upload", metavar="MB", min=1, help="Refuse larger files.")]
+OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in your browser.", rich_help_panel=_PAGE)]
+MaxUpload = Annotated[
+    int, typer.Option("--max-upload", metavar="MB", min=1, help="Refuse larger files.", rich_help_panel=_LIMITS)
+]
 MaxDisk = Annotated[
-    int, typer.Option("--max-disk", metavar="MB", min=1, help="Of temporary space for all uploads and results.")
+    int,
+    typer.Option(
+        "--max-disk",
+        metavar="MB",
+        min=1,
+        help="Disk space for all uploads and results.",
+        rich_help_panel=_LIMITS,
+    ),
 ]
-MaxFiles = Annotated[int, typer.Option("--max-files", metavar="N", min=1, help="Photos and clips there at a time.")]
+MaxFiles = Annotated[
+    int,
+    typer.Option("--max-files", metavar="N", min=1, help="Photos and clips kept at a time.", rich_help_panel=_LIMITS),
+]
 Keep = Annotated[
     float,
     typer.Option(
-        "--keep", metavar="MINUTES", min=0.1, help="Delete what a page that went silent has uploaded after so long."
+        "--keep",
+        metavar="MINUTES",
+        min=0.1,
+        help="Delete the files of a page that has been inactive for this long.",
+        rich_help_panel=_LIMITS,
     ),
 ]
 
@@ -67,7 +96,7 @@ class ServeFlags:
     messages: options.Messages = field(default_factory=options.Messages)
 
     def serve_options(self) -> ServeOptions:
-        """The same as the server takes it.
+        """The options of the server.
 
         Raises:
             UsageError: one is out of range.
@@ -85,10 +114,10 @@ class ServeFlags:
 
 @takes(ServeFlags)
 def serve(flags: ServeFlags) -> int:
-    """A page in your browser: drop photos and clips on it, compare, download.
+    """Remove rain in your browser: add photos and clips, compare, download.
 
-    It answers this machine alone unless --host says otherwise, and needs no network. What is uploaded is deleted when
-    the page is closed, and with the program at the latest. Ctrl-C stops it.
+    The page is served on this machine only, unless --host says otherwise, and works offline. Uploads and results are
+    deleted when the page is closed, or when you stop the program with Ctrl-C.
     """
     wanted, reporter = flags.serve_options(), flags.messages.reporter()
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
@@ -110,14 +139,15 @@ def serve(flags: ServeFlags) -> int:
             _tell_address(reporter, address, listening)
             if not is_loopback(wanted.host):
                 there = network_address_of(listening)
-                reporter.note("everybody in the network can use the page, and what they send is not encrypted", there)
+                reporter.note("everyone in your network can use the page; connections are not encrypted", there)
             if flags.open:
                 _open_browser(reporter, address)
 
         told = Told(reporter.detail, lambda error: reporter.error(as_derain_error(error)))
         ended = run(listening, wanted, models, told, started)
     if not ended.idle:
-        # A pass over a large photo cannot be broken off, and the interpreter would fall over a thread that comes back.
+        # A running pass over a large photo cannot be interrupted, and a daemon thread returning from torch during
+        # interpreter shutdown can crash the process.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(128 + (ended.number or 0))
@@ -131,11 +161,11 @@ def _tell_address(reporter: Reporter, address: str, listening: Any) -> None:
         reporter.record(address=address, port=listening.getsockname()[1])
     else:
         print_data(address)
-    reporter.say("open it in a browser; Ctrl-C stops it and deletes what was uploaded")
+    reporter.say("open this address in a browser; Ctrl-C stops the server and deletes all uploads")
 
 
 def _open_browser(reporter: Reporter, address: str) -> None:
     import webbrowser
 
     if not webbrowser.open(address):
-        reporter.note("no browser was found to open it in")
+        reporter.note("no browser found")
