@@ -1,5 +1,5 @@
-"""The web page: photos and clips in a browser, restored on this machine by the jobs that the command line runs.
+"""A local web page that processes photos and clips with the same jobs as the command line.
 
-`app` is the page and its interface, behind `guard`; `worker` does one upload after the other; `store` is the private
-folder that everything lies in until it is deleted. `server` listens.
+`app` handles requests, behind `guard`; `worker` processes one upload after another; `store` is the private folder
+of uploads and results; `server` is the HTTP server.
 """

@@ -1,18 +1,18 @@
-"""The page and its interface.
+"""The web page and its HTTP interface.
 
-    GET    /                                     the page; /static/NAME what belongs to it
+    GET    /                                     the page; its files are /static/NAME
     GET    /api/about                            version, models, limits
-    POST   /api/sessions                         opens a session: everything else lies in one
+    POST   /api/sessions                         opens a session
     GET    /api/sessions/S                       its uploads
-    DELETE /api/sessions/S                       deletes it and all that is in it
+    DELETE /api/sessions/S                       deletes it with all its files
     POST   /api/sessions/S/files?name=&model=&strength=     the body is the file
     POST   /api/sessions/S/files/N/settings?model=&strength=
     DELETE /api/sessions/S/files/N
     GET    /api/sessions/S/files/N/before/I      still I; /after/I likewise
-    GET    /api/sessions/S/files/N/result        the output, whole; ranges too
+    GET    /api/sessions/S/files/N/result        the output; supports ranges
     GET    /api/sessions/S/results.zip           all outputs
 
-What fails is told as {"reason": ..., "hint": ...}.
+Errors are {"reason": ..., "hint": ...}.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ from derain_cli.serve.worker import Worker
 __all__ = ["Page", "application"]
 
 _TIDY_EVERY = 5.0
-"""Seconds between looks for sessions that went silent."""
+"""Seconds between checks for inactive sessions."""
 
 
 @dataclass
 class Page:
-    """Answers the requests.
+    """Request handlers.
 
     Attributes:
         options: of the server.
-        registry: what was uploaded.
-        worker: what restores it.
+        registry: sessions and uploads.
+        worker: processes uploads.
     """
 
     options: ServeOptions
@@ -80,7 +80,7 @@ class Page:
         return self._file(request, request.path_params["name"])
 
     def _file(self, request: Request, name: str) -> Response:
-        if name not in self._static:  # names are looked up, and never lead to the disk
+        if name not in self._static:  # a lookup in memory, no file access
             raise HTTPException(404)
         content, kind, tag = self._static[name]
         headers = {"Cache-Control": "no-cache", "ETag": tag}
@@ -119,7 +119,7 @@ class Page:
         entries = list(self._session(request).entries.values())
         results = [entry.result for entry in entries if entry.result is not None]
         if not results:
-            raise Refusal(404, "nothing is done yet")
+            raise Refusal(404, "no results yet")
         headers = {"Content-Disposition": 'attachment; filename="derained.zip"'}
         return StreamingResponse(zipped(results), media_type="application/zip", headers=headers)
 
@@ -141,7 +141,7 @@ class Page:
             source = folder / f"upload{suffix_of(name)}"
             try:
                 await receive(request, source, size, self.options.limits)
-                async with self._looking:  # a decoded picture is large: one at a time
+                async with self._looking:  # decoded pictures are large: one at a time
                     limit = self.options.limits.max_pixels
                     look, paths = await run_in_threadpool(look_at, source, folder / "before", limit)
                 self.worker.models.checked(settings, look.kind)
@@ -180,11 +180,11 @@ class Page:
     async def result(self, request: Request) -> Response:
         result = self._entry(request).result
         if result is None:
-            raise Refusal(404, "not done yet")
+            raise Refusal(404, "no result yet")
         kind = mimetypes.guess_type(result.name)[0] or "application/octet-stream"
         return _sent(result.path, media_type=kind, filename=result.name)
 
-    # --- what they share ----------------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------------
 
     def _session(self, request: Request) -> Session:
         return self.registry.session(request.path_params["session"])
@@ -205,12 +205,12 @@ class Page:
 
 
 def application(page: Page, hosts: Hosts, failed: Callable[[Exception], None]) -> ASGIApp:
-    """The page as an ASGI application; while it runs, sessions that went silent are closed.
+    """The ASGI application; inactive sessions are closed while it runs.
 
     Args:
-        page: what answers.
-        hosts: names that it may be called by.
-        failed: told of bugs of ours.
+        page: request handlers.
+        hosts: allowed host names.
+        failed: called with unexpected exceptions.
     """
     session, file = "/api/sessions/{session}", "/api/sessions/{session}/files/{number:int}"
     routes = [
@@ -232,7 +232,7 @@ def application(page: Page, hosts: Hosts, failed: Callable[[Exception], None]) -
     async def tidy() -> None:
         while True:
             await asyncio.sleep(_TIDY_EVERY)
-            await run_in_threadpool(page.registry.close_silent)
+            await run_in_threadpool(page.registry.close_inactive)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -265,12 +265,12 @@ def application(page: Page, hosts: Hosts, failed: Callable[[Exception], None]) -
 def _sent(path: Path, **how: Any) -> FileResponse:
     try:
         return FileResponse(path, stat_result=path.stat(), **how)
-    except OSError:  # made anew, or deleted, just now
-        raise Refusal(404, "it is not here any more") from None
+    except OSError:  # replaced or deleted meanwhile
+        raise Refusal(404, "this file was removed") from None
 
 
 def _static_files() -> dict[str, tuple[bytes, str, str]]:
-    """Content, media type and tag of what the page consists of, by name."""
+    """Content, media type and ETag of the static files, by name."""
     found = {}
     for file in files("derain_cli.serve").joinpath("static").iterdir():
         content = file.read_bytes()

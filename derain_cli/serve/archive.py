@@ -1,4 +1,4 @@
-"""Many results in one download, made while it goes out: nothing of it lies on the disk or in memory."""
+"""All results as one ZIP file, generated while it is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 
 class _Pipe(io.RawIOBase):
-    """What is written can be taken out again; nothing can be searched."""
+    """An unseekable stream that returns what was written to it."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -36,13 +36,13 @@ class _Pipe(io.RawIOBase):
 
 
 def zipped(results: Iterable[Result]) -> Iterator[bytes]:
-    """A ZIP file of these outputs, piece by piece. Pictures are compressed already: they are only stored."""
+    """A ZIP file of these outputs in pieces; stored without compression, as photos and clips are compressed already."""
     pipe, names = _Pipe(), set[str]()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         for result in results:
             try:
                 source = result.path.open("rb")
-            except OSError:  # deleted, or made anew, since
+            except OSError:  # deleted or replaced meanwhile
                 continue
             with source:
                 with archive.open(_unique(result.name, names), "w", force_zip64=True) as entry:
@@ -54,7 +54,7 @@ def zipped(results: Iterable[Result]) -> Iterator[bytes]:
 
 
 def _unique(name: str, names: set[str]) -> str:
-    """The name, numbered if it is taken; then it is taken too."""
+    """The name, numbered if it is in `names`; it is added to them."""
     path = PurePosixPath(name)
     for number in itertools.count(2):
         if name not in names:

@@ -1,4 +1,4 @@
-"""One upload: what was asked for, how far it is, what became of it."""
+"""One upload: settings, progress and result."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Kind = Literal["photo", "clip"]
 Status = Literal["waiting", "preparing", "restoring", "done", "failed"]
 
 _SURE = 0.9
-"""An expected time is relied on so far."""
+"""Up to this share, progress is linear in the expected time."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for.
+    """How an upload is to be processed.
 
     Attributes:
-        model: name of an offered one.
+        model: name of an offered model.
         strength: 0..1.
 
     Raises:
@@ -41,15 +41,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Look:
-    """What a first look at an upload finds.
+    """Properties of an upload.
 
     Attributes:
-        kind: by its content.
+        kind: by content.
         width, height: pixels, upright.
-        format: of a photo, or a clip's codec, for people to read.
+        format: of a photo, or codec of a clip.
         moments: times of the stills of a clip, seconds; a single 0 for a photo.
-        duration: of a clip, seconds; None for photos and where the file does not say.
-        frames: of a clip, as declared; None likewise.
+        duration: of a clip, seconds; None for photos and if unknown.
+        frames: of a clip, as declared; None if unknown.
     """
 
     kind: Kind
@@ -63,14 +63,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Pace:
-    """How far the work on an upload is.
+    """Progress of an upload.
 
     Attributes:
-        share: of the work that is done, 0..1, as far as known.
-        left: seconds still to go; None: unknown.
-        frames: of a clip, done.
-        begun: when the network began, monotonic seconds; where there is `expected`, the share grows by itself.
-        expected: seconds that it will take.
+        share: completed share, 0..1.
+        left: remaining seconds; None if unknown.
+        frames: completed frames of a clip.
+        begun: start of the work, monotonic seconds; with `expected`, progress is estimated from the elapsed time.
+        expected: estimated duration, seconds.
     """
 
     share: float = 0.0
@@ -80,12 +80,12 @@ class Pace:
     expected: float | None = None
 
     def view(self) -> dict[str, Any]:
-        """For the page."""
+        """JSON for the page."""
         share, left = self.share, self.left
         if self.begun is not None and self.expected:
             passed = time.monotonic() - self.begun
             part = passed / self.expected
-            # Evenly at first; what takes longer than expected comes ever more slowly near the end.
+            # Linear at first, then ever more slowly towards 1.
             share = max(share, part if part < _SURE else 1 - (1 - _SURE) * _SURE / part)
             left = self.expected - passed if part < 1 else None
         return {"share": round(share, 4), "left": None if left is None else round(left, 1), "frames": self.frames}
@@ -93,12 +93,12 @@ class Pace:
 
 @dataclass(frozen=True)
 class Stills:
-    """Pictures for the browser, one for each of the moments.
+    """Still pictures for the browser, one per moment.
 
     Attributes:
-        paths: JPEG or PNG.
-        settings: what they were made with; None: nothing was taken out.
-        version: no two sets of an upload have the same.
+        paths: JPEG or PNG files.
+        settings: of the result shown; None for the upload itself.
+        version: increases with every new set.
     """
 
     paths: tuple[Path, ...]
@@ -112,10 +112,10 @@ class Result:
 
     Attributes:
         path: of the file.
-        name: to be saved by.
+        name: suggested file name.
         size: bytes.
-        settings: what it was made with.
-        seconds: of work.
+        settings: used.
+        seconds: processing time.
         notes: one-line remarks.
     """
 
@@ -129,19 +129,20 @@ class Result:
 
 @dataclass
 class Entry:
-    """One upload. Its parts are frozen and exchanged as a whole; `Registry.lock` is held where several change at once.
+    """One upload. Its parts are immutable and replaced as a whole, so that readers need no lock.
 
     Attributes:
-        number: of it, in its session.
-        name: as the browser calls it, for people to read; never a path.
-        folder: where all of it lies.
-        source: the upload itself.
+        number: unique in its session.
+        name: for display only, never a path.
+        folder: contains all its files.
+        source: the uploaded file.
         size: of the upload, bytes.
-        look: what it is.
-        settings: what is asked for now.
+        look: its properties.
+        settings: requested last.
         before, after: stills.
-        stop: set when what is being done, or waited for, is not wanted any more.
-        gone: it was deleted; what is still at work on it deletes the folder once more.
+        stop: set to cancel the current request.
+        gone: it was deleted; the worker then deletes the folder once more.
+        rounds: how often it was processed.
     """
 
     number: int
@@ -163,11 +164,11 @@ class Entry:
 
     @property
     def held(self) -> int:
-        """Bytes that it takes on the disk, stills left out."""
+        """Disk space of upload and result, bytes."""
         return self.size + (self.result.size if self.result else 0)
 
     def view(self, ahead: int | None) -> dict[str, Any]:
-        """For the page; `ahead` is how many are done before it."""
+        """JSON for the page; `ahead` is the number of uploads ahead in the queue."""
         look, result, after = self.look, self.result, self.after
         return {
             "number": self.number,

@@ -1,8 +1,8 @@
-"""What stands before every request: whom the page answers, and what browsers are told about it.
+"""Checks before every request, and security headers on every response.
 
-The page has no passwords and no cookies: on a loopback address, whoever can reach it sits at this machine. Two things
-could still reach it from a web page elsewhere, and are refused: a name that its owner has pointed at this machine (DNS
-rebinding), by the Host header; and requests that a browser sends on behalf of other pages, by the Origin header.
+The page has no passwords and no cookies: only local users can connect to a loopback address. Other web sites could
+reach it through the user's browser in two ways, which are refused: host names that resolve to this machine (DNS
+rebinding), by the Host header; and cross-site requests, by the Origin and Sec-Fetch-Site headers and a custom header.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["HEADER", "Guard", "Hosts", "is_loopback"]
 
 HEADER = "x-derain"
-"""A header that every request which changes something must have. A browser adds none to what other pages send."""
+"""Required on requests that change state. Browsers send it cross-site only after a CORS preflight, which is refused."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = ("GET", "HEAD")
-_TOLD = {
+_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "object-src 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -35,11 +35,11 @@ _TOLD = {
 
 @dataclass(frozen=True)
 class Hosts:
-    """Names that the page may be called by.
+    """Host names under which the page may be opened.
 
     Attributes:
         names: lower case, without port.
-        addresses: whether any bare address will do: what is no name cannot be pointed elsewhere.
+        addresses: whether all IP addresses are allowed; DNS rebinding needs a name.
     """
 
     names: frozenset[str]
@@ -47,15 +47,15 @@ class Hosts:
 
     @classmethod
     def of(cls, host: str, names: tuple[str, ...] = ()) -> Hosts:
-        """Those of a server that listens on `host`; beyond loopback also this machine's name and bare addresses."""
+        """For a server that listens on `host`; if that is not loopback, also this machine's names and IP addresses."""
         known = {*_LOOPBACK, host.lower().strip("[]"), *(name.lower() for name in names)}
         if is_loopback(host):
             return cls(frozenset(known))
         machine = socket.gethostname().lower()
         return cls(frozenset({*known, machine, machine.partition(".")[0], f"{machine.partition('.')[0]}.local"}), True)
 
-    def answer(self, header: str) -> bool:
-        """Whether a Host header names one of them."""
+    def allow(self, header: str) -> bool:
+        """Whether the value of a Host header is allowed."""
         try:
             name = urlsplit(f"//{header}").hostname or ""
         except ValueError:
@@ -64,14 +64,14 @@ class Hosts:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Whether only this machine can connect to this address."""
     name = host.lower().strip("[]")
     return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Refuses requests to other names and from other pages, and adds headers for browsers to every answer."""
+    """ASGI middleware: refuses unknown hosts and cross-site requests; adds security headers to every response."""
 
     app: ASGIApp
     hosts: Hosts
@@ -81,27 +81,27 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _TOLD.items():
+                for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
-        await (refusal or self.app)(scope, receive, told)
+        await (refusal or self.app)(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self.hosts.answer(hosts[0]):
-            return _refused(421, "this server does not go by that name", "open the address that it printed")
+        if len(hosts) != 1 or not self.hosts.allow(hosts[0]):
+            return _refused(421, "unknown host name", "open the address that the server printed")
         if method in _SAFE_METHODS:
             return None
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower()
         if foreign or headers.get("sec-fetch-site", "same-origin") != "same-origin" or HEADER not in headers:
-            return _refused(403, "requests of other pages are refused", "open the page itself")
+            return _refused(403, "requests from other pages are refused", "open the page itself")
         return None
 
 

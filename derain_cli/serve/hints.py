@@ -1,4 +1,4 @@
-"""How the page words the way out of a failure."""
+"""Wording of errors and hints for the web page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from derain_cli.remedies import Remedy
 
 __all__ = ["WORDS", "Problem", "problem_from"]
 
-_AT_THE_SERVER = "whoever started this page can"
+_AT_THE_SERVER = "the person who started this server can"
 
 WORDS: Mapping[Remedy, str] = {
     Remedy.MORE_PIXELS: f"make it smaller; {_AT_THE_SERVER} also raise the limit on pixels",
@@ -22,34 +22,34 @@ WORDS: Mapping[Remedy, str] = {
     Remedy.USE_CPU: f"{_AT_THE_SERVER} start it on the CPU",
     Remedy.USE_CPU_OR_SMALLER: f"try a smaller picture; {_AT_THE_SERVER} also start it on the CPU",
     Remedy.SMALLER_TILES: "close other programs, or try a smaller picture",
-    Remedy.NO_TILES: f"{_AT_THE_SERVER} leave the choice of tiles to it",
+    Remedy.NO_TILES: f"{_AT_THE_SERVER} use automatic tiling",
     Remedy.LIST_MODELS: "choose another model",
     Remedy.VERIFY_MODELS: "choose another model: these weights may be damaged",
     Remedy.MATROSKA: "convert the clip to mkv first, which holds all",
     Remedy.START_AGAIN: "remove it and add it again",
 }
-"""Where the page has words of its own; else the sentence for callers from Python is understood here too."""
+"""Hints where the page differs from the sentences for Python callers."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why something failed, for people to read.
+    """An error message.
 
     Attributes:
         reason: what is wrong.
-        hint: the way out; None where none is known.
+        hint: what to do about it; None if unknown.
     """
 
     reason: str
     hint: str | None = None
 
     def view(self) -> dict[str, Any]:
-        """For the page."""
+        """JSON for the page."""
         return {"reason": self.reason, "hint": self.hint}
 
 
 def problem_from(error: Exception) -> Problem:
-    """What to tell of an error. Paths on this machine are left out: the page knows which picture it is about."""
+    """The message for an error, without paths on this machine."""
     known = expected(error)
     if known is None:
         return Problem(f"internal error: {type(error).__name__}", "please report this")

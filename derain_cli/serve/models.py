@@ -1,4 +1,4 @@
-"""Which weights the page offers, and the one restorer that is loaded."""
+"""The models that the page offers, and the one that is loaded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Models", "Offer"]
 
 @dataclass(frozen=True)
 class Offer:
-    """Weights that can be chosen.
+    """A model that can be chosen.
 
     Attributes:
-        name: as the page calls them.
-        path: of the file.
-        summary, licence, limits: what their card says.
-        frames: of a clip that the network sees at once; 1: it is for photos too.
+        name: shown on the page.
+        path: of the weight file.
+        summary, licence, limits: from the model card.
+        frames: number of input frames; 1 for networks that also process photos.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Offer:
     frames: int
 
     def takes(self, kind: Kind) -> bool:
-        """Whether it is for uploads of this kind."""
+        """Whether it can process uploads of this kind."""
         return kind == "clip" or self.frames == 1
 
     def view(self) -> dict[str, Any]:
@@ -50,11 +50,11 @@ class Offer:
 
 @dataclass
 class Models:
-    """The weights that can be chosen; those used last are loaded.
+    """The models that can be chosen; the one used last stays loaded.
 
     Attributes:
         offers: by name.
-        first: name of those chosen at first.
+        first: name of the default one.
         options: device, precision and tiles.
     """
 
@@ -66,10 +66,10 @@ class Models:
 
     @classmethod
     def found(cls, wanted: str, options: RestoreOptions) -> Models:
-        """The installed weights, and `wanted` (a name, a file, or `hf:ORG/REPO`), which is first.
+        """The installed models, with `wanted` (a name, a file, or `hf:ORG/REPO`) as the default.
 
         Raises:
-            WeightsError: `wanted` is missing or no weight file.
+            WeightsError: `wanted` is missing or not a weight file.
         """
         installed, path = installed_models(), find_weights(wanted)
         head = read_head(path)
@@ -87,27 +87,27 @@ class Models:
         return cls(offers, first, options)
 
     def checked(self, settings: Settings, kind: Kind) -> Settings:
-        """The same settings.
+        """The settings unchanged.
 
         Raises:
-            UsageError: there are no such weights, or they are not for this kind of upload.
+            UsageError: the model is unknown, or cannot process this kind of upload.
         """
         offer = self.offers.get(settings.model)
         if offer is None:
-            raise UsageError("there is no such model", hint="choose another one")
+            raise UsageError("unknown model", hint="choose another one")
         if not offer.takes(kind):
             raise UsageError(
-                f"{offer.name} sees {offer.frames} frames of a clip at once: it is not for photos",
+                f"{offer.name} needs {offer.frames} frames of a clip and cannot process photos",
                 hint="choose another model",
             )
         return settings
 
     def restorer(self, settings: Settings, kind: Kind) -> Restorer:
-        """What restores by these settings; loads the weights if others were used last.
+        """The restorer for these settings; loads the weights if another model is loaded.
 
         Raises:
             WeightsError: the weights are damaged.
-            ResourceError: the device is not there.
+            ResourceError: the device is not available.
         """
         from derain_cli.engine.restorer import Restorer
         from derain_cli.serve.remembered import RememberedEngine

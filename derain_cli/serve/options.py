@@ -1,4 +1,4 @@
-"""What the server listens on, and what it lets in."""
+"""Options and limits of the server."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Limits", "ServeOptions"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What is let in, and for how long it stays.
+    """Limits on uploads, and how long they are kept.
 
     Attributes:
         max_upload: bytes of one upload.
         max_disk: bytes of all uploads and results together.
-        max_files: uploads that are kept at a time.
-        max_sessions: pages open at a time.
-        max_uploads: uploads that arrive at a time.
+        max_files: number of uploads kept.
+        max_sessions: number of open pages.
+        max_uploads: number of simultaneous uploads.
         max_pixels: of a photo.
-        keep: seconds without a sign of life after which what belongs to a page is deleted.
-        idle: seconds that an upload may pause.
-        slowest: bytes per second that an upload must reach on average, after `idle` seconds.
+        keep: seconds without a request after which the files of a page are deleted.
+        idle: longest pause within an upload, seconds.
+        slowest: minimum average speed of an upload after `idle` seconds, bytes per second.
     """
 
     max_upload: int = 2 << 30
@@ -46,15 +46,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What the server listens on, and what it offers.
+    """Address, models and limits of the server.
 
     Attributes:
         host: name or address to listen on.
-        port: 0 takes a free one.
-        names: further names that the page may be called by, where the host is no loopback address.
-        model: weights chosen at first.
-        restore: device, precision and tiles; its strength is where the slider stands at first.
-        limits: what is let in.
+        port: 0 uses a free one.
+        names: further allowed host names.
+        model: the default model.
+        restore: device, precision, tiles, and the initial strength.
+        limits: on uploads.
     """
 
     host: str = "127.0.0.1"

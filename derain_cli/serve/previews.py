@@ -1,4 +1,4 @@
-"""A first look at an upload, and pictures of it that every browser can show."""
+"""Identifies uploads, and writes still pictures that every browser can display."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from derain_cli.serve.entry import Look
 __all__ = ["look_at", "write_clip_stills", "write_photo_still"]
 
 _SIDE = 2048
-"""Pixels of the longer side of a still at most: as sharp as a large screen shows it."""
+"""Maximum length of the longer side of a still, pixels."""
 _QUALITY = EncodeOptions(quality=90)
 _STILLS = 5
-"""Of a clip."""
+"""Number of stills of a clip."""
 _TOLERANCE = 0.002
-"""Seconds by which a time may change when a clip is written in a format that counts in other ticks."""
+"""Seconds by which timestamps may change between formats with different time bases."""
 _CLIP_AFTER_ALL = (Remedy.CLIP_COMMAND, Remedy.MAKE_VIDEO)
 
 
 def look_at(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path, ...]]:
-    """What an upload is, by its content, and stills of it; a name only says whether unknown content may be a clip.
+    """Identify an upload by its content, and write stills; the suffix only matters for unknown content.
 
     Args:
         source: the upload.
-        stem: of the stills, without suffix.
+        stem: path of the stills without suffix.
         max_pixels: larger pictures are refused.
 
     Raises:
-        InputError: neither a photo nor a clip, or one that is refused.
+        InputError: not a photo or clip, or one that is refused.
     """
     with source.open("rb") as file:
         known = sniff(file.read(64)) is not None
     if not known and source.suffix not in READABLE_CLIPS:
-        raise InputError("neither a photo nor a clip", path=source, hint="photos such as JPEG, clips such as MP4")
+        raise InputError("not a photo or video clip", path=source, hint="for example JPEG or MP4")
     try:
         info = probe_photo(source, max_pixels=max_pixels)
     except InputError as error:
@@ -57,7 +57,7 @@ def look_at(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path
 
 
 def write_photo_still(source: Path, stem: Path, max_pixels: int) -> Path:
-    """A still of a photo, upright, in its own colour space; where there is transparency it is a PNG.
+    """Write a still of a photo, upright, with its colour profile; PNG if it has transparency, else JPEG.
 
     Raises:
         InputError: the photo cannot be read.
@@ -68,7 +68,7 @@ def write_photo_still(source: Path, stem: Path, max_pixels: int) -> Path:
 
 
 def write_clip_stills(source: Path, stem: Path, moments: Sequence[float]) -> dict[float, Path]:
-    """Stills of a clip at these moments, seconds, by the time of their frame; fewer where it ends before.
+    """Write stills of a clip at these times (seconds); paths by the time of the frame. Fewer if the clip ends earlier.
 
     Raises:
         InputError: the clip cannot be read.
@@ -98,14 +98,14 @@ def _duration(info: ClipInfo) -> float | None:
 
 
 def _spread(info: ClipInfo) -> list[float]:
-    """Moments spread over a clip, as far as its length is known."""
+    """Times spread evenly over a clip; only 0 if its length is unknown."""
     duration = _duration(info)
     count = _STILLS if duration and (info.frames or _STILLS) >= _STILLS else 1
     return [(number + 0.5) / count * (duration or 0) for number in range(count)]
 
 
 def _frame_at(source: Path, moment: float) -> Frame | None:
-    """The frame that is first shown at this moment or after it."""
+    """The first frame at or after this time."""
     with open_clip(source) as reader:
         info = reader.info
         first = info.start + math.ceil((moment - _TOLERANCE) / info.time_base)

@@ -1,4 +1,4 @@
-"""A request that is not served, and why."""
+"""Refused requests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["Refusal"]
 
 
 class Refusal(Exception):
-    """A request that is not served.
+    """The request is refused.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         reason: what is wrong, one line.
-        hint: the way out.
+        hint: what to do about it.
     """
 
     def __init__(self, status: int, reason: str, hint: str | None = None):

@@ -1,6 +1,6 @@
-"""Pages that are open, and what was uploaded from each: within limits, and not for ever.
+"""Open pages (sessions) and their uploads, with limits and expiry.
 
-A session is known by an unguessable name and by nothing else; whoever has the name has what is in it.
+The unguessable name of a session is the only key to its uploads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from derain_cli.serve.store import Store
 __all__ = ["Registry", "Session"]
 
 _RESERVE = 256 << 20
-"""Bytes of the disk that stay free for others."""
+"""Bytes of disk space that are never used."""
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Session:
 
     Attributes:
         name: unguessable.
-        entries: by number, in the order of their coming.
-        seen: when the page was last heard of, monotonic seconds.
+        entries: uploads by number, in order of arrival.
+        seen: time of the last request, monotonic seconds.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Session:
     _next: int = 1
 
     def take_number(self) -> int:
-        """A number that no other upload of it has."""
+        """A number not used before in this session."""
         number, self._next = self._next, self._next + 1
         return number
 
@@ -59,25 +59,25 @@ class Registry:
         """A new session.
 
         Raises:
-            Refusal: there are too many.
+            Refusal: the limit is reached.
         """
         with self.lock:
             if len(self._sessions) >= self.limits.max_sessions:
-                raise Refusal(503, "too many pages are open", "close some of them, or come back later")
+                raise Refusal(503, "too many open pages", "close some of them, or try again later")
             session = Session(secrets.token_urlsafe(24))
             self._sessions[session.name] = session
             return session
 
     def session(self, name: str) -> Session:
-        """The session of that name, which has been heard of now.
+        """The session with this name; counts as a sign of activity.
 
         Raises:
-            Refusal: there is none, or not any more.
+            Refusal: it does not exist (any more).
         """
         with self.lock:
             session = self._sessions.get(name)
             if session is None:
-                raise Refusal(404, "this page has been closed, or was silent for too long", "open it anew")
+                raise Refusal(404, "this page was closed or inactive for too long", "reload it")
             session.seen = time.monotonic()
             return session
 
@@ -85,32 +85,34 @@ class Registry:
         """An upload of a session.
 
         Raises:
-            Refusal: there is none.
+            Refusal: it does not exist.
         """
         entry = self.session(name).entries.get(number)
         if entry is None:
-            raise Refusal(404, "it is not here any more", "add it again")
+            raise Refusal(404, "this file was removed", "add it again")
         return entry
 
     @contextmanager
     def arriving(self, size: int) -> Iterator[None]:
-        """Room for an upload of so many bytes, held while it arrives.
+        """Reserve space for an upload of `size` bytes while it is received.
 
         Raises:
-            Refusal: it is too large, there is no room for it, or too many arrive already.
+            Refusal: it is too large, disk space is short, or a limit on numbers is reached.
         """
         limits = self.limits
         with self.lock:
             kept = [entry for session in self._sessions.values() for entry in session.entries.values()]
             if size > limits.max_upload:
-                raise Refusal(413, f"larger than {limits.max_upload >> 20} MB, which is the most that is taken here")
+                raise Refusal(413, f"larger than the limit of {limits.max_upload >> 20} MB")
             if len(self._arriving) >= limits.max_uploads:
-                raise Refusal(429, "too many uploads at a time", "try again in a moment")
+                raise Refusal(429, "too many simultaneous uploads", "try again in a moment")
             if len(kept) + len(self._arriving) >= limits.max_files:
-                raise Refusal(429, f"{limits.max_files} photos and clips are here already", "remove some that are done")
-            wanted = sum(entry.held for entry in kept) + 2 * (sum(self._arriving) + size)  # a result is as large again
+                raise Refusal(429, f"the limit of {limits.max_files} files is reached", "remove finished ones")
+            wanted = sum(entry.held for entry in kept) + 2 * (
+                sum(self._arriving) + size
+            )  # assume a result of the same size
             if wanted > limits.max_disk or self.store.free() < 2 * size + _RESERVE:
-                raise Refusal(507, "no room left on the disk of this server", "remove some that are done")
+                raise Refusal(507, "not enough disk space on the server", "remove finished files")
             self._arriving.append(size)
         try:
             yield
@@ -119,38 +121,38 @@ class Registry:
                 self._arriving.remove(size)
 
     def add(self, session: Session, entry: Entry) -> None:
-        """Keep an upload.
+        """Add an upload to a session.
 
         Raises:
-            Refusal: its page was closed meanwhile.
+            Refusal: the session was closed meanwhile.
         """
         with self.lock:
             if self._sessions.get(session.name) is not session:
-                raise Refusal(404, "this page has been closed")
+                raise Refusal(404, "this page was closed")
             session.entries[entry.number] = entry
 
     def remove(self, name: str, number: int) -> None:
-        """Delete an upload and all that was made of it, and stop the work on it."""
+        """Delete an upload and its results, and stop processing it."""
         with self.lock:
             entry = self.session(name).entries.pop(number, None)
         if entry is not None:
             _delete(entry)
 
     def close(self, name: str) -> None:
-        """Delete a session with all its uploads; one that is not there is closed already."""
+        """Delete a session with all its uploads; unknown names are ignored."""
         with self.lock:
             session = self._sessions.pop(name, None)
         for entry in list(session.entries.values()) if session else ():
             _delete(entry)
 
-    def close_silent(self) -> int:
-        """Delete sessions that were not heard of for too long; returns how many."""
+    def close_inactive(self) -> int:
+        """Delete sessions without recent requests; returns their number."""
         now = time.monotonic()
         with self.lock:
-            silent = [name for name, each in self._sessions.items() if now - each.seen > self.limits.keep]
-        for name in silent:
+            inactive = [name for name, each in self._sessions.items() if now - each.seen > self.limits.keep]
+        for name in inactive:
             self.close(name)
-        return len(silent)
+        return len(inactive)
 
     def close_all(self) -> None:
         """Delete everything."""

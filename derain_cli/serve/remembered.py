@@ -1,4 +1,4 @@
-"""An engine that remembers what it found in the last pictures, so that another strength takes no second pass."""
+"""An engine with a cache of recent results, so that changing the strength does not run the network again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from derain_cli.system.memory import free_memory
 __all__ = ["RememberedEngine"]
 
 _MOST = 2 << 30
-"""Bytes remembered, or a quarter of the free memory if that is less. A photo of 12 megapixels takes 144 MB."""
+"""Maximum cache size in bytes; less if a quarter of the free memory is less. A 12-megapixel photo takes 144 MB."""
 
 
 @dataclass
 class RememberedEngine:
-    """Runs `engine`, unless the same tile with the same gates was run lately: that result comes again, bit for bit.
+    """Runs `engine`, or returns the cached, bit-identical result for the same tile and gates.
 
-    Of a tile that is remembered only the derained picture is known; its other layers are zero.
+    Cached results contain only the derained picture; their other layers are zero.
 
     Attributes:
-        engine: what runs the network.
-        most: bytes that may be remembered.
+        engine: runs the network.
+        most: maximum cache size, bytes.
     """
 
     engine: Engine
@@ -107,7 +107,7 @@ class RememberedEngine:
         return self.engine.fingerprint()
 
     def empty_cache(self) -> None:
-        """Forget everything: memory is short."""
+        """Also clears this cache: memory is short."""
         self._known.clear()
         self.engine.empty_cache()
 

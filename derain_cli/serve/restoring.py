@@ -1,4 +1,4 @@
-"""One upload is restored: by the jobs that the command line runs, so that its output is the same file."""
+"""Processes one upload with the same jobs as the command line, so that the output is identical."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.clips.outcome import Pace as ClipPace
 
-__all__ = ["NotWanted", "Round"]
+__all__ = ["Cancelled", "Round"]
 
 
-class NotWanted(BaseException):
-    """What is being done is not wanted any more. Nobody on the way up may take it for a failure of the picture."""
+class Cancelled(BaseException):
+    """The processing was cancelled. A BaseException, so that jobs do not treat it as a failure of the file."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One pass over an upload.
+    """Processing of an upload with certain settings.
 
     Attributes:
         entry: the upload.
-        settings: for this pass.
-        stop: set when the pass is not wanted any more; looked at between tiles and frames.
+        settings: of this round.
+        stop: set to cancel; checked between tiles and frames.
         max_pixels: larger photos are refused.
-        restorer: what restores by given settings.
+        restorer: returns the restorer for given settings.
     """
 
     entry: Entry
@@ -52,13 +52,13 @@ class Round:
     restorer: Callable[[Settings], Restorer]
 
     def run(self, expected: float | None) -> Result:
-        """Restore the upload; its stills and its pace change on the way.
+        """Process the upload; updates its stills and pace.
 
         Args:
-            expected: seconds that a photo will take; None: not known.
+            expected: estimated seconds for a photo; None if unknown.
 
         Raises:
-            NotWanted: it was stopped.
+            Cancelled: `stop` was set.
             DerainError: it failed.
         """
         started = time.perf_counter()
@@ -89,7 +89,7 @@ class Round:
         self.entry.pace = Pace(begun=time.monotonic(), expected=expected)
         after = self.entry.after
         if after is None or after.settings != full:
-            # The page itself blends both pictures as the strength says, so the picture is shown at full strength.
+            # The page blends before and after by the strength, so it needs the result at full strength.
             item, notes = self._restored_photo(folder / "full", full)
             still = write_photo_still(Path(item.target), folder / "after", self.max_pixels)
             self._show((still,), full)
@@ -157,22 +157,23 @@ class Round:
 
     def _heed_stop(self) -> None:
         if self.stop.is_set():
-            raise NotWanted
+            raise Cancelled
 
 
 def _made(outcomes: list[Outcome[Item]]) -> tuple[Item, tuple[str, ...]]:
     """Item and notes of the only outcome.
 
     Raises:
-        DerainError: it failed, or nothing came out.
+        Cancelled: there is none, or it was stopped.
+        DerainError: it failed.
     """
     if not outcomes:
-        raise NotWanted
+        raise Cancelled
     (outcome,) = outcomes
     if outcome.error is not None:
         raise outcome.error
     if getattr(outcome, "stopped", False):
-        raise NotWanted
+        raise Cancelled
     incomplete = getattr(outcome, "incomplete", False)
-    notes = ("the clip ends early: the result holds what there is",) if incomplete else ()
+    notes = ("the clip ends early: the result contains the readable part",) if incomplete else ()
     return outcome.item, (*notes, *outcome.notes)

@@ -1,4 +1,4 @@
-"""The server: a socket, what listens on it, and a clean end."""
+"""The HTTP server: socket, uvicorn, and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ __all__ = ["Ended", "address_of", "listen", "network_address_of", "serve"]
 
 _CONNECTIONS = 128
 _HEAD_SECONDS = 10.0
-"""A connection must have sent the head of its first request by then."""
+"""Time limit for the head of a request."""
 _GRACE = 3
-"""Seconds for answers on their way when the server is told to stop."""
+"""Seconds for responses in progress at shutdown."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Ended:
     """How a server ended.
 
     Attributes:
-        number: the signal that stopped it; None: it was stopped otherwise.
-        idle: whether nothing is at work any more.
+        number: the signal that stopped it; None for another reason.
+        idle: whether the worker has stopped.
     """
 
     number: int | None
@@ -49,17 +49,17 @@ class Ended:
 
 
 def listen(options: ServeOptions) -> socket.socket:
-    """A socket that listens there.
+    """A listening socket.
 
     Raises:
-        UsageError: there is no such host.
-        ResourceError: the port is taken, or not to be had.
+        UsageError: the host is unknown.
+        ResourceError: the port is in use or not permitted.
     """
     host, port = options.host.strip("[]"), options.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"there is no address called {host!r}", hint="127.0.0.1 is this machine alone") from error
+        raise UsageError(f"unknown host {host!r}", hint="127.0.0.1 is this machine") from error
     made = socket.socket(family, kind, protocol)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,27 +68,29 @@ def listen(options: ServeOptions) -> socket.socket:
     except OSError as error:
         made.close()
         if error.errno == errno.EADDRINUSE:
-            raise ResourceError(f"port {port} of {host} is taken", remedy=Remedy.OTHER_PORT) from error
-        reason = f"cannot listen on port {port} of {host}: {error.strerror or error}"
+            raise ResourceError(f"port {port} on {host} is in use", remedy=Remedy.OTHER_PORT) from error
+        reason = f"cannot listen on port {port} on {host}: {error.strerror or error}"
         raise ResourceError(reason, remedy=Remedy.OTHER_PORT) from error
     return made
 
 
 def address_of(listening: socket.socket) -> str:
-    """What to open in a browser on this machine."""
+    """The URL for browsers on this machine."""
     host, port = listening.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # everywhere, which is no place to go to
+    if host in ("0.0.0.0", "::"):  # all interfaces
         host = "127.0.0.1"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def network_address_of(listening: socket.socket) -> str | None:
-    """What to open on other devices in the network, where it listens everywhere; None where that is not known."""
+    """The URL for other devices if the socket listens on all interfaces; None if unknown."""
     host, port = listening.getsockname()[:2]
     if host not in ("0.0.0.0", "::"):
         return None
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.connect(("192.0.2.1", 9))  # sends nothing: it only chooses the way, to an address that nobody has
+        asking.connect(
+            ("192.0.2.1", 9)
+        )  # UDP: sends nothing, only selects a route; the address is reserved for documentation
         return f"http://{asking.getsockname()[0]}:{port}/"
     return None
 
@@ -96,17 +98,17 @@ def network_address_of(listening: socket.socket) -> str | None:
 def serve(
     listening: socket.socket, options: ServeOptions, models: Models, told: Told, started: Callable[[], None]
 ) -> Ended:
-    """Serve until a signal comes; everything that was uploaded or made is deleted at the end.
+    """Serve until a signal arrives; all uploads and results are deleted at the end.
 
     Args:
         listening: from `listen`.
-        options: what is offered, and what is let in.
+        options: address, models and limits.
         models: from `Models.found`.
-        told: whom to tell what.
-        started: called once requests are answered.
+        told: callbacks for messages.
+        started: called when requests are accepted.
 
     Raises:
-        ResourceError: there is no place for temporary files.
+        ResourceError: the temporary folder cannot be created.
     """
     with Store() as store:
         registry = Registry(store, options.limits)
@@ -123,7 +125,7 @@ def serve(
 
 
 def _config(page: Any) -> uvicorn.Config:
-    # Nothing is logged: addresses of requests are the keys to what people uploaded, and errors are told in our words.
+    # No logs: URLs contain session names. Errors are reported through `Told`.
     logging.getLogger("uvicorn.error").disabled = True
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return uvicorn.Config(
@@ -143,7 +145,7 @@ def _config(page: Any) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Stops as every command of ours does: at the first signal, of which signals that are ignored are none."""
+    """Stops at the first signal like our other commands; signals ignored at start-up stay ignored."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]):
         super().__init__(config)
@@ -168,7 +170,7 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 whose connections are closed when the head of a request is too long in coming."""
+    """HTTP/1.1 with a time limit for the head of each request (uvicorn has none)."""
 
     _waiting: asyncio.TimerHandle | None = None
 
@@ -191,11 +193,11 @@ class _Protocol(H11Protocol):
 
     def _watch(self) -> None:
         if self._between and self._waiting is None:
-            self._waiting = self.loop.call_later(_HEAD_SECONDS, self._close_silent)
+            self._waiting = self.loop.call_later(_HEAD_SECONDS, self._close_waiting)
         elif not self._between and self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
 
-    def _close_silent(self) -> None:
+    def _close_waiting(self) -> None:
         if self._between:
             self.transport.close()

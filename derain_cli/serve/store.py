@@ -1,7 +1,7 @@
-"""The private folder of a server: everything that is uploaded or made lies in it, and it goes with the server.
+"""The private temporary folder of a server with all uploads and results; deleted when the server ends.
 
-A server that was killed cannot delete its folder; the next one does. Folders of running servers are told from those of
-dead ones by a lock, which the system drops with the process.
+The folder of a killed server is deleted at the next start. A lock, which the system releases when the process ends,
+marks the folders of running servers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from derain_cli.system.locks import LOCK
 __all__ = ["Store"]
 
 _WAIT = 10.0
-"""Seconds for another server that is just starting."""
+"""Seconds to wait for another server that is starting."""
 
 
 @dataclass
@@ -34,11 +34,10 @@ class Store:
     """The private folder, as a context manager.
 
     Attributes:
-        root: where folders of servers lie, one below the other users' reach; None takes the system's place for
-            temporary files.
+        root: folder for the folders of servers; None uses a private one in the system's temporary folder.
 
     Raises:
-        ResourceError: the folder cannot be made.
+        ResourceError: the folder cannot be created.
     """
 
     root: Path | None = None
@@ -50,13 +49,13 @@ class Store:
         try:
             root = self.root or _own_root()
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with FileLock(root / LOCK, timeout=_WAIT):  # nobody tidies up between making a folder and locking it
-                _delete_left_overs(root)
-                self._place = Path(tempfile.mkdtemp(prefix="server-", dir=root))  # for this user alone
+            with FileLock(root / LOCK, timeout=_WAIT):  # no clean-up between creating and locking a folder
+                _delete_leftovers(root)
+                self._place = Path(tempfile.mkdtemp(prefix="server-", dir=root))  # mode 0700
                 self._held.enter_context(FileLock(self._place / LOCK, timeout=0))
         except (OSError, Timeout) as error:
             full = resource_error_from(error, self.root)
-            raise full or ResourceError(f"no place for temporary files: {error}") from error
+            raise full or ResourceError(f"cannot create a temporary folder: {error}") from error
         return self
 
     def __exit__(
@@ -72,7 +71,7 @@ class Store:
         return self._place
 
     def new_folder(self) -> Path:
-        """A new folder in it."""
+        """Create a new subfolder."""
         folder = self.place / f"{next(self._numbers):06d}"
         folder.mkdir()
         return folder
@@ -83,7 +82,7 @@ class Store:
 
 
 def _own_root() -> Path:
-    """A folder that nobody else can write to, in the place for temporary files, where anybody can make names."""
+    """A folder in the shared temporary folder that no other user can access."""
     user = os.getuid() if hasattr(os, "getuid") else None
     root = Path(tempfile.gettempdir()) / ("derain-serve" if user is None else f"derain-serve-{user}")
     root.mkdir(mode=0o700, exist_ok=True)
@@ -91,10 +90,10 @@ def _own_root() -> Path:
     private = user is None or (status.st_uid == user and stat.S_IMODE(status.st_mode) & 0o077 == 0)
     if stat.S_ISDIR(status.st_mode) and private:
         return root
-    return root.with_name(f"{root.name}-{secrets.token_hex(8)}")  # somebody else has taken the name
+    return root.with_name(f"{root.name}-{secrets.token_hex(8)}")  # the name belongs to another user
 
 
-def _delete_left_overs(root: Path) -> None:
+def _delete_leftovers(root: Path) -> None:
     for folder in root.glob("server-*"):
         try:
             with FileLock(folder / LOCK, timeout=0):

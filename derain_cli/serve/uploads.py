@@ -1,4 +1,4 @@
-"""An upload on its way to the disk: bounded in size and in time, whatever the other side does."""
+"""Receiving uploads, with limits on size, pauses and speed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SUFFIXES = READABLE_SUFFIXES | WRITABLE_SUFFIXES | HEIF_SUFFIXES | UNREAD_SUFFI
 _BLOCK = 1 << 20
 _LONGEST_NAME = 120
 _DISCARDED, _DISCARDING = 64 << 20, 2.0
-"""Bytes and seconds of an upload that is refused: a browser that may not send does not read the answer."""
+"""Limits in bytes and seconds for reading the rest of a refused upload."""
 
 
 def shown_name(name: str) -> str:
-    """A name as a browser gives it, as one printable line without folders, at most 120 letters; it is never a path."""
+    """The base name of an uploaded file for display: printable, at most 120 characters. Never used as a path."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     text = "".join(c for c in last if c.isprintable()).strip().lstrip(".") or "picture"
     stem, suffix = _split(text)
@@ -34,20 +34,20 @@ def shown_name(name: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of a name, lower case, where it is one that photos or clips have; else an empty one."""
+    """The lower-case suffix if it is a known photo or clip suffix, else an empty string."""
     suffix = _split(name)[1].lower()
     return suffix if suffix in _SUFFIXES else ""
 
 
 def declared_size(request: Request) -> int:
-    """Bytes that an upload will have.
+    """Size of an upload by its Content-Length, bytes.
 
     Raises:
-        Refusal: it does not say, or says nonsense.
+        Refusal: the header is missing or invalid, or the size is 0.
     """
     declared = request.headers.get("content-length", "")
     if not declared.isascii() or not declared.isdigit():
-        raise Refusal(411, "an upload must say how large it is")
+        raise Refusal(411, "Content-Length is missing")
     size = int(declared[:20])
     if size == 0:
         raise Refusal(422, "empty file")
@@ -58,7 +58,7 @@ async def receive(request: Request, path: Path, size: int, limits: Limits) -> No
     """Write the body of a request to a new file.
 
     Raises:
-        Refusal: it is too slow, or not as large as declared.
+        Refusal: it is too slow, interrupted, or differs from `size`.
     """
     received, pending = 0, bytearray()
     file = await run_in_threadpool(path.open, "xb")
@@ -73,7 +73,7 @@ async def receive(request: Request, path: Path, size: int, limits: Limits) -> No
                 pending.clear()
         await run_in_threadpool(file.write, bytes(pending))
     except ClientDisconnect as error:
-        raise Refusal(400, "the upload was broken off") from error
+        raise Refusal(400, "the upload was interrupted") from error
     finally:
         await run_in_threadpool(file.close)
     if received != size:
@@ -81,7 +81,7 @@ async def receive(request: Request, path: Path, size: int, limits: Limits) -> No
 
 
 async def discard(request: Request) -> None:
-    """Read on for a moment, so that the other side comes to read why it is refused."""
+    """Read a limited part of the body: many clients read the response only after sending."""
     read = 0
     with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(_DISCARDING):
@@ -92,10 +92,10 @@ async def discard(request: Request) -> None:
 
 
 async def _paced(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    """The chunks of a body.
+    """The chunks of a request body.
 
     Raises:
-        Refusal: a pause is too long, or the average too slow.
+        Refusal: a pause is too long, or the average speed too low.
     """
     began, received = time.monotonic(), 0
     chunks = request.stream()

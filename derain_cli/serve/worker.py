@@ -1,4 +1,4 @@
-"""Uploads are restored one after the other, in a thread of their own: one network keeps all cores busy."""
+"""Processes uploads one after another in a thread: a single network already uses all cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from derain_cli.errors import expected
 from derain_cli.serve.entry import Entry, Look, Pace, Result, Settings
 from derain_cli.serve.hints import problem_from
 from derain_cli.serve.models import Models
-from derain_cli.serve.restoring import NotWanted, Round
+from derain_cli.serve.restoring import Cancelled, Round
 
 if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["Told", "Worker"]
 
 _PER_MEGAPIXEL = 1.5
-"""Seconds of a photo, until something was done here."""
+"""Seconds per megapixel before the first measurement."""
 _TRIALS = (64, 384)
-"""Sides of the pictures by which the speed is measured; the first takes what the first one always takes."""
+"""Side lengths of the pictures used to measure the speed; the first one absorbs start-up costs."""
 _PATIENCE = 2.0
-"""Seconds that the work may take to stop."""
+"""Seconds to wait for the work to stop."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """Whom the server tells what.
+    """Callbacks for messages.
 
     Attributes:
-        detail: of what is done; names of pictures are not told.
-        failed: of a bug of ours.
+        detail: progress, without file names.
+        failed: unexpected exceptions.
     """
 
     detail: Callable[[str], None] = lambda text: None
@@ -46,12 +46,12 @@ class Told:
 
 @dataclass
 class Worker:
-    """Restores uploads, in the order of their coming. Methods may be called from any thread.
+    """Processes uploads in order of arrival. Thread-safe.
 
     Attributes:
-        models: what restores.
+        models: provide the restorer.
         max_pixels: larger photos are refused.
-        told: whom it tells what.
+        told: callbacks for messages.
     """
 
     models: Models
@@ -64,13 +64,13 @@ class Worker:
     _rate: float = _PER_MEGAPIXEL
 
     def start(self) -> None:
-        """Begin; the weights chosen at first are loaded at once, so that nobody waits for that."""
-        # A daemon: a large photo is one pass of the network, which nothing can break off.
+        """Start the thread, which loads the default model first."""
+        # A daemon: a network pass over a large photo cannot be interrupted.
         self._thread = threading.Thread(target=self._run, name="derain-worker", daemon=True)
         self._thread.start()
 
     def stop(self) -> bool:
-        """End, dropping what waits; whether the work has stopped within a moment."""
+        """Stop and drop waiting uploads; returns whether the work stopped within `_PATIENCE`."""
         with self._changed:
             self._ends = True
             self._waiting.clear()
@@ -81,7 +81,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def submit(self, entry: Entry, settings: Settings) -> None:
-        """Have an upload restored by these settings; what was asked for before is not wanted any more."""
+        """Queue an upload with these settings; an earlier request for it is cancelled."""
         with self._changed:
             entry.stop.set()
             entry.stop = threading.Event()
@@ -92,7 +92,7 @@ class Worker:
             self._changed.notify_all()
 
     def ahead(self, entry: Entry) -> int | None:
-        """How many are done before it; None for what does not wait."""
+        """Number of uploads ahead in the queue; None if it is not waiting."""
         with self._changed:
             waiting = [each for each in self._waiting if not each.gone]
             return next((index for index, each in enumerate(waiting) if each is entry), None)
@@ -102,13 +102,13 @@ class Worker:
     def _run(self) -> None:
         try:
             self._warm_up()
-        except Exception as error:  # whoever wants these weights will be told
+        except Exception as error:  # reported again for every upload that needs this model
             self.told.detail(problem_from(error).reason)
         while (entry := self._next()) is not None:
             self._do(entry)
 
     def _warm_up(self) -> None:
-        """Load the weights chosen at first, and see how fast they are."""
+        """Load the default model and measure its speed."""
         restorer = self.models.restorer(Settings(self.models.first), "photo")
         if restorer.frames > 1:
             return
@@ -139,7 +139,7 @@ class Worker:
         work = Round(entry, settings, stop, self.max_pixels, restorer)
         try:
             result = work.run(self._expected(entry.look))
-        except NotWanted:
+        except Cancelled:
             result = None
         except Exception as error:
             if not stop.is_set():
@@ -148,7 +148,7 @@ class Worker:
         if result is not None:
             self._finish(entry, result, stop)
         if entry.gone:
-            shutil.rmtree(entry.folder, ignore_errors=True)  # the work may have written while it was deleted
+            shutil.rmtree(entry.folder, ignore_errors=True)  # files may have been written during the deletion
 
     def _expected(self, look: Look) -> float | None:
         return 0.5 + self._rate * look.width * look.height / 1e6 if look.kind == "photo" else None

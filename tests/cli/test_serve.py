@@ -67,8 +67,8 @@ def test_a_port_that_is_taken(derain: Derain) -> None:
         port = taken.getsockname()[1]
         ended = derain("serve", "--port", str(port))
     assert ended.code == 6
-    hint = "--port N takes another one, --port 0 a free one"
-    assert ended.err.splitlines() == [f"derain: error: port {port} of 127.0.0.1 is taken ({hint})"]
+    hint = "--port N uses another one, --port 0 a free one"
+    assert ended.err.splitlines() == [f"derain: error: port {port} on 127.0.0.1 is in use ({hint})"]
 
 
 def test_without_what_it_needs_one_line_says_what_to_install(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:

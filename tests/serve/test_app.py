@@ -147,7 +147,7 @@ def test_what_cannot_be_restored_is_told_and_the_next_goes_on(
 ) -> None:
     good = jpeg(tmp_path / "a.jpg")
     for content, name, reason in (
-        (b"no picture at all", "a.jpg", "neither a photo nor a clip"),
+        (b"no picture at all", "a.jpg", "not a photo or video clip"),
         (good.read_bytes()[:500], "a.jpg", "truncated"),
         (b"%PDF-1.7 ...............", "a.jpg", "PDF"),
         (b"G" * 400, "a.ts", "video"),
@@ -217,7 +217,7 @@ def test_a_page_that_went_silent_is_closed(serve: Serve, tmp_path: Path, monkeyp
     while served.left():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert "silent" in served.client.get(served.session).json()["reason"]
+    assert "inactive" in served.client.get(served.session).json()["reason"]
 
 
 # --- what leads nowhere ---------------------------------------------------------------------------------------------

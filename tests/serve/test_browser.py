@@ -85,7 +85,7 @@ def test_a_photo_is_added_compared_made_weaker_and_downloaded(page: Any, photo: 
     full = downloaded(page, one)
     assert Image.open(io.BytesIO(full)).size == (128, 96)
 
-    compare = page.get_by_role("slider", name="Before and after of garden.png: where the divider stands")
+    compare = page.get_by_role("slider", name="Position of the divider between before and after of garden.png")
     compare.focus()
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
@@ -123,7 +123,7 @@ def test_what_is_shown_is_what_is_downloaded_blended_by_strength(page: Any, phot
     page.locator(".stage-tools").evaluate("each => each.hidden = true")
     for strength, divider, expected in ((100, 0, after), (30, 0, 0.7 * before + 0.3 * after), (30, 100, before)):
         page.get_by_role("slider", name="Strength for").fill(str(strength))
-        page.get_by_role("slider", name="Before and after of").fill(str(divider))
+        page.get_by_role("slider", name="Position of the divider").fill(str(divider))
         shown = coarse(io.BytesIO(one.locator(".compare").screenshot()))
         assert np.abs(shown - expected).mean() < 2, (strength, divider)
     assert np.abs(before - after).mean() > 10  # or it would not matter
@@ -139,7 +139,7 @@ def test_dropped_files_and_what_is_none(page: Any, photo: Path, running: Running
         }"""
     )
     bad = card(page, "<b>notes</b>.jpg")
-    bad.get_by_role("alert").get_by_text("neither a photo nor a clip").wait_for()
+    bad.get_by_role("alert").get_by_text("not a photo or video clip").wait_for()
     assert not bad.get_by_role("button", name="Try again").is_visible()
     card(page, "large.jpg").get_by_text("the limit is 8 MB").wait_for()
     add(page, photo)
@@ -149,7 +149,7 @@ def test_dropped_files_and_what_is_none(page: Any, photo: Path, running: Running
         page.get_by_role("link", name="Download all").click()
     assert download.value.suggested_filename == "derained.zip"
     page.get_by_role("button", name="Remove all").click()
-    page.get_by_role("heading", name="Take the rain out of your photos").wait_for()
+    page.get_by_role("heading", name="Remove rain from your photos").wait_for()
     assert running.left() == []
 
 
@@ -169,7 +169,7 @@ def test_a_clip_shows_how_far_it_is_and_can_be_played(page: Any, tmp_path: Path)
         "video => video.readyState > 1 || new Promise(done => video.onloadeddata = () => done(true))"
     )
     page.get_by_role("slider", name="Strength for walk.mp4").fill("40")
-    one.get_by_role("button", name="Make it again at 40 %").click()
+    one.get_by_role("button", name="Process again at 40 %").click()
     done(page, "walk.mp4")
 
 
@@ -202,7 +202,7 @@ def test_when_the_program_ends_the_page_says_so(page: Any, photo: Path, running:
     running.stop()
     page.wait_for_timeout(1500)
     page.get_by_role("slider", name="Strength for garden.png").fill("20")
-    page.get_by_role("alert").get_by_text("does not answer").wait_for()
+    page.get_by_role("alert").get_by_text("does not respond").wait_for()
 
 
 @pytest.mark.parametrize("page", [(1280, 800), (390, 844), (320, 568)], indirect=True)

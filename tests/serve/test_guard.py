@@ -23,7 +23,7 @@ def test_not_loopback(host: str) -> None:
 
 @pytest.mark.parametrize("header", ["127.0.0.1:7246", "localhost", "localhost:1", "[::1]:7246", "LOCALHOST:80"])
 def test_loopback_names_are_answered(header: str) -> None:
-    assert Hosts.of("127.0.0.1").answer(header)
+    assert Hosts.of("127.0.0.1").allow(header)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_loopback_names_are_answered(header: str) -> None:
     ],
 )
 def test_names_that_somebody_pointed_here_are_not(header: str) -> None:
-    assert not Hosts.of("127.0.0.1").answer(header)
+    assert not Hosts.of("127.0.0.1").allow(header)
 
 
 def test_in_a_network_addresses_and_names_of_this_machine_are_answered() -> None:
     hosts = Hosts.of("0.0.0.0", ("Rain.example",))
     for header in ("192.168.1.5:7246", "[fe80::1]:7246", "rain.example", f"{socket.gethostname()}:7246", "localhost"):
-        assert hosts.answer(header), header
-    assert not hosts.answer("evil.example")
+        assert hosts.allow(header), header
+    assert not hosts.allow("evil.example")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_paths_of_this_machine_are_not_told() -> None:
     problem = problem_from(error)
     assert problem.reason == "too large: 1 x 1"
     assert problem.hint == WORDS[Remedy.MORE_PIXELS]
-    assert problem_from(DerainError("no", remedy=Remedy.SPLIT_PAGES)).hint == "save its pages as single files first"
+    assert problem_from(DerainError("no", remedy=Remedy.SPLIT_PAGES)).hint == Remedy.SPLIT_PAGES.value
     assert problem_from(DerainError("no", hint="a\nb")).hint == "a\\nb"
     assert problem_from(ResourceError("no")).hint is None
 

@@ -36,7 +36,7 @@ def test_networks_for_clips_are_refused_for_photos() -> None:
     assert models.checked(Settings("three"), "clip") == Settings("three")
     with pytest.raises(UsageError, match="3 frames"):
         models.checked(Settings("three"), "photo")
-    with pytest.raises(UsageError, match="no such model"):
+    with pytest.raises(UsageError, match="unknown model"):
         models.checked(Settings("../one"), "clip")
 
 

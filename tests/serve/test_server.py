@@ -50,7 +50,7 @@ def test_an_upload_that_is_too_large_is_refused_before_it_comes(running: Running
         connection.sendall(running.upload(f"Content-Length: {size}"))
         answer = drained(connection)
     assert status(answer) == 413
-    assert b"larger than 1 MB" in answer
+    assert b"larger than the limit of 1 MB" in answer
     assert running.left() == []
 
 
@@ -130,9 +130,9 @@ def test_where_it_listens() -> None:
         host, port = listening.getsockname()
         assert host == "127.0.0.1"
         assert server.address_of(listening) == f"http://127.0.0.1:{port}/"
-        with pytest.raises(ResourceError, match=f"port {port} of 127.0.0.1 is taken"):
+        with pytest.raises(ResourceError, match=f"port {port} on 127.0.0.1 is in use"):
             server.listen(ServeOptions(port=port))
-    with pytest.raises(UsageError, match="no address called"):
+    with pytest.raises(UsageError, match="unknown host"):
         server.listen(ServeOptions(host="no.such.name.invalid"))
     with server.listen(ServeOptions(host="0.0.0.0", port=0)) as everywhere:
         assert server.address_of(everywhere).startswith("http://127.0.0.1:")

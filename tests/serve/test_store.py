@@ -61,5 +61,5 @@ def test_a_name_that_somebody_else_has_taken_is_not_used(tmp_path: Path, monkeyp
 
 def test_no_place(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="no place"), Store(tmp_path / "file"):
+    with pytest.raises(ResourceError, match="cannot create"), Store(tmp_path / "file"):
         pass

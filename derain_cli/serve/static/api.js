@@ -1,4 +1,4 @@
-// Requests to the server that gave this page. There is no other server.
+// Requests to the server of this page, the only one it talks to.
 
 const MINE = { "X-Derain": "1" };
 
@@ -9,7 +9,7 @@ export class Problem extends Error {
   }
 }
 
-const GONE = ["the program behind this page does not answer", "is it still running?"];
+const GONE = ["the server does not respond", "is derain serve still running?"];
 
 async function ask(method, path) {
   let response;
@@ -27,7 +27,7 @@ function problemFrom(status, text) {
     const { reason, hint } = JSON.parse(text);
     return new Problem(status, reason, hint);
   } catch {
-    return new Problem(status, status === 503 ? "the server is busy" : `it answered ${status}`, "try again in a moment");
+    return new Problem(status, status === 503 ? "the server is busy" : `the server responded with status ${status}`, "try again in a moment");
   }
 }
 
@@ -49,12 +49,12 @@ export class Session {
   result = (number) => `${this.path}/files/${number}/result`;
   all = () => `${this.path}/results.zip`;
 
-  // The page is going: the request outlives it.
+  // The request outlives the page.
   close() {
     fetch(this.path, { method: "DELETE", headers: MINE, keepalive: true }).catch(() => {});
   }
 
-  // XMLHttpRequest, as fetch does not tell how far an upload is.
+  // XMLHttpRequest, as fetch does not report upload progress.
   upload(file, settings, progress) {
     const request = new XMLHttpRequest();
     const sent = new Promise((resolve, reject) => {
@@ -66,8 +66,8 @@ export class Session {
         request.status === 201
           ? resolve(JSON.parse(request.responseText))
           : reject(problemFrom(request.status, request.responseText));
-      request.onerror = () => reject(new Problem(0, "the upload broke off", "try again"));
-      request.onabort = () => reject(new Problem(0, "stopped", null));
+      request.onerror = () => reject(new Problem(0, "the upload was interrupted", "try again"));
+      request.onabort = () => reject(new Problem(0, "cancelled", null));
       request.send(file);
     });
     return { sent, stop: () => request.abort() };

@@ -1,12 +1,12 @@
-// The page: what is dropped on it becomes cards, and the server is asked now and then how far they are.
+// The page: every file becomes a card; the server is polled for progress.
 
 import { Session, about } from "./api.js";
 import { Card } from "./card.js";
 import { Compare } from "./compare.js";
 import { icon, make } from "./dom.js";
 
-const OFTEN = 500, SELDOM = 15000; // milliseconds between questions
-const AT_A_TIME = 2; // uploads
+const OFTEN = 500, SELDOM = 15000; // polling intervals, milliseconds
+const AT_A_TIME = 2; // simultaneous uploads
 
 const byId = (id) => document.getElementById(id);
 const [drop, files, cards, bar, summary, banner, large] = ["drop", "files", "cards", "bar", "summary", "banner", "large"].map(byId);
@@ -27,7 +27,7 @@ class Page {
     this.poll();
   }
 
-  // --- for cards ----------------------------------------------------------------------------------------------
+  // --- called by cards ----------------------------------------------------------------------------------------------
 
   changed(card, text) {
     this.told = text ?? this.told;
@@ -43,7 +43,7 @@ class Page {
     if (card.view) await this.ask(this.session.remove(card.view.number));
     else {
       card.upload?.stop();
-      const view = await card.upload?.sent.catch(() => null); // it had arrived already
+      const view = await card.upload?.sent.catch(() => null); // it had been received already
       if (view) await this.ask(this.session.remove(view.number));
     }
   }
@@ -78,7 +78,7 @@ class Page {
     }
   }
 
-  // --- what comes in ------------------------------------------------------------------------------------------
+  // --- uploads ------------------------------------------------------------------------------------------
 
   add(list) {
     for (const file of list) {
@@ -96,7 +96,7 @@ class Page {
       this.sending += 1;
       const card = this.waiting.shift();
       const send = card.file.size > this.facts.max_upload
-        ? card.refuse("larger than this page takes", `the limit is ${Math.round(this.facts.max_upload / 2 ** 20)} MB`)
+        ? card.refuse("too large", `the limit is ${Math.round(this.facts.max_upload / 2 ** 20)} MB`)
         : card.send();
       Promise.resolve(send).finally(() => {
         this.sending -= 1;
@@ -107,7 +107,7 @@ class Page {
     }
   }
 
-  // --- how far they are ---------------------------------------------------------------------------------------
+  // --- progress ---------------------------------------------------------------------------------------
 
   async poll() {
     clearTimeout(this.timer);
@@ -118,7 +118,7 @@ class Page {
     for (const view of views ?? []) {
       const card = this.cards.find((each) => each.view?.number === view.number);
       if (card) card.update(view);
-      else if (!this.sending) this.ask(this.session.remove(view.number)); // its upload was stopped when it had arrived
+      else if (!this.sending) this.ask(this.session.remove(view.number)); // its upload was cancelled too late
     }
     this.draw();
     const busy = this.cards.some((card) => card.view && card.active);
@@ -148,8 +148,8 @@ function tellFacts({ version, models, model, keep, max_upload }) {
   const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   const where = here ? "this computer" : location.hostname;
   byId("where").textContent = `On ${where}`;
-  byId("kept").textContent = `Your pictures are handled on ${where} and go nowhere else. They are deleted when you close this page, `
-    + `when it was silent for ${Math.round(keep / 60)} minutes, and when the program ends.`;
+  byId("kept").textContent = `Your files are processed on ${where} and not sent anywhere else. They are deleted when you close this page, `
+    + `after ${Math.round(keep / 60)} minutes of inactivity, and when the program ends.`;
   const { licence, name } = models.find((each) => each.name === model);
   byId("licence").textContent = licence ? `Licence of the weights “${name}”: ${licence.replace(/[.\s]*$/, "")}.` : "";
   byId("version").textContent = `derain ${version}`;

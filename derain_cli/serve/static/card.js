@@ -1,4 +1,4 @@
-// One photo or clip: its pictures, how far it is, what can be done with it.
+// One photo or clip: pictures, progress, settings and actions.
 
 import { Compare } from "./compare.js";
 import { bytes, clock, icon, left, make } from "./dom.js";
@@ -20,9 +20,9 @@ export class Card {
   get active() { return !this.problem && (!this.view || WORKING.includes(this.view.status)); }
   get done() { return this.view?.status === "done"; }
   get failed() { return Boolean(this.problem) || this.view?.status === "failed"; }
-  // Whether another try could end otherwise: what was refused for what it is will be refused again.
+  // Whether trying again can succeed: invalid files are refused every time.
   get hopeful() { return this.problem ? ![400, 413, 415, 422].includes(this.problem.status) : this.failed; }
-  // Whether the result that is there was made with the settings that are asked for.
+  // Whether the result has the requested settings.
   get current() { return same(this.view?.result, this.wanted); }
 
   build() {
@@ -65,7 +65,7 @@ export class Card {
         this.progress, this.trouble, this.moments, this.controls, this.foot, this.notes));
   }
 
-  // --- what is told it ----------------------------------------------------------------------------------------
+  // --- state ----------------------------------------------------------------------------------------
 
   async send() {
     this.problem = null;
@@ -96,13 +96,13 @@ export class Card {
     this.draw();
   }
 
-  // --- what is done with it -----------------------------------------------------------------------------------
+  // --- actions -----------------------------------------------------------------------------------
 
   slide() {
     this.wanted.strength = Number(this.slider.value) / 100;
     this.draw();
     clearTimeout(this.timer);
-    if (!this.view || this.clip && this.view.result) return; // a clip takes long: it waits to be asked
+    if (!this.view || this.clip && this.view.result) return; // clips take long: only on request
     this.timer = setTimeout(() => this.apply(), APPLY_AFTER);
   }
 
@@ -143,14 +143,14 @@ export class Card {
     return [session.still(number, "before", before, index), after && session.still(number, "after", after.version, index)];
   }
 
-  // How much of the picture after lies over the one before. Photos are shown at full strength and blended here, which is
-  // what the server does to the file; a clip's were made at the strength of its result.
+  // Opacity of the picture after over the one before. Stills of photos have full strength and are blended here, as the server
+  // does for the file; stills of clips have the strength of the result.
   opacity() {
     const made = this.view?.after?.strength ?? 1;
     return made ? Math.min(1, this.wanted.strength / made) : 1;
   }
 
-  // --- how it looks -------------------------------------------------------------------------------------------
+  // --- drawing -------------------------------------------------------------------------------------------
 
   draw() {
     const { view } = this;
@@ -189,7 +189,7 @@ export class Card {
     const { view } = this;
     this.progress.hidden = !this.active;
     if (this.progress.hidden) return;
-    const [text, more, share] = view ? this.stateWords() : [this.share < 1 ? "Adding" : "Looking at it", "", this.share < 1 ? this.share : null];
+    const [text, more, share] = view ? this.stateWords() : [this.share < 1 ? "Uploading" : "Checking", "", this.share < 1 ? this.share : null];
     this.says.textContent = text;
     this.says2.textContent = more;
     if (share === null) this.meter.removeAttribute("value");
@@ -198,18 +198,18 @@ export class Card {
 
   stateWords() {
     const { status, ahead, pace, frames } = this.view;
-    if (status === "waiting") return [ahead ? `Waiting, ${ahead} before it` : "Next in line", "", 0];
+    if (status === "waiting") return [ahead ? `Waiting, ${ahead} ahead` : "Next", "", 0];
     if (status === "preparing") return ["Getting ready", "", null];
     const remaining = pace.left === null ? "" : left(pace.left);
     if (this.clip) return [`Frame ${pace.frames ?? 0}${frames ? ` of ${frames}` : ""}`, remaining, frames ? pace.share : null];
-    return ["Taking out the rain", remaining, pace.share];
+    return ["Removing rain", remaining, pace.share];
   }
 
   drawProblem() {
     const problem = this.problem ?? this.view?.problem;
     this.trouble.hidden = !this.failed;
     if (this.trouble.hidden) return;
-    if (this.reason.textContent === problem.reason) return; // or it would be read out again
+    if (this.reason.textContent === problem.reason) return; // avoid repeated announcements
     this.reason.textContent = problem.reason;
     this.hint.textContent = problem.hint ?? "";
   }
@@ -250,14 +250,14 @@ export class Card {
     } else {
       this.download.removeAttribute("href");
     }
-    const waits = view?.result ? `Making it at ${this.percent.textContent}` : "Download";
+    const waits = view?.result ? `Applying ${this.percent.textContent}` : "Download";
     const key = ready ? `ready ${view.result.size}` : waits;
     if (this.download.key !== key) {
       this.download.key = key;
       this.download.replaceChildren(...(ready ? [icon("down"), `Download, ${bytes(view.result.size)}`] : [waits]));
     }
     this.again.hidden = !this.hopeful && !redo;
-    this.again.lastChild.textContent = redo ? `Make it again at ${this.percent.textContent}` : "Try again";
+    this.again.lastChild.textContent = redo ? `Process again at ${this.percent.textContent}` : "Try again";
   }
 }
 

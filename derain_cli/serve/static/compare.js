@@ -1,4 +1,4 @@
-// Before and after, one over the other. A range input lies over both: it brings keyboard, touch and screen readers.
+// Before and after, stacked. A transparent range input on top provides keyboard, touch and screen reader support.
 
 import { make } from "./dom.js";
 
@@ -10,7 +10,7 @@ export class Compare {
     this.after = make("img", { alt: `${name}, after`, className: "after", draggable: false, hidden: true });
     this.range = make("input", {
       type: "range", min: 0, max: 100, step: "any", value: 50,
-      "aria-label": `Before and after of ${name}: where the divider stands`,
+      "aria-label": `Position of the divider between before and after of ${name}`,
       oninput: () => this.place(Number(this.range.value)),
       onkeydown: (event) => this.key(event),
     });
@@ -25,7 +25,7 @@ export class Compare {
     this.element.style.setProperty("--ratio", width / height);
   }
 
-  // Both pictures change at once, when both are there: nothing flickers. The address of one that is shown stays.
+  // Both pictures change together once they are loaded, without flicker.
   async show(before, after) {
     const key = `${before} ${after}`;
     if (key === this.shown) return;
@@ -48,7 +48,7 @@ export class Compare {
     this.element.style.setProperty("--at", `${percent}%`);
     this.element.classList.toggle("far-left", percent < 15);
     this.element.classList.toggle("far-right", percent > 85);
-    this.range.setAttribute("aria-valuetext", `${Math.round(percent)} % of the width before, the rest after`);
+    this.range.setAttribute("aria-valuetext", `${Math.round(percent)} % before, the rest after`);
   }
 
   key(event) {

@@ -1,4 +1,4 @@
-// Elements are made here and filled with text, never with markup: names of files are somebody else's words.
+// Elements are filled with text, never with markup: file names are untrusted.
 
 const SVG = "http://www.w3.org/2000/svg";
 
