@@ -9,7 +9,7 @@ export class Problem extends Error {
   }
 }
 
-const GONE = ["the server does not respond", "is derain serve still running?"];
+const GONE = ["the server does not respond", "check that derain serve is still running"];
 
 async function ask(method, path) {
   let response;
