@@ -1,7 +1,7 @@
 """Remedies for failures, by name. An error says which one applies; each front end says how.
 
-The command line names its flags (`derain_cli.cli.hints`), a web page would name its fields; Python callers see the
-sentences below.
+The command line names its flags (`derain_cli.cli.hints`), the web page names what its users can do
+(`derain_cli.serve.hints`); Python callers see the sentences below.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Remedy(StrEnum):
     USE_CPU_OR_SMALLER = "use the CPU, or smaller pictures"
     SMALLER_TILES = "try smaller tiles"
     NO_TILES = "use automatic tiling"
+
+    # web page
+    OTHER_PORT = "choose another port, or 0 for a free one"
 
     # weights
     LIST_MODELS = "installed models can be listed"

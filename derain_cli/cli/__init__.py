@@ -45,6 +45,7 @@ COMMANDS = {
     "derain": Command("derain_cli.cli.derain", "derain", "Remove rain from photos and folders (the default)."),
     "video": Command("derain_cli.cli.video", "video", "Remove rain from clips; sound and metadata are kept."),
     "watch": Command("derain_cli.cli.watch", "watch", "Remove rain from files as they arrive in a folder."),
+    "serve": Command("derain_cli.cli.serve", "serve", "Remove rain in your browser; files stay on this machine."),
     "frames": Command("derain_cli.cli.frames", "frames", "Build a data set of real rain from clips."),
     "eval": Command("derain_cli.cli.eval", "evaluate", "Evaluate networks on data sets: PSNR, SSIM, a report."),
     "train": Command("derain_cli.cli.train", "train", "Train a network on pairs of rainy and clean pictures."),

@@ -45,6 +45,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("derain watch incoming/ -o clean/", "Process files as they arrive."),
         ("derain watch /mnt/card -r -o clean/ --settle 10", "With subfolders, for slow copies."),
     ),
+    "derain serve": (
+        ("derain serve --open", "Open the page in your browser."),
+        ("derain serve --host 0.0.0.0", "Let other devices in the network use it."),
+        ("derain serve --port 0 --max-upload 500", "A free port; files up to 500 MB."),
+    ),
     "derain frames": (
         ("derain frames clips/ -o rain/", "Select rainy frames from the clips of a folder."),
         ("derain frames clips/ -o rain/ --total 300 --test 60", "A smaller set."),

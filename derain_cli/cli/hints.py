@@ -37,6 +37,8 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.USE_CPU_OR_SMALLER: "--device cpu, or smaller pictures",
     Remedy.SMALLER_TILES: "try a smaller --tile",
     Remedy.NO_TILES: "omit --tile",
+    # web page
+    Remedy.OTHER_PORT: "--port N uses another one, --port 0 a free one",
     # weights
     Remedy.LIST_MODELS: "`derain models` lists the installed ones",
     Remedy.VERIFY_MODELS: "the weights may be damaged; check with `derain models verify`",

@@ -28,6 +28,8 @@ _PACKAGES = (
     "rich",
     "pillow-heif",
     "tensorboard",
+    "starlette",
+    "uvicorn",
 )
 
 

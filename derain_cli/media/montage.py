@@ -17,12 +17,12 @@ CELL = (320, 240)
 _CAPTION, _GAP = 36, 8
 
 
-def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) downscaled to fit `CELL`; smaller pictures are unchanged."""
+def thumbnail(picture: NDArray[np.uint8], box: tuple[int, int] = CELL) -> NDArray[np.uint8]:
+    """(H, W, 3) or (H, W) downscaled to fit `box` (width, height); smaller pictures are unchanged."""
     import cv2
 
     height, width = picture.shape[:2]
-    scale = min(1.0, CELL[0] / width, CELL[1] / height)
+    scale = min(1.0, box[0] / width, box[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 

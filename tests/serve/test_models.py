@@ -1,0 +1,49 @@
+"""Which weights are offered."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from derain_cli.errors import UsageError, WeightsError
+from derain_cli.serve.entry import Settings
+from derain_cli.serve.models import Models
+from tests.serve.conftest import CPU
+
+
+def test_installed_ones_and_the_one_asked_for(weights_folder: Path, tmp_path: Path) -> None:
+    assert Models.found("two", CPU).first == "two"
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(weights_folder / "one.safetensors", mine)
+    models = Models.found(str(mine), CPU)
+    assert list(models.offers) == ["one (mine)", "one", "three", "two"]
+    assert models.offers[models.first].path == mine
+
+
+def test_damaged_weights_are_not_offered_unless_asked_for(weights_folder: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="not a usable"):
+        Models.found(str(bad), CPU)
+    with pytest.raises(WeightsError, match="no model"):
+        Models.found("four", CPU)
+
+
+def test_networks_for_clips_are_refused_for_photos() -> None:
+    models = Models.found("one", CPU)
+    assert models.checked(Settings("three"), "clip") == Settings("three")
+    with pytest.raises(UsageError, match="3 frames"):
+        models.checked(Settings("three"), "photo")
+    with pytest.raises(UsageError, match="unknown model"):
+        models.checked(Settings("../one"), "clip")
+
+
+def test_one_network_is_loaded_and_serves_every_strength() -> None:
+    models = Models.found("one", CPU)
+    half, whole = (models.restorer(Settings("one", strength), "photo") for strength in (0.5, 1.0))
+    assert half.engine is whole.engine
+    assert (half.options.strength, whole.options.strength) == (0.5, 1.0)
+    other = models.restorer(Settings("two"), "photo")
+    assert other.fingerprint() != whole.fingerprint()
