@@ -13,7 +13,7 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.console import as_derain_error, print_data
-from derain_cli.cli.flags import takes
+from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import UsageError
@@ -112,7 +112,7 @@ class ServeFlags:
         return ServeOptions(self.host, self.port, tuple(self.allow_host or ()), self.model, restore, limits)
 
 
-@takes(ServeFlags)
+@command_from_flags(ServeFlags)
 def serve(flags: ServeFlags) -> int:
     """Remove rain in your browser: add photos and clips, compare, download.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from derain_cli.config import VideoOptions
 from derain_cli.jobs.items import DEFAULT_SUFFIX, Item, Naming
 from derain_cli.jobs.outcome import Outcome
-from derain_cli.jobs.outputs import plan
+from derain_cli.jobs.outputs import plan_outputs
 from derain_cli.jobs.photos.options import BatchOptions
 from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 from derain_cli.media.photo import WRITABLE_SUFFIXES, suffix_by_content
@@ -139,12 +139,13 @@ class Round:
     def _clip_progress(self, index: int, pace: ClipPace) -> None:
         self._heed_stop()
         share = pace.done / pace.total if pace.total else 0.0
-        self.entry.pace = Pace(min(1.0, share), pace.left, pace.done)
+        left = (pace.total - pace.done) / pace.rate if pace.total and pace.rate else None
+        self.entry.pace = Pace(min(1.0, share), left, pace.done)
 
     # --- both ---------------------------------------------------------------------------------------------------
 
     def _item(self, naming: Naming) -> Item:
-        work = plan([str(self.entry.source)], Selection(frozenset()), naming)
+        work = plan_outputs([str(self.entry.source)], Selection(frozenset()), naming)
         for error in work.failed:
             raise error
         return work.items[0]
