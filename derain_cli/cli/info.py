@@ -102,9 +102,9 @@ def _devices() -> dict[str, Any]:
         "CUDA": cuda,
         "MPS": torch.backends.mps.is_available(),
         "auto picks device": device.type,
-        "reason for the device": why[device.type],
+        "reason for device": why[device.type],
         "auto picks precision": str(precision).removeprefix("torch."),
-        "reason for the precision": f"{fast} bf16 in hardware",
+        "reason for precision": f"{fast} bf16 in hardware",
     }
 
 
@@ -117,7 +117,7 @@ def _models() -> dict[str, Any]:
     asked = os.environ.get("DERAIN_MODEL")
     return {
         "default": asked or DEFAULT_MODEL,
-        "reason for the default": "set by DERAIN_MODEL" if asked else "made for laptop CPUs",
+        "reason for default": "set by DERAIN_MODEL" if asked else "made for laptop CPUs",
         "installed": {name: str(path) for name, path in installed.items()},
     }
 
