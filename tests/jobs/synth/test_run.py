@@ -84,7 +84,7 @@ def test_grey_deep_and_transparent_photos(tmp_path, picture):
     notes = {outcome.item.name: " ".join(outcome.notes) for outcome in outcomes}
     assert notes["grey"] == ""
     assert "16-bit" in notes["deep"]
-    assert "alpha" in notes["glass"]
+    assert "transparency" in notes["glass"]
     for name in ("deep", "glass"):
         assert np.array_equal(read_rgb(tmp_path / f"out/norain/{name}.png"), whole)
     assert (read_rgb(tmp_path / "out/norain/grey.png") == whole[..., :1]).all()
