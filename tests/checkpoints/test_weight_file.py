@@ -259,10 +259,10 @@ def test_tensors_of_another_network_name_the_key(tiny, tmp_path, what):
     tensors, config = dict(tiny.state_dict()), TINY
     if what == "missing":
         del tensors["rrn.body.weight"]
-        key = "rrn.body.weight is missing (1 in all)"
+        key = "rrn.body.weight is missing (1 in total)"
     elif what == "extra":
         tensors["rrn.zz.weight"] = torch.zeros(1)
-        key = "rrn.zz.weight is unknown (1 in all)"
+        key = "rrn.zz.weight is unknown (1 in total)"
     elif what == "other width":
         config, key = ModelConfig(width=5, blocks=1), "is [4"
     elif what == "other depth":
