@@ -104,7 +104,8 @@ def compare(name: str, size: str, asked: argparse.Namespace) -> None:
         print(
             f"| `{name}` | {size} | {engine}, {str(one.restorer.dtype).removeprefix('torch.')} "
             f"| {middle:.3f} ({min(one.seconds):.3f}) | {1 / middle:.2f} ({1 / min(one.seconds):.2f}) "
-            f"| {statistics.median(ratios):.2f} | {processor:.2f} | {off} | {one.start - middle:.2f} |",
+            f"| {statistics.median(ratios):.2f} "
+            f"| {statistics.median(one.processor):.3f} | {processor:.2f} | {off} | {one.start - middle:.2f} |",
             flush=True,
         )
 
@@ -177,7 +178,7 @@ def main() -> None:
             int8(name)
         return
     columns = ("network", "picture", "engine", "seconds, median (least)", "frames/s, median (best)", "ratio to torch",
-               "processor time, ratio", "largest difference, levels", "start, s")  # fmt: skip
+               "processor seconds, median", "ratio to torch", "largest difference, levels", "start, s")  # fmt: skip
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in asked.networks:
         for size in asked.sizes:

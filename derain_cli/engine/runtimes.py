@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ __all__ = ["Compiled", "OnnxRuntime", "OpenVino", "Runtime", "is_installed", "on
 Floats = NDArray[np.float32]
 Compiled = Callable[[Mapping[str, Floats]], list[Floats]]
 """Runs a graph: inputs by name, contiguous; outputs in the graph's order, arrays of their own."""
+
+_TELEMETRY = "openvino_telemetry"
 
 
 class Runtime(Protocol):
@@ -44,8 +47,8 @@ class Runtime(Protocol):
 def is_installed(name: str) -> bool:
     """Whether graphs can be made and run by `openvino` or `onnx` (ONNX Runtime); looks by importing them."""
     try:
-        for package in ("onnx", {"openvino": "openvino", "onnx": "onnxruntime"}[name]):
-            importlib.import_module(package)
+        _imported("onnx")
+        _openvino() if name == "openvino" else _imported("onnxruntime")
     except Exception:  # a broken installation raises anything
         return False
     return True
@@ -56,6 +59,18 @@ def _imported(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise UsageError(f"{package} is needed, which is not installed", hint=f"pip install {package}") from error
+
+
+def _openvino() -> Any:
+    # It would load its telemetry package with it. This program sends nothing.
+    blocked = _TELEMETRY not in sys.modules
+    if blocked:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return _imported("openvino")
+    finally:
+        if blocked:
+            del sys.modules[_TELEMETRY]
 
 
 class OpenVino:
@@ -71,7 +86,7 @@ class OpenVino:
     name = "openvino"
 
     def __init__(self, dtype: torch.dtype = torch.float32):
-        openvino = _imported("openvino")
+        openvino = _openvino()
         self.version: str = openvino.__version__
         self.dtype = dtype
         self._core = openvino.Core()
@@ -83,14 +98,14 @@ class OpenVino:
         Raises:
             UsageError: OpenVINO is not installed.
         """
-        able = _imported("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return frozenset({torch.float32} | ({torch.bfloat16} if "BF16" in able else set()))
 
     def save(self, graph: bytes, path: Path, about: str = "") -> None:
         """Write the graph, in fp32, in OpenVINO's own form: an .xml, and a .bin beside it."""
         model = self._core.read_model(graph)
         model.set_rt_info(about, ["about"])
-        _imported("openvino").save_model(model, str(path), compress_to_fp16=False)
+        _openvino().save_model(model, str(path), compress_to_fp16=False)
 
     def compile(self, graph: bytes | Path, *, exact: bool = False) -> Compiled:
         """See `Runtime`; also of a file that `save` wrote."""
