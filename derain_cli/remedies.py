@@ -42,6 +42,8 @@ class Remedy(StrEnum):
     USE_CPU = "use the CPU"
     USE_CPU_OR_SMALLER = "use the CPU, or smaller pictures"
     SMALLER_TILES = "try smaller tiles"
+    OTHER_PRECISION = "use another precision: auto or fp32"
+    OTHER_ENGINE = "use another engine: auto or torch"
     NO_TILES = "use automatic tiling"
 
     # web page

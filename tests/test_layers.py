@@ -54,6 +54,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"blocks"},
         {"literature", "semi_drdnet"},
         {"attach", "average", "deepen", "fold", "frozen"},
+        {"portable"},
     ],
     "losses": [{"features", "memory_bank", "pixel", "style"}, {"contrastive"}],
     "rain": [
@@ -74,9 +75,10 @@ ROWS: dict[str, list[set[str]]] = {
     "checkpoints": [{"card", "hub", "vgg"}, {"find", "header"}, {"weight_file"}, {"average", "run_state"}],
     "data": [{"augment"}, {"datasets"}, {"clips"}, {"loaders"}],
     "engine": [
-        {"arrays", "device", "protocol", "tiling"},
+        {"arrays", "device", "onnx_graph", "own", "protocol", "runtimes", "tiling"},
         {"foreign", "gates"},
-        {"onnx_engine", "torch_engine"},
+        {"graph_engine", "onnx_engine", "torch_engine"},
+        {"choice", "export"},
         {"restorer"},
     ],
     "evaluation": [
@@ -127,6 +129,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"console"},
         {"reporter"},
         {"options", "pipes", "tally"},
+        {"export"},
         {"eval", "frames", "info", "items", "models", "run_progress", "runs", "serve", "synth"},
         {"clips"},
         {"clip_jobs"},

@@ -23,7 +23,7 @@ from derain_cli.system.finder import identity_of
 if TYPE_CHECKING:
     from derain_cli.checkpoints.header import Head
     from derain_cli.cli.video import ClipFlags
-    from derain_cli.config import RestoreOptions, VideoOptions
+    from derain_cli.config import ModelConfig, RestoreOptions, VideoOptions
     from derain_cli.jobs.clips.frame_restorer import FrameRestorer
     from derain_cli.jobs.made import MadeRecord
 
@@ -65,6 +65,7 @@ class _Plan:
     work: WorkList
     record: MadeRecord
     join: _Join | None
+    config: ModelConfig
 
 
 @dataclass
@@ -125,7 +126,7 @@ class ClipJobs:
                 there = tuple(Item(piece.source, target) for piece in join.pieces)
                 work, join = replace(work, items=(), done=there), None
         self.tally.report_plan(work, "clips", _other_kinds(work.unread))
-        return _Plan(wanted, naming, self.tally.without_photos(work), record, join)
+        return _Plan(wanted, naming, self.tally.without_photos(work), record, join, head.config)
 
     def _say_what_would_be(self, planned: _Plan, restore: RestoreOptions) -> None:
         from derain_cli.jobs.clips.survey import survey
@@ -138,7 +139,7 @@ class ClipJobs:
 
             largest = max(range(len(items)), key=lambda number: loads[number].weight)
             try:
-                fps = measured_rate(items[largest], self._loaded(restore), planned.wanted)
+                fps = measured_rate(items[largest], self._loaded(planned, restore), planned.wanted)
                 rate = fps * loads[largest].pixels if fps else None
             except DerainError as error:
                 self.tally.no_estimate(error)
@@ -165,7 +166,7 @@ class ClipJobs:
             if join is not None:
                 rate = require_alike(join.pieces, wanted)
             loads = [survey(item.source, wanted) for item in work.items]
-            engine = self._loaded(restore)
+            engine = self._loaded(planned, restore)
             with self.tally.reporter.bar(1, own_pace=True) as bar:
                 self.tally.watch(work.items, loads, bar)
                 restore_clips(
@@ -225,12 +226,18 @@ class ClipJobs:
             self.tally.total += before
             self._do(planned, restore)
 
-    def _loaded(self, restore: RestoreOptions) -> FrameRestorer:
+    def _loaded(self, planned: _Plan, restore: RestoreOptions) -> FrameRestorer:
         """The engine, loaded on first use."""
         if self._engine is None:
+            from derain_cli.engine.choice import Work
+            from derain_cli.jobs.clips.beforehand import clip_pixels
             from derain_cli.jobs.clips.frame_restorer import FrameRestorer
+            from derain_cli.jobs.clips.parts import engine_begun_with
 
-            self._engine = FrameRestorer.of(self.tally.load(self.flags.model, restore))
+            items = planned.work.items
+            begun = engine_begun_with(item.target for item in items)
+            amount = Work(planned.config, clip_pixels(items, planned.wanted), begun)
+            self._engine = FrameRestorer.of(self.tally.load(self.flags.model, restore, amount))
         return self._engine
 
 

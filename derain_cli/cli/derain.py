@@ -101,7 +101,7 @@ def derain(flags: PhotoFlags) -> int:
 def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
     """What `derain` does with files; standard input and output have been replaced by some."""
     from derain_cli.jobs.made import MadeRecord, settled
-    from derain_cli.jobs.photos.headers import refused_by_header
+    from derain_cli.jobs.photos.headers import header_pixels, refused_by_header
     from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
     options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_SUFFIXES)
@@ -127,9 +127,11 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
         if flags.dry_run:
             tally.planned(work, naming)
         elif work.items:
+            from derain_cli.engine.choice import Work
             from derain_cli.jobs.photos.run import restore_photos
 
-            restorer = tally.load(flags.model, restore)
+            amount = Work(head.config, header_pixels(work.items, flags.max_pixels))
+            restorer = tally.load(flags.model, restore, amount)
             batch = BatchOptions(
                 encode=encode,
                 max_pixels=flags.max_pixels,

@@ -102,6 +102,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "With scores on your own pairs in the model card.",
         ),
     ),
+    "derain models export": (
+        ("derain models export fast --to onnx", "Write fast.onnx, for ONNX Runtime and others."),
+        ("derain models export fast --to openvino -o net/fast.xml", "For OpenVINO; fast.bin goes with it."),
+    ),
     "derain info": (
         ("derain info", "Print everything as text."),
         ("derain info --json", "The same as JSON."),

@@ -36,6 +36,8 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.USE_CPU: "--device cpu",
     Remedy.USE_CPU_OR_SMALLER: "--device cpu, or smaller pictures",
     Remedy.SMALLER_TILES: "try a smaller --tile",
+    Remedy.OTHER_PRECISION: "--precision auto or fp32",
+    Remedy.OTHER_ENGINE: "--engine auto or torch",
     Remedy.NO_TILES: "omit --tile",
     # web page
     Remedy.OTHER_PORT: "--port N uses another one, --port 0 a free one",

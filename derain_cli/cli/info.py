@@ -30,6 +30,9 @@ _PACKAGES = (
     "tensorboard",
     "starlette",
     "uvicorn",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import print_data
@@ -14,6 +14,7 @@ from derain_cli.errors import DerainError, NothingToDoError, printable
 if TYPE_CHECKING:
     from derain_cli.checkpoints.header import Head
     from derain_cli.config import RestoreOptions
+    from derain_cli.engine.choice import Work
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Naming, WorkList
 
@@ -50,11 +51,13 @@ class ItemTally(Tally):
     @staticmethod
     def settings(head: Head, options: RestoreOptions) -> dict[str, object]:
         """The settings an output depends on, by the names users know, for `jobs.made.MadeRecord`."""
-        return {
+        named = {
             "model": f"{head.card.name} ({head.sha256[:12]})",
             "strength": options.strength,
             "precision": options.precision,
         }
+        # `auto` comes to one engine or another by the work that is left: outputs that are done stay done.
+        return named if options.engine == "auto" else named | {"engine": options.engine}
 
     def report_plan(self, work: WorkList, what: str = "images", ignored: Sequence[str] = ()) -> None:
         """Report what the plan skipped, refused, or found done.
@@ -101,25 +104,32 @@ class ItemTally(Tally):
             for target in (item.target, *companions):
                 print_data(f"{printable(item.source)} -> {printable(target)}")
 
-    def load(self, model: str, options: RestoreOptions) -> Restorer:
+    def load(self, model: str, options: RestoreOptions, work: Work) -> Restorer:
         """Load the restorer and report it in one line.
+
+        Args:
+            model: the weights.
+            options: as asked for.
+            work: what is to be done, for the choice of an engine.
 
         Raises:
             WeightsError: the weights are missing or damaged.
             ResourceError: the device is not available.
+            UsageError: the engine is not installed, or does not support the other options.
         """
+        from derain_cli.engine.choice import with_engine
         from derain_cli.engine.restorer import Restorer
 
-        restorer = Restorer.from_pretrained(
-            model, device=options.device, precision=options.precision, tile=options.tile, strength=options.strength
-        )
+        options = with_engine(options, work)
+        restorer = Restorer.from_pretrained(model, **asdict(options))
         short = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
         self.engine = {
             "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or hf:ORG/REPO)
             "device": str(restorer.device),
             "precision": short[str(restorer.dtype).removeprefix("torch.")],
+            "engine": restorer.engine.name,
         }
-        self.reporter.say("{model} on {device}, {precision}".format(**self.engine))
+        self.reporter.say("{model} on {device}, {precision}, {engine}".format(**self.engine))
         return restorer
 
     def refused(self, error: DerainError) -> None:

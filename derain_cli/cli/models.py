@@ -1,4 +1,4 @@
-"""`derain models`: lists, describes, verifies and averages weights."""
+"""`derain models`: lists, describes, verifies, averages and exports weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from derain_cli.cli import options
 from derain_cli.cli.console import print_data, print_error, print_json
+from derain_cli.cli.export import export
 from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.help import OUTPUT, HelpfulCommand, HelpfulGroup
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = options.new_app(cls=HelpfulGroup, help="List, describe, verify and average weights.")
+app = options.new_app(cls=HelpfulGroup, help="List, describe, verify, average and export weights.")
 
 _WIDTH = 100
 """Of printed lines, in characters."""
@@ -327,3 +328,6 @@ def _print_wrapped(text: str, indent: str) -> None:
         printable(text), _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False
     ):
         print_data(line)
+
+
+app.command("export", cls=HelpfulCommand)(export)

@@ -13,6 +13,7 @@ import typer
 from derain_cli.cli.help import FILES, MESSAGES, MODEL, OUTPUT, RUN
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import DEFAULT_MAX_PIXELS, RestoreOptions
+from derain_cli.config.restore import EngineName
 from derain_cli.errors import UsageError
 from derain_cli.system.finder import Selection, is_pattern
 
@@ -24,6 +25,7 @@ __all__ = [
     "Debug",
     "Device",
     "DryRun",
+    "Engine",
     "Exclude",
     "FailFast",
     "Files",
@@ -186,6 +188,15 @@ Precision = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        envvar="DERAIN_ENGINE",
+        help="Library that runs the network; auto picks OpenVINO or ONNX Runtime, if installed, for long CPU jobs.",
+        rich_help_panel=MODEL,
+    ),
+]
 Tile = Annotated[
     str,
     typer.Option(
@@ -260,6 +271,7 @@ class Computing:
     precision: Precision = RestoreOptions.precision
     tile: Tile = str(RestoreOptions.tile)
     strength: Strength = RestoreOptions.strength
+    engine: Engine = RestoreOptions.engine
 
     def restore_options(self) -> RestoreOptions:
         """Convert to the options of the restorer.
@@ -270,7 +282,7 @@ class Computing:
         if self.tile != "auto" and not self.tile.isdecimal():
             raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {self.tile!r}")
         side: int | Literal["auto"] = "auto" if self.tile == "auto" else int(self.tile)
-        return RestoreOptions(self.device, self.precision, side, self.strength)
+        return RestoreOptions(self.device, self.precision, side, self.strength, self.engine)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Literal
 
 from derain_cli.config.schema import require_option
 
-__all__ = ["RestoreOptions"]
+__all__ = ["EngineName", "RestoreOptions"]
+
+EngineName = Literal["auto", "torch", "openvino", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class RestoreOptions:
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
+        engine: what runs the network: `torch`, or on a CPU `openvino` or `onnx` (ONNX Runtime); `auto` chooses by the
+            amount of work (`derain_cli.engine.choice`).
         tile: `auto`, 0 (whole picture) or the tile side in pixels.
         strength: 0 leaves the picture unchanged, 1 removes all detected rain.
 
@@ -29,6 +33,7 @@ class RestoreOptions:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     tile: int | Literal["auto"] = "auto"
     strength: float = 1.0
+    engine: EngineName = "auto"
 
     def __post_init__(self) -> None:
         base, _, index = self.device.partition(":")
@@ -42,6 +47,11 @@ class RestoreOptions:
             self.precision in typing.get_args(typing.get_type_hints(RestoreOptions)["precision"]),
             "precision",
             f"must be auto, fp32, bf16 or fp16, not {self.precision!r}",
+        )
+        require_option(
+            self.engine in typing.get_args(EngineName),
+            "engine",
+            f"must be auto, torch, openvino or onnx, not {self.engine!r}",
         )
         if self.tile != "auto":
             require_option(

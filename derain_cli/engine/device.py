@@ -10,9 +10,24 @@ from derain_cli.errors import ResourceError
 from derain_cli.remedies import Remedy
 from derain_cli.system.memory import free_memory
 
-__all__ = ["NO_MEMORY", "free_device_memory", "is_out_of_memory", "pick_device", "pick_precision"]
+__all__ = [
+    "AUTO_BYTES",
+    "NO_MEMORY",
+    "free_device_memory",
+    "is_out_of_memory",
+    "pass_budget",
+    "pick_device",
+    "pick_precision",
+]
+
+AUTO_BYTES = 2**31
+"""Most bytes for one pass and a picture's arrays on a CPU when tiles are chosen automatically, or half of the free
+memory if that is less. Larger tiles are hardly faster."""
 
 NO_MEMORY = "out of memory even with the smallest tiles"
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation", "failed to allocate memory")
+"""Of PyTorch, of C++ libraries, of ONNX Runtime; lower case."""
 
 
 def pick_device(asked: str) -> torch.device:
@@ -69,8 +84,21 @@ def free_device_memory(device: torch.device) -> int | None:
     return free_memory()
 
 
+def pass_budget(free: int | None, held: int, *, bounded: bool) -> int:
+    """Bytes that one pass through a network may take.
+
+    Args:
+        free: bytes of free memory; None if unknown.
+        held: bytes of the picture's own arrays.
+        bounded: whether `AUTO_BYTES` is the limit, as on a CPU.
+    """
+    budget = AUTO_BYTES if free is None else free // 2
+    # The larger the picture, the less is left for its tiles: they need not be large.
+    return min(budget, max(AUTO_BYTES - held, AUTO_BYTES // 4)) if bounded else budget
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text.lower()
+    text = str(error).lower()
+    return any(words in text for words in _OUT_OF_MEMORY)

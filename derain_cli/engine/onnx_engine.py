@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from derain_cli.engine.foreign import COUNT_SIDE, checked, failures, pad_to_multiple
-from derain_cli.errors import InputError, UsageError, WeightsError
+from derain_cli.engine.runtimes import OnnxRuntime, onnx_session
+from derain_cli.errors import InputError, WeightsError
 from derain_cli.model.fold import Gates
 from derain_cli.model.semi_drdnet import COLOURS, Layers, middle_frame
 from derain_cli.system.files import sha256_of
 
 __all__ = ["OnnxEngine"]
-
-_HINT = "pip install onnxruntime"
 
 
 class OnnxEngine:
@@ -42,7 +41,7 @@ class OnnxEngine:
         WeightsError: the file is missing, damaged, or takes something other than pictures.
     """
 
-    device, dtype = torch.device("cpu"), torch.float32
+    name, device, dtype = "onnx", torch.device("cpu"), torch.float32
     gated, batches, same_together = False, None, True
 
     def __init__(self, path: Path, pad_multiple: int = 1, halo: int | None = None):
@@ -50,16 +49,9 @@ class OnnxEngine:
         self.notes: list[str] = []
         if not path.is_file():
             raise WeightsError("no such file", path=path)
+        self.version = OnnxRuntime().version
         try:
-            runtime = importlib.import_module("onnxruntime")
-        except ImportError as error:
-            raise UsageError("ONNX files need onnxruntime, which is not installed", hint=_HINT) from error
-        self.version: str = runtime.__version__
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnx_session(path)
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         except Exception as error:  # onnxruntime has dozens of exception classes
             first = (str(error).strip().splitlines() or [""])[0]

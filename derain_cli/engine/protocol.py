@@ -39,6 +39,7 @@ class Engine(Protocol):
     chronological order, and the layers are those of the middle one; for photos F is 1.
 
     Attributes:
+        name: as `RestoreOptions.engine` has it.
         device: where inputs are expected and layers come back.
         dtype: the precision that the network computes in.
         frames: F, odd.
@@ -51,6 +52,8 @@ class Engine(Protocol):
 
     notes: list[str]
 
+    @property
+    def name(self) -> str: ...
     @property
     def device(self) -> torch.device: ...
     @property

@@ -16,12 +16,13 @@ from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
+from derain_cli.config.restore import EngineName
 from derain_cli.engine.arrays import to_arrays, to_batch
-from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device, pick_precision
+from derain_cli.engine.choice import make_engine
+from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device
 from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
-from derain_cli.engine.torch_engine import TorchEngine
 from derain_cli.errors import InputError, OutOfMemoryError, UsageError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
@@ -69,9 +70,8 @@ class Restorer:
     >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; returns the same type
 
     Args:
-        engine: runs the network. May also be one of our own networks, which `TorchEngine` then runs on the device and
-            in the precision given by `options`.
-        options: device, precision, tile and strength; device and precision are ignored if an engine is given.
+        engine: runs the network. May also be one of our own networks, for which the engine given by `options` is made.
+        options: tile and strength; device, precision and engine are ignored if an engine is given.
         card: model card of the weights, if known.
 
     Multi-frame networks (`ModelConfig.frames`) take F successive frames of a clip as one HxWx3F array, as made by
@@ -83,7 +83,8 @@ class Restorer:
 
     Raises:
         ResourceError: the device is not available.
-        UsageError: a tile size is given for an engine that cannot tile.
+        UsageError: a tile size is given for an engine that cannot tile; or the engine in `options` is not installed, or
+            does not support the device or the precision.
     """
 
     def __init__(
@@ -95,8 +96,7 @@ class Restorer:
         self.options = options or RestoreOptions()
         self.card = card or Card()
         if isinstance(engine, SemiDRDNet | FoldedSemiDRDNet):
-            device = pick_device(self.options.device)
-            engine = TorchEngine(engine, device, pick_precision(self.options.precision, device))
+            engine = make_engine(engine, self.options)
         self.engine: Engine = engine
         self.frames = engine.frames
         if engine.halo is None and self.options.tile not in ("auto", 0):
@@ -131,6 +131,7 @@ class Restorer:
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         tile: int | Literal["auto"] = "auto",
         strength: float = 1.0,
+        engine: EngineName = "auto",
     ) -> Restorer:
         """A restorer with trained weights.
 
@@ -140,13 +141,15 @@ class Restorer:
             precision: `auto`, `fp32`, `bf16` or `fp16`.
             tile: `auto`, 0 (whole picture) or the tile size in pixels.
             strength: fraction of the detected rain to remove, 0 (unchanged) to 1.
+            engine: `torch`; on a CPU also `openvino` or `onnx` (ONNX Runtime), which start slower and run faster.
+                `auto` is `torch`.
 
         Raises:
             WeightsError: the weights are missing, damaged, or of another network.
             ResourceError: the device is not available.
-            UsageError: an option is out of range.
+            UsageError: an option is out of range; or the engine is not installed, or does not support the others.
         """
-        options = RestoreOptions(device=device, precision=precision, tile=tile, strength=strength)
+        options = RestoreOptions(device, precision, tile, strength, engine)
         pick_device(device)
         weights = load_weights(find_weights(os.fspath(name_or_path)))
         return cls(network(weights), options, weights.card)

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from derain_cli.engine.arrays import to_batch
-from derain_cli.engine.device import free_device_memory
+from derain_cli.engine.device import AUTO_BYTES, free_device_memory, pass_budget
+from derain_cli.engine.own import finite_layers, tile_halo, weights_digest
 from derain_cli.engine.protocol import Batches
-from derain_cli.errors import InputError
 from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import Layers, receptive_radius
-from derain_cli.remedies import Remedy
+from derain_cli.model.semi_drdnet import Layers
 
-__all__ = ["AUTO_BYTES", "BATCH_LIMITS", "MAX_HALO", "TorchEngine"]
-
-AUTO_BYTES = 2**31
-"""Memory budget in bytes for one pass and the arrays of a picture on a CPU with automatic tiling, or half of the free
-memory if lower. Larger tiles are hardly faster."""
-
-MAX_HALO = 72
-"""Features (pixels, without pixel-unshuffle) read beyond a tile. The receptive field of `paper` is larger, but anything
-beyond this changes its result by less than 0.01 of 255 levels (docs/performance.md)."""
-
-_NOT_FINITE = "the network returned non-finite values"
+__all__ = ["AUTO_BYTES", "BATCH_LIMITS", "TorchEngine"]
 
 BATCH_LIMITS = {
     # Measured (docs/performance.md): batching saves the overhead of a call, which is negligible for larger pictures.
@@ -53,12 +41,14 @@ class TorchEngine:
         exact: the network in float32; the same object as `net` if `dtype` is float32.
     """
 
+    name = "torch"
+
     def __init__(self, model: SemiDRDNet | FoldedSemiDRDNet, device: torch.device, dtype: torch.dtype):
         network = model if isinstance(model, FoldedSemiDRDNet) else fold(model)
         self.device, self.dtype = device, dtype
         self.config = network.config
         self.frames, self.grid, self.gated = self.config.frames, self.config.grid, self.config.se
-        self.halo = min(receptive_radius(self.config), MAX_HALO * self.config.unshuffle)
+        self.halo = tile_halo(self.config)
         self.exact = network.to(device)
         self.net = self.exact
         if dtype != torch.float32:
@@ -77,19 +67,12 @@ class TorchEngine:
         Raises:
             InputError: results are not finite in float32 either.
         """
-        layers: Layers = self.net(batch, gates)
-        bad = ~torch.isfinite(layers.derained).flatten(1).all(dim=1)
-        if not bool(bad.any()):
-            return layers
-        dtype = str(self.dtype).removeprefix("torch.")
-        self.notes += [f"a tile was not finite in {dtype}: recomputed in float32"] * int(bad.sum())
-        exact = None if gates is None else [gate.float() for gate in gates]
-        again = self.exact(batch[bad], exact)
-        if not bool(torch.isfinite(again.derained).all()):
-            raise InputError(_NOT_FINITE, remedy=Remedy.VERIFY_MODELS)
-        for layer, redone in zip(layers, again, strict=True):
-            layer[bad] = redone
-        return layers
+
+        def exactly(bad: Tensor) -> Layers:
+            exact: Layers = self.exact(batch[bad], None if gates is None else [gate.float() for gate in gates])
+            return exact
+
+        return finite_layers(self.net(batch, gates), exactly, self.dtype, self.notes)
 
     @torch.inference_mode()
     def measure_gates(self, batch: Tensor) -> Gates | None:
@@ -106,11 +89,7 @@ class TorchEngine:
         features = self.config.features_per_pixel
         # Feature maps alive at a time: measured on the CPU, where layers overwrite their input; about twice elsewhere.
         per_pixel = (3.2 if on_cpu else 6) * features * self.dtype.itemsize + 60
-        free = free_device_memory(self.device)
-        budget = AUTO_BYTES if free is None else free // 2
-        if on_cpu:
-            # The larger the picture, the less memory is left for tiles; small tiles are sufficient.
-            budget = min(budget, max(AUTO_BYTES - held, AUTO_BYTES // 4))
+        budget = pass_budget(free_device_memory(self.device), held, bounded=on_cpu)
         # Some kernels use 32-bit indices: at most 2**31 values per map.
         return int(min(budget / per_pixel, (2**31 - 1) / max(features, 3)))
 
@@ -130,11 +109,7 @@ class TorchEngine:
 
     def fingerprint(self) -> str:
         """SHA-256 of the weights in float32."""
-        digest = hashlib.sha256()
-        for name, tensor in self.exact.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_digest(self.exact)
 
     def empty_cache(self) -> None:
         """Release memory that torch has reserved but does not use."""

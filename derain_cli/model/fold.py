@@ -25,7 +25,7 @@ from derain_cli.model.convolution import add_convolution, convolution, in_one_pa
 from derain_cli.model.prelu import prelu_
 from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, middle_frame, to_blocks
 
-__all__ = ["FoldedSemiDRDNet", "Gates", "fold"]
+__all__ = ["DilatedSum", "FoldedBlock", "FoldedSemiDRDNet", "FoldedSubNetwork", "Gates", "fold"]
 
 Gates = list[Tensor]
 """Gates of the rain residual blocks in order, each (1, M, 1, 1) in (0, 1)."""
@@ -35,7 +35,7 @@ _LARGE_MAP = 2**25
 maps, zeroing the buffer costs more than allocating."""
 
 
-class _DilatedSum(nn.Module):
+class DilatedSum(nn.Module):
     """Sum of 3x3 convolutions, one per dilation, with one bias; with one dilation, a plain convolution."""
 
     def __init__(self, kernels: Sequence[Tensor], bias: Tensor, dilations: Sequence[int]):
@@ -102,8 +102,8 @@ class _DilatedSum(nn.Module):
         return torch.einsum("ncyx,mcyx->nm", under / (height * width), kernel.float()) + self.bias.float()
 
 
-def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> _DilatedSum:
-    """`layer`, and the BN after it if any, as one `_DilatedSum`."""
+def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> DilatedSum:
+    """`layer`, and the BN after it if any, as one `DilatedSum`."""
     if isinstance(layer, DilatedConcat):
         wide = DilatedConcat(layer.mix.out_channels).double()
         wide.load_state_dict({k: v.double() for k, v in layer.state_dict().items()})
@@ -121,10 +121,10 @@ def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> _DilatedSum:
         scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
         kernels = [k * scale[:, None, None, None] for k in kernels]
         bias = (bias - norm.running_mean.double()) * scale + norm.bias.double()
-    return _DilatedSum([k.detach().float() for k in kernels], bias.detach().float(), dilations)
+    return DilatedSum([k.detach().float() for k in kernels], bias.detach().float(), dilations)
 
 
-class _FoldedBlock(nn.Module):
+class FoldedBlock(nn.Module):
     """layer, PReLU, layer; then optional gates and the skip."""
 
     def __init__(self, block: nn.Module):
@@ -167,14 +167,14 @@ class _FoldedBlock(nn.Module):
         return self.second.add_to(x if self.skip else x.zero_(), hidden)
 
 
-class _FoldedSubNetwork(nn.Module):
+class FoldedSubNetwork(nn.Module):
     def __init__(self, net: nn.Module):
         super().__init__()
         self.head = _fold_layer(net.get_submodule("head"), None)
         self.slope = nn.Parameter(net.get_submodule("act").get_parameter("weight").detach().clone(), False)
         # MSARR applies one block several times; children() lists it once.
         blocks = net.get_submodule("blocks")
-        folded = [_FoldedBlock(block) for block in blocks.children()]
+        folded = [FoldedBlock(block) for block in blocks.children()]
         self.blocks = nn.ModuleList(folded)
         self.depth = len(blocks)  # type: ignore[arg-type]
         self.body = _fold_layer(net.get_submodule("body"), net.get_submodule("norm"))
@@ -196,7 +196,7 @@ class _FoldedSubNetwork(nn.Module):
         used: Gates = []
         for index in range(self.depth):
             block = self.blocks[index % len(self.blocks)]
-            assert isinstance(block, _FoldedBlock)
+            assert isinstance(block, FoldedBlock)
             hidden = block.hidden(x, buffer)
             gate = block.gates(hidden, together) if gates is None else gates[index]
             if gate is not None:
@@ -211,8 +211,8 @@ class FoldedSemiDRDNet(nn.Module):
     def __init__(self, model: SemiDRDNet):
         super().__init__()
         self.config: ModelConfig = model.config
-        self.rrn = _FoldedSubNetwork(model.rrn)
-        self.drn = None if model.drn is None else _FoldedSubNetwork(model.drn)
+        self.rrn = FoldedSubNetwork(model.rrn)
+        self.drn = None if model.drn is None else FoldedSubNetwork(model.drn)
         self.eval()
 
     @torch.inference_mode()

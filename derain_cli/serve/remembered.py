@@ -37,6 +37,10 @@ class RememberedEngine:
     _gates: OrderedDict[bytes, Gates | None] = field(default_factory=OrderedDict)
 
     @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
     def notes(self) -> list[str]:
         return self.engine.notes
 

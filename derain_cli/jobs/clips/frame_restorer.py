@@ -28,6 +28,7 @@ class FrameRestorer:
         batch: pictures per call.
         frames: F, odd: frames used to restore the middle one.
         notes: returns one-line notes on the last pictures.
+        name: name of the engine.
     """
 
     restore: Callable[[Sequence[Pixels]], Sequence[Pixels]]
@@ -35,6 +36,7 @@ class FrameRestorer:
     batch: int = 1
     frames: int = 1
     notes: Callable[[], Sequence[str]] = tuple
+    name: str = "torch"
 
     @classmethod
     def of(cls, restorer: Restorer) -> FrameRestorer:
@@ -42,4 +44,4 @@ class FrameRestorer:
         frames = restorer.frames
         # No batches of windows: to resume, a job would have to know where its batches started.
         batch = _BATCH.get(restorer.device.type, 1) if frames == 1 else 1
-        return cls(restorer.batch, restorer.fingerprint(), batch, frames, lambda: restorer.notes)
+        return cls(restorer.batch, restorer.fingerprint(), batch, frames, lambda: restorer.notes, restorer.engine.name)

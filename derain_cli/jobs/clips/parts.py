@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from derain_cli.media.clip.segments import Segment, SegmentWriter
 from derain_cli.system.files import atomic_file, atomic_text, changed_of, size_of
 from derain_cli.system.locks import LOCK, locked
 
-__all__ = ["OpenSegment", "Parts", "forget_work", "source_state", "work_folder"]
+__all__ = ["RUNS_ON", "OpenSegment", "Parts", "engine_begun_with", "forget_work", "source_state", "work_folder"]
+
+RUNS_ON = "runs_on"
+"""Key of the name of the engine in a job's identity."""
 
 _JOB = "job.json"
 
@@ -45,6 +49,16 @@ def source_state(source: str | os.PathLike[str]) -> list[Any]:
     return [os.path.realpath(source), size_of(source), changed_of(source)]
 
 
+def engine_begun_with(targets: Iterable[str]) -> str | None:
+    """Name of the engine that made the first segments found of outputs that are not done; None where there are none."""
+    for target in targets:
+        folder = work_folder(target)
+        job = _read_json(folder / _JOB)
+        if job is not None and isinstance(job.get(RUNS_ON), str) and any(folder.glob("*.mkv")):
+            return str(job[RUNS_ON])
+    return None
+
+
 def forget_work(target: str | os.PathLike[str]) -> None:
     """Remove leftovers of a killed run for a finished output, unless another run is working on it."""
     folder = work_folder(target)
@@ -60,16 +74,22 @@ def forget_work(target: str | os.PathLike[str]) -> None:
 
 @dataclass
 class Parts:
-    """The segments of a job in their folder; segments of another job are removed."""
+    """The segments of a job in their folder; segments of another job are removed.
+
+    Attributes:
+        removed: how many were.
+    """
 
     folder: Path
     identity: dict[str, Any]
     segments: list[tuple[Path, Segment]] = field(default_factory=list)
     sound: bool = True
+    removed: int = 0
 
     def __post_init__(self) -> None:
         job = self.folder / _JOB
         if _read_json(job) != json.loads(json.dumps(self.identity)):
+            self.removed = len(list(self.folder.glob("*.mkv")))
             self._clear()
             atomic_text(job, json.dumps(self.identity))
             return

@@ -21,7 +21,7 @@ from derain_cli.errors import InputError, ResourceError
 from derain_cli.jobs.clips.chain import restored_frames
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.outcome import ClipOutcome, Pace
-from derain_cli.jobs.clips.parts import OpenSegment, Parts, source_state, work_folder
+from derain_cli.jobs.clips.parts import RUNS_ON, OpenSegment, Parts, source_state, work_folder
 from derain_cli.jobs.clips.preview import side_by_side
 from derain_cli.jobs.clips.reduced import reduced
 from derain_cli.jobs.clips.survey import expected_frames
@@ -176,6 +176,7 @@ class _Job:
             "libraries": [av.__version__, cv2.__version__],
             "source": source_state(self.item.source),
             "engine": [self.engine.identity, self.engine.batch],
+            RUNS_ON: self.engine.name,
             "options": asked,
             "encoding": {"encoder": encoding.encoder, "pix_fmt": encoding.pix_fmt, **encoding.options},
             "rate": str(self.coded_rate),
@@ -184,6 +185,8 @@ class _Job:
     def _write(self, reader: ClipReader, info: ClipInfo, encoding: Encoding, parts: Parts) -> None:
         self._require_space(reader.info, parts)
         resumed = parts.frames
+        if parts.removed:
+            self.notes.append("starts anew: what an earlier run had begun was made otherwise")
         if resumed:
             self.notes.append(f"resumed after {resumed} frames of an earlier run")
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 from derain_cli.errors import DerainError
 from derain_cli.jobs.items import Item
 from derain_cli.media.photo import probe_photo
 
-__all__ = ["refused_by_header"]
+__all__ = ["header_pixels", "refused_by_header"]
 
 
 def refused_by_header(
@@ -34,3 +35,11 @@ def refused_by_header(
             left += items[index + 1 :]
             break
     return tuple(left), refused
+
+
+def header_pixels(items: Iterable[Item], max_pixels: int) -> Iterator[int]:
+    """Height times width of each photo, one by one as they are asked for; those that are refused are passed over."""
+    for item in items:
+        with contextlib.suppress(DerainError):
+            info = probe_photo(item.source, max_pixels=max_pixels)
+            yield info.height * info.width

@@ -1,0 +1,142 @@
+"""Which engine runs a network."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from derain_cli.config import ModelConfig, RestoreOptions
+from derain_cli.engine import choice
+from derain_cli.engine.choice import EARNED, Work, make_engine, with_engine
+from derain_cli.engine.restorer import Restorer
+from derain_cli.errors import ResourceError, UsageError
+from derain_cli.model.semi_drdnet import macs_per_pixel
+
+TINY = ModelConfig(width=4, blocks=1)
+LONG = int(EARNED / macs_per_pixel(TINY)) + 1
+"""Pixels that earn another engine with the one thread of the tests."""
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """`machine(*installed, ...)`: an x86 CPU without CUDA, with these engines."""
+
+    def make(*installed, bf16=(), units=False, cpu="x86_64", device="cpu"):
+        monkeypatch.setattr(choice, "is_installed", lambda name: name in installed)
+        dtypes = {torch.float32} | ({torch.bfloat16} if bf16 else set())
+        monkeypatch.setattr(choice.OpenVino, "dtypes", staticmethod(lambda: frozenset(dtypes)))
+        monkeypatch.setattr(choice.platform, "machine", lambda: cpu)
+        monkeypatch.setattr(choice, "pick_device", lambda asked: torch.device(device))
+        best = torch.bfloat16 if units else torch.float32
+        named = {"auto": best, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        monkeypatch.setattr(choice, "pick_precision", lambda asked, device: named[asked])
+
+    return make
+
+
+def chosen(pixels=(LONG,), begun_with=None, **options) -> str:
+    return with_engine(RestoreOptions(**options), Work(TINY, pixels, begun_with)).engine
+
+
+def test_long_work_earns_openvino_and_short_work_stays_with_torch(machine):
+    machine("openvino", "onnx")
+    assert chosen() == "openvino"
+    assert chosen([LONG // 2]) == chosen([]) == "torch"
+    assert chosen([LONG // 2] * 3) == "openvino"
+
+
+def test_more_threads_want_more_work(machine):
+    machine("openvino")
+    torch.set_num_threads(2)
+    assert chosen() == "torch" and chosen([2 * LONG]) == "openvino"
+
+
+def test_no_more_sizes_are_looked_at_than_needed(machine):
+    machine("openvino")
+    assert chosen(itertools.repeat(LONG // 3)) == "openvino"
+    machine()
+    assert chosen(itertools.repeat(LONG // 3)) == "torch"
+
+
+def test_onnx_runtime_stands_in_where_openvino_is_not_installed(machine):
+    machine("onnx")
+    assert chosen() == "onnx"
+    machine()
+    assert chosen() == "torch"
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "options"),
+    [
+        ({"device": "cuda"}, {}),
+        ({"cpu": "aarch64"}, {}),
+        ({"units": True}, {}),  # torch would compute in bf16, the others cannot
+        ({}, {"precision": "bf16"}),
+        ({}, {"precision": "fp16"}),
+        ({}, {"engine": "torch"}),
+    ],
+)
+def test_auto_stays_with_torch_where_others_are_slower_or_other(surroundings, options, machine):
+    machine("openvino", "onnx", **surroundings)
+    assert chosen(**options) == "torch"
+
+
+def test_bf16_units_are_used_by_openvino(machine):
+    machine("openvino", "onnx", bf16=True, units=True)
+    assert chosen() == "openvino"
+    assert chosen(precision="fp32") == "openvino"
+
+
+def test_what_is_asked_for_is_taken(machine):
+    machine()
+    assert chosen(engine="onnx") == "onnx" and chosen([], engine="openvino") == "openvino"
+
+
+@pytest.mark.parametrize("begun", ["torch", "onnx", "openvino"])
+def test_a_job_that_goes_on_keeps_its_engine(begun, machine):
+    machine("openvino", "onnx")
+    assert chosen(begun_with=begun) == chosen([], begun_with=begun) == begun
+    assert chosen(begun_with=begun, engine="torch") == "torch"
+
+
+def test_an_engine_that_is_gone_cannot_be_kept(machine):
+    machine("onnx")
+    assert chosen(begun_with="openvino") == "onnx"
+    assert chosen([], begun_with="openvino") == "torch"
+
+
+def test_auto_without_a_job_is_torch(network):
+    assert Restorer(network(TINY), RestoreOptions(device="cpu")).engine.name == "torch"
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_restorers_have_the_engine_that_is_asked_for(engine, network, picture):
+    pytest.importorskip("onnx", reason="an extra")
+    pytest.importorskip({"openvino": "openvino", "onnx": "onnxruntime"}[engine], reason="an extra")
+    restorer = Restorer(network(TINY), RestoreOptions(engine=engine, precision="fp32"))
+    assert restorer.engine.name == engine and str(restorer.device) == "cpu"
+    assert restorer(picture(20, 30)).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"precision": "fp16"}])
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_what_does_not_go_together_is_refused(engine, options, network):
+    pytest.importorskip("openvino", reason="an extra")
+    with pytest.raises(UsageError):
+        make_engine(network(TINY), RestoreOptions(engine=engine, **options))
+
+
+@pytest.mark.parametrize(("engine", "package"), [("openvino", "openvino"), ("onnx", "onnxruntime"), ("onnx", "onnx")])
+def test_a_missing_package_is_named(engine, package, network, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="an extra")
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(UsageError, match=f"pip install {package}"):
+        make_engine(network(TINY), RestoreOptions(engine=engine))
+
+
+def test_a_device_that_is_not_there_is_an_error_whatever_the_work(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ResourceError, match="no device cuda:1"):
+        with_engine(RestoreOptions(device="cuda:1"), Work(TINY, []))
