@@ -1,4 +1,4 @@
-"""Which engine runs one of our networks: PyTorch, or for long work on a CPU OpenVINO or ONNX Runtime."""
+"""Which engine runs one of our networks: PyTorch, or for long work on a CPU OpenVINO."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Work:
 def with_engine(options: RestoreOptions, work: Work) -> RestoreOptions:
     """`options` with the engine for a job: as asked for, or what `auto` comes to.
 
-    `auto` is torch unless the job computes on a CPU and is long; then it is OpenVINO, else ONNX Runtime, whichever is
-    installed and computes in the precision that torch would. A job that goes on keeps its engine, or what is
+    `auto` is torch unless the job computes on a CPU and is long; then it is OpenVINO, if that is installed and computes
+    in the precision that torch would. A job that goes on keeps its engine, or what is
     there of it could not be used.
 
     Args:
@@ -66,7 +66,7 @@ def with_engine(options: RestoreOptions, work: Work) -> RestoreOptions:
         if name == work.begun_with:
             return replace(options, engine=name)
     enough = EARNED * torch.get_num_threads() / macs_per_pixel(work.config)
-    return replace(options, engine=able[0] if len(able) > 1 and _reach(work.pixels, enough) else "torch")
+    return replace(options, engine=able[0] if able[0] != "torch" and _reach(work.pixels, enough) else "torch")
 
 
 def _reach(pixels: Iterable[int], enough: float) -> bool:
@@ -79,14 +79,16 @@ def _reach(pixels: Iterable[int], enough: float) -> bool:
 
 
 def _engines(options: RestoreOptions) -> tuple[EngineName, ...]:
-    """What `auto` may take on this CPU, the best for long work first."""
+    """What a job may run on or continue with on this CPU, the best for long work first."""
     dtype, able = pick_precision(options.precision, torch.device("cpu")), list[EngineName]()
     if platform.machine().lower() in _X86:
         if is_installed("openvino") and dtype in OpenVino.dtypes():
             able.append("openvino")
+        able.append("torch")
+        # Measured, ONNX Runtime takes as long as torch or longer: it is kept only by a job that has begun with it.
         if dtype == torch.float32 and is_installed("onnx"):
             able.append("onnx")
-    return (*able, "torch")
+    return tuple(able) or ("torch",)
 
 
 def make_engine(model: SemiDRDNet | FoldedSemiDRDNet, options: RestoreOptions) -> Engine:
