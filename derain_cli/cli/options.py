@@ -193,7 +193,7 @@ Engine = Annotated[
     typer.Option(
         "--engine",
         envvar="DERAIN_ENGINE",
-        help="Library that runs the network; auto picks OpenVINO or ONNX Runtime, if installed, for long CPU jobs.",
+        help="Library that runs the network; auto picks OpenVINO, if installed, for long CPU jobs.",
         rich_help_panel=MODEL,
     ),
 ]
