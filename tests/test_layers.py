@@ -131,7 +131,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"options", "pipes", "tally"},
         {"export"},
         {"eval", "frames", "info", "items", "models", "run_progress", "runs", "serve", "synth"},
-        {"clips"},
+        {"clip_flags", "clips"},
         {"clip_jobs"},
         {"derain", "finetune_real", "train", "video"},
         {"watch"},

@@ -22,7 +22,7 @@ from derain_cli.system.finder import identity_of
 
 if TYPE_CHECKING:
     from derain_cli.checkpoints.header import Head
-    from derain_cli.cli.video import ClipFlags
+    from derain_cli.cli.clip_flags import ClipFlags
     from derain_cli.config import ModelConfig, RestoreOptions, VideoOptions
     from derain_cli.jobs.clips.frame_restorer import FrameRestorer
     from derain_cli.jobs.made import MadeRecord

@@ -16,12 +16,13 @@ import typer
 
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
+from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.derain import PhotoFlags, restore_photo_files
 from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT
 from derain_cli.cli.reporter import Reporter
-from derain_cli.cli.video import ClipFlags, restore_clip_files
+from derain_cli.cli.video import restore_clip_files
 from derain_cli.config import EncodeOptions
 from derain_cli.errors import DerainError, NothingToDoError, ResourceError, UsageError, WeightsError
 from derain_cli.jobs.items import own_tails

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.derain import PhotoFlags
 from derain_cli.cli.eval import EvalFlags
 from derain_cli.cli.flags import command_from_flags
@@ -17,7 +18,6 @@ from derain_cli.cli.frames import FrameFlags
 from derain_cli.cli.options import Computing
 from derain_cli.cli.synth import PairFlags
 from derain_cli.cli.times import seconds_from
-from derain_cli.cli.video import ClipFlags
 from derain_cli.config import RestoreOptions, VideoOptions
 from derain_cli.errors import UsageError
 from derain_cli.evaluation.options import BenchmarkOptions
