@@ -700,8 +700,8 @@ def test_options_reach_the_restorer(derain: Derain, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Restorer, "from_pretrained", spy)
     photo("a.png")
-    derain("a.png", "--tile", "128", "--precision", "fp32", "--strength", "0.5")
-    assert seen == [{"device": "cpu", "precision": "fp32", "tile": 128, "strength": 0.5}]
+    derain("a.png", "--tile", "128", "--precision", "fp32", "--strength", "0.5", "--engine", "torch")
+    assert seen == [{"device": "cpu", "precision": "fp32", "tile": 128, "strength": 0.5, "engine": "torch"}]
 
 
 def test_json_is_one_object_a_line(derain: Derain) -> None:
