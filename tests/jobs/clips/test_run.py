@@ -452,7 +452,7 @@ restore_clips([Item(sys.argv[1], sys.argv[2])], IDENTITY, options, report=told, 
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     # In one arena: by itself glibc gives each thread one of its own, which fill by and by with nothing lost, and the
     # noise of that hides what grows by the frame.
-    source = write_clip(tmp_path / "a.mp4", frames=3000, width=320, height=240)
+    source = write_clip(tmp_path / "a.mp4", frames=6000, width=320, height=240)
     ended = subprocess.run(
         [sys.executable, "-c", _SOAK, str(source), str(tmp_path / "b.mp4")],
         env=os.environ | {"MALLOC_ARENA_MAX": "1"},
@@ -463,6 +463,6 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     *lines, last = ended.stdout.splitlines()
     assert last == "done"
     seen = np.array([[int(word) for word in line.split()[1:]] for line in lines])
-    early, late = (seen[(seen[:, 0] > 3000 * a) & (seen[:, 0] <= 3000 * b)] for a, b in ((0.25, 0.5), (0.75, 1.0)))
+    early, late = (seen[(seen[:, 0] > 6000 * a) & (seen[:, 0] <= 6000 * b)] for a, b in ((0.25, 0.5), (0.75, 1.0)))
     growth = (np.median(late[:, 1]) - np.median(early[:, 1])) / (np.median(late[:, 0]) - np.median(early[:, 0]))
-    assert growth < 1.0  # kB a frame, of which each has 225
+    assert growth < 3.0  # kB a frame, of which each has 225; the allocator alone levels off at about 1
