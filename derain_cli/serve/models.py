@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,13 +115,7 @@ class Models:
         with self._lock:
             if self._loaded is None or self._loaded[0] != settings.model:
                 self._loaded = None
-                options = self.options
-                plain = Restorer.from_pretrained(
-                    self.offers[settings.model].path,
-                    device=options.device,
-                    precision=options.precision,
-                    tile=options.tile,
-                )
+                plain = Restorer.from_pretrained(self.offers[settings.model].path, **asdict(self.options))
                 self._loaded = settings.model, plain, RememberedEngine(plain.engine)
             _, plain, remembered = self._loaded
         engine = remembered if kind == "photo" else plain.engine

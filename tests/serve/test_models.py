@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,10 @@ def test_one_network_is_loaded_and_serves_every_strength() -> None:
     assert (half.options.strength, whole.options.strength) == (0.5, 1.0)
     other = models.restorer(Settings("two"), "photo")
     assert other.fingerprint() != whole.fingerprint()
+
+
+def test_the_engine_asked_for_runs_the_network() -> None:
+    pytest.importorskip("onnxruntime", reason="an extra")
+    pytest.importorskip("onnx", reason="an extra")
+    models = Models.found("one", replace(CPU, engine="onnx"))
+    assert models.restorer(Settings("one"), "photo").engine.name == "onnx"
