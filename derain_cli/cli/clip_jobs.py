@@ -74,23 +74,24 @@ class ClipJobs:
 
     Attributes:
         flags: of the command.
+        restore: device, precision, engine and the like.
         tally: reports everything.
     """
 
     flags: ClipFlags
+    restore: RestoreOptions
     tally: ClipTally
     _engine: FrameRestorer | None = None
 
     def run(self) -> None:
         """Plan and process the clips, or print the plan."""
-        restore = self.flags.computing.restore_options()
         planned = self._plan(self.flags)
         if self.flags.dry_run:
-            self._say_what_would_be(planned, restore)
+            self._say_what_would_be(planned)
             return
-        self._do(planned, restore)
+        self._do(planned)
         if planned.wanted.preview is not None and planned.work.items:
-            self._go_on_with_all(planned, restore)
+            self._go_on_with_all(planned)
 
     # --- plans --------------------------------------------------------------------------------------------------
 
@@ -108,9 +109,8 @@ class ClipJobs:
         whole = frozenset(path for path in paths if sequence_in(Path(path)) is not None)
         selection = replace(flags.files.selection(READABLE_CLIPS), whole=whole)
         work = plan_outputs(paths, selection, naming)
-        restore = flags.computing.restore_options()
-        head: Head = self.tally.check_engine(flags.model, restore)
-        settings = self.tally.settings(head, restore)
+        head: Head = self.tally.check_engine(flags.model, self.restore)
+        settings = self.tally.settings(head, self.restore)
         record = MadeRecord(settings | {k: v for k, v in asdict(wanted).items() if k not in _NO_EFFECT_ON_OUTPUT})
         if target is not None:
             work = _without_joined(work, target)
@@ -128,7 +128,7 @@ class ClipJobs:
         self.tally.report_plan(work, "clips", _other_kinds(work.unread))
         return _Plan(wanted, naming, self.tally.without_photos(work), record, join, head.config)
 
-    def _say_what_would_be(self, planned: _Plan, restore: RestoreOptions) -> None:
+    def _say_what_would_be(self, planned: _Plan) -> None:
         from derain_cli.jobs.clips.survey import survey
 
         items = planned.work.items
@@ -139,7 +139,7 @@ class ClipJobs:
 
             largest = max(range(len(items)), key=lambda number: loads[number].weight)
             try:
-                fps = measured_rate(items[largest], self._loaded(planned, restore), planned.wanted)
+                fps = measured_rate(items[largest], self._loaded(planned), planned.wanted)
                 rate = fps * loads[largest].pixels if fps else None
             except DerainError as error:
                 self.tally.no_estimate(error)
@@ -149,7 +149,7 @@ class ClipJobs:
 
     # --- the work -----------------------------------------------------------------------------------------------
 
-    def _do(self, planned: _Plan, restore: RestoreOptions) -> None:
+    def _do(self, planned: _Plan) -> None:
         from derain_cli.jobs.clips.beforehand import require_encodings
         from derain_cli.jobs.clips.join import require_alike
         from derain_cli.jobs.clips.parts import forget_work
@@ -166,7 +166,7 @@ class ClipJobs:
             if join is not None:
                 rate = require_alike(join.pieces, wanted)
             loads = [survey(item.source, wanted) for item in work.items]
-            engine = self._loaded(planned, restore)
+            engine = self._loaded(planned)
             with self.tally.reporter.bar(1, own_pace=True) as bar:
                 self.tally.watch(work.items, loads, bar)
                 restore_clips(
@@ -206,7 +206,7 @@ class ClipJobs:
         if outcome.error is None and join.hidden is not None:
             shutil.rmtree(join.hidden, ignore_errors=True)
 
-    def _go_on_with_all(self, planned: _Plan, restore: RestoreOptions) -> None:
+    def _go_on_with_all(self, planned: _Plan) -> None:
         """After a preview: print how long the whole clips would take, or ask on a terminal whether to continue."""
         from derain_cli.jobs.clips.survey import survey
 
@@ -224,9 +224,9 @@ class ClipJobs:
             before = self.tally.tried
             planned = self._plan(flags)
             self.tally.total += before
-            self._do(planned, restore)
+            self._do(planned)
 
-    def _loaded(self, planned: _Plan, restore: RestoreOptions) -> FrameRestorer:
+    def _loaded(self, planned: _Plan) -> FrameRestorer:
         """The engine, loaded on first use."""
         if self._engine is None:
             from derain_cli.engine.choice import Work
@@ -237,7 +237,7 @@ class ClipJobs:
             items = planned.work.items
             begun = engine_begun_with(item.target for item in items)
             amount = Work(planned.config, clip_pixels(items, planned.wanted), begun)
-            self._engine = FrameRestorer.of(self.tally.load(self.flags.model, restore, amount))
+            self._engine = FrameRestorer.of(self.tally.load(self.flags.model, self.restore, amount))
         return self._engine
 
 

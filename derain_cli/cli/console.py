@@ -26,6 +26,7 @@ __all__ = [
     "as_derain_error",
     "can_be_asked",
     "debug_wanted",
+    "is_terminal",
     "print_data",
     "print_error",
     "print_json",
@@ -106,12 +107,17 @@ def stdout_for_bytes() -> Iterator[BinaryIO]:
         raise Interrupted(_SIGPIPE) from error
 
 
-def can_be_asked() -> bool:
-    """Whether a user at a terminal can answer a question."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody reads or types at the other end."""
     try:
-        return bool(sys.stdin and sys.stderr and sys.stdin.isatty() and sys.stderr.isatty())
+        return stream is not None and stream.isatty()
     except (OSError, ValueError):
         return False
+
+
+def can_be_asked() -> bool:
+    """Whether a user at a terminal can answer a question."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 def print_error(error: DerainError, *, debug: bool = False) -> None:

@@ -84,17 +84,11 @@ def derain(flags: PhotoFlags) -> int:
         return restore_photo_files(flags, flags.messages.reporter())
     from derain_cli.media.photo import suffix_by_content
 
-    needing_files = {
-        "--compare": flags.compare,
-        "--save-layers": flags.save_layers,
-        "--dry-run": flags.dry_run,
-        "--json": flags.messages.json,
-    }
     return through_pipes(
         flags,
         restore_photo_files,
         suffix_of=lambda path: suffix_by_content(path) or Naming.fallback,
-        refused=[name for name, used in needing_files.items() if used],
+        needing_files=("compare", "save_layers"),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
 
-from derain_cli.cli.console import stdout_for_bytes
+from derain_cli.cli.console import is_terminal, stdout_for_bytes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import InputError, UsageError, resource_error_from
 
@@ -46,7 +46,7 @@ def through_pipes(
     run: Callable[[Flags, Reporter], int],
     *,
     suffix_of: Callable[[str], str],
-    refused: Sequence[str] = (),
+    needing_files: Sequence[str] = (),
     send: Callable[[Path, BinaryIO], Sequence[str]] = copied,
 ) -> int:
     """Run a command with files in place of `-`.
@@ -55,7 +55,7 @@ def through_pipes(
         flags: flags of the command, with `paths`, `output`, `format` and `messages`.
         run: the command for files.
         suffix_of: suffix of the output by the input's content, used if `format` is not set.
-        refused: names of given flags that need a file as output.
+        needing_files: fields of `flags` that, like `dry_run` and `json`, cannot be used with standard output.
         send: writes the finished file to standard output and returns notes for the user.
 
     Returns:
@@ -73,11 +73,13 @@ def through_pipes(
     (source,) = flags.paths
     if flags.output is None:
         raise UsageError("input from a pipe needs an output name", hint="-o FILE, or -o - for a pipe")
-    if source == PIPE and _is_terminal(sys.stdin):
+    if source == PIPE and is_terminal(sys.stdin):
         raise UsageError("standard input is a terminal", hint="derain - < photo.jpg, or use it at the end of a pipe")
-    if to_stdout and refused:
-        raise UsageError(f"{refused[0]} needs a file as output", hint="-o FILE")
-    if to_stdout and _is_terminal(sys.stdout):
+    used = [name for name in (*needing_files, "dry_run") if getattr(flags, name)]
+    used += ["json"] if flags.messages.json else []
+    if to_stdout and used:
+        raise UsageError(f"--{used[0].replace('_', '-')} needs a file as output", hint="-o FILE")
+    if to_stdout and is_terminal(sys.stdout):
         raise UsageError("standard output is a terminal", hint="-o - > photo.jpg, or use it at the start of a pipe")
     if to_stdout and source != PIPE and Path(source).is_dir():
         raise UsageError("only one picture or clip can go to standard output", path=source)
@@ -115,10 +117,3 @@ def _spool(stream: TextIO | None, path: Path) -> None:
         ) from error
     if not length:
         raise InputError("no data", path=_STDIN)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except (OSError, ValueError):
-        return False

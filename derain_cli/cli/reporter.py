@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from derain_cli.cli.console import debug_wanted, print_json, print_message
+from derain_cli.cli.console import debug_wanted, is_terminal, print_json, print_message
 from derain_cli.cli.hints import line_of
 from derain_cli.errors import DerainError, printable
 
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Reporter"]
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    except (OSError, ValueError):
-        return False
+def _can_show_bar(stream: TextIO | None) -> bool:
+    return is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @dataclass
@@ -107,7 +104,7 @@ class Reporter:
             own_pace: show a percentage instead of the number of items, and the `pace` of `Bar.update` instead of the
                 time left.
         """
-        if self.quiet or not _is_terminal(sys.stderr):
+        if self.quiet or not _can_show_bar(sys.stderr):
             yield Bar()
             return
         from rich.console import Console

@@ -10,7 +10,7 @@ from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.clip_jobs import ClipJobs
 from derain_cli.cli.clips import ClipTally
 from derain_cli.cli.flags import command_from_flags
-from derain_cli.cli.pipes import PIPE, is_piped, through_pipes
+from derain_cli.cli.pipes import PIPE, copied, is_piped, through_pipes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import UsageError
 
@@ -29,27 +29,22 @@ def video(flags: ClipFlags) -> int:
         return restore_clip_files(flags, flags.messages.reporter())
     from derain_cli.media.clip.streams import STREAMS, send
 
-    needing_files = {
-        "--keep-partial": flags.keep_partial,
-        "--join": flags.join is not None,
-        "--dry-run": flags.dry_run,
-        "--json": flags.messages.json,
-    }
-    refused = [name for name, used in needing_files.items() if used]
-    stream = STREAMS.get((flags.format or "").lower().lstrip("."))
-    if stream is None or flags.output != PIPE:
-        return through_pipes(flags, restore_clip_files, suffix_of=lambda path: ".mkv", refused=refused)
-    codec = stream.codec if flags.codec == "auto" else flags.codec
-    flags = replace(flags, format=stream.format, codec=codec)
+    stream, sender = STREAMS.get((flags.format or "").lower().lstrip(".")), copied
+    if stream is not None and flags.output == PIPE:
+        codec = stream.codec if flags.codec == "auto" else flags.codec
+        flags, sender = replace(flags, format=stream.format, codec=codec), partial(send, stream=stream)
     return through_pipes(
-        flags, restore_clip_files, suffix_of=lambda path: ".mkv", refused=refused, send=partial(send, stream=stream)
+        flags,
+        restore_clip_files,
+        suffix_of=lambda path: ".mkv",
+        needing_files=("keep_partial", "join"),
+        send=sender,
     )
 
 
 def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
     """What `derain video` does with files; standard input and output have been replaced by some."""
-    flags.computing.restore_options()
-    wanted = flags.video_options()
+    restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 
     options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
@@ -57,5 +52,5 @@ def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
         raise UsageError("--join takes whole clips: omit --start and --end")
     tally = ClipTally(reporter, flags.dry_run)
     with tally.summary_on_exit():
-        ClipJobs(flags, tally).run()
+        ClipJobs(flags, restore, tally).run()
     return tally.exit_code

@@ -1,7 +1,7 @@
 """`derain watch`: processes photos and clips as they arrive in folders."""
 
 # Paths are strings here: see `jobs.items`.
-# ruff: noqa: PTH112, PTH118, PTH122
+# ruff: noqa: PTH112, PTH118
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ def watch(flags: WatchFlags) -> int:
     _refuse(flags)
     reporter = flags.messages.reporter()
     selection = flags.files.selection(READABLE_SUFFIXES | READABLE_CLIPS)
-    arrivals = Arrivals(flags.settle)
+    are_photos, arrivals = Selection(READABLE_SUFFIXES), Arrivals(flags.settle)
     reporter.say(f"watching {', '.join(flags.folders)}; press Ctrl-C to stop")
     while True:
         began = time.monotonic()
         subfolders = dict(_files_in(flags, selection))
         scanned = time.monotonic()
         for subfolder, paths in _by_subfolder(arrivals.take(subfolders, scanned), subfolders).items():
-            photos = [path for path in paths if os.path.splitext(path)[1].lower() in READABLE_SUFFIXES]
-            clips = [path for path in paths if path not in set(photos)]
+            photos = [path for path in paths if are_photos.is_readable(path)]
+            clips = [path for path in paths if not are_photos.is_readable(path)]
             output = os.path.join(flags.output, subfolder, "")
             if photos:
                 batch = options_from(PhotoFlags, flags, paths=photos, output=output)
