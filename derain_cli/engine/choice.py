@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -61,21 +62,20 @@ def with_engine(options: RestoreOptions, work: Work) -> RestoreOptions:
     """
     if options.engine != "auto":
         return options
-    able = _engines(options) if pick_device(options.device).type == "cpu" else ("torch",)
+    on_cpu = pick_device(options.device).type == "cpu"
+    # Looking for engines imports them, which a short job should not wait for.
+    if not on_cpu or (work.begun_with is None and not _is_long(work)):
+        return replace(options, engine="torch")
+    able = _engines(options)
     for name in able:
         if name == work.begun_with:
             return replace(options, engine=name)
+    return replace(options, engine=able[0] if work.begun_with is None or _is_long(work) else "torch")
+
+
+def _is_long(work: Work) -> bool:
     enough = EARNED * torch.get_num_threads() / macs_per_pixel(work.config)
-    return replace(options, engine=able[0] if able[0] != "torch" and _reach(work.pixels, enough) else "torch")
-
-
-def _reach(pixels: Iterable[int], enough: float) -> bool:
-    total = 0
-    for some in pixels:
-        total += some
-        if total >= enough:
-            return True
-    return False
+    return any(total >= enough for total in itertools.accumulate(work.pixels))
 
 
 def _engines(options: RestoreOptions) -> tuple[EngineName, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from derain_cli.engine.onnx_graph import PICTURES, onnx_graph
-from derain_cli.engine.runtimes import OnnxRuntime, OpenVino
+from derain_cli.engine.runtimes import Compiled, OnnxRuntime, OpenVino
 from derain_cli.engine.torch_engine import TorchEngine
 from derain_cli.errors import DestinationError, WeightsError
 from derain_cli.model import SemiDRDNet, fold
@@ -107,17 +107,19 @@ Run = Callable[[Tensor], Sequence[Tensor]]
 """Pictures to layers by a file that was written, in the order of its outputs."""
 
 
+def _by(compiled: Compiled) -> Run:
+    return lambda pictures: [torch.from_numpy(layer) for layer in compiled({PICTURES: pictures.numpy()})]
+
+
 def _write_onnx(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
     path.write_bytes(onnx_graph(net, about=about))
-    compiled = OnnxRuntime().compile(path.read_bytes())
-    return lambda pictures: [torch.from_numpy(layer) for layer in compiled({PICTURES: pictures.numpy()})]
+    return _by(OnnxRuntime().compile(path.read_bytes()))
 
 
 def _write_openvino(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
     runtime = OpenVino()
     runtime.save(onnx_graph(net, about=about), path, about)
-    compiled = runtime.compile(path)
-    return lambda pictures: [torch.from_numpy(layer) for layer in compiled({PICTURES: pictures.numpy()})]
+    return _by(runtime.compile(path))
 
 
 def _write_torchscript(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
