@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -33,6 +34,7 @@ __all__ = [
     "changed_of",
     "files_of",
     "make_folder",
+    "require_space",
     "sha256_of",
     "size_of",
     "sweep_stale",
@@ -42,6 +44,7 @@ __all__ = [
 # text, needs no special case.
 _PATTERN = re.compile(r"\.derain-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{12}\.tmp")
 _STALE_SECONDS = 24 * 3600.0
+_SPACE_LEAST = 8 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
@@ -310,3 +313,19 @@ def _resource_error(error: BaseException, path: Path) -> ResourceError | None:
 
 def _words(error: OSError) -> str:
     return error.strerror or type(error).__name__
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Check that about `needed` bytes are free in an existing folder, and a little more.
+
+    Raises:
+        ResourceError: they are not.
+    """
+    needed += _SPACE_LEAST
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourceError(
+            f"not enough space: about {needed >> 20} MB needed, {free >> 20} MB free",
+            path=folder,
+            hint="free some space or choose another folder",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from derain_cli.config import VideoOptions
-from derain_cli.errors import InputError, ResourceError, UsageError
+from derain_cli.errors import InputError, UsageError
 from derain_cli.jobs.items import Item
 from derain_cli.jobs.made import MadeRecord
 from derain_cli.jobs.ordered import map_ordered
@@ -21,11 +20,9 @@ from derain_cli.media.clip.encoding import choose_encoding
 from derain_cli.media.clip.joining import Piece, difference, join, layout_of
 from derain_cli.media.clip.reader import open_clip
 from derain_cli.remedies import Remedy
-from derain_cli.system.files import atomic_file, make_folder
+from derain_cli.system.files import atomic_file, make_folder, require_space
 
 __all__ = ["JoinOutcome", "join_clips", "natural_order", "require_alike"]
-
-_SPACE_LEAST = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _joined(
                 f"cannot be joined to {pieces[0].target}: {reason}", path=piece.target, remedy=Remedy.REPLACE
             )
     make_folder(target.parent)
-    _want_space(target.parent, sum(Path(piece.target).stat().st_size for piece in pieces))
+    require_space(target.parent, sum(Path(piece.target).stat().st_size for piece in pieces))
     with atomic_file(target, overwrite=overwrite) as temporary:
         parts = [Piece(Path(piece.target), Path(piece.source).stem) for piece in pieces]
         notes = join(parts, temporary, target.suffix.lower(), tick)
@@ -159,13 +156,3 @@ def _joined(
         if record is not None:
             record.add(item, temporary.stat().st_size)
     return replace(outcome, notes=tuple(notes), frames=frames or 0, duration=duration or 0.0)
-
-
-def _want_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < size + _SPACE_LEAST:
-        raise ResourceError(
-            f"{(size + _SPACE_LEAST) >> 20} MB are needed and {free >> 20} MB are free",
-            path=folder,
-            hint="free some space or choose another folder",
-        )

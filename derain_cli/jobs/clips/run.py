@@ -6,7 +6,6 @@ Frames are encoded in segments (`parts`), which are finally joined to the output
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,14 +33,13 @@ from derain_cli.media.clip.hardware import decoding_device
 from derain_cli.media.clip.info import ClipInfo
 from derain_cli.media.clip.reader import ClipReader, open_clip
 from derain_cli.media.clip.segments import Segment
-from derain_cli.system.files import atomic_file, make_folder, size_of
+from derain_cli.system.files import atomic_file, make_folder, require_space, size_of
 from derain_cli.system.locks import locked
 
 __all__ = ["partial_path", "restore_clips"]
 
 _SPACE = 2.5
 """Free space required, relative to the size of the source: segments and output exist at the same time."""
-_SPACE_LEAST = 8 << 20
 
 
 def restore_clips(
@@ -278,14 +276,7 @@ class _Job:
         if self.options.is_part and total and info.duration and info.rate:
             share = min(1.0, total / float(info.duration * info.rate))
         written = sum(segment.bytes for _, segment in parts.segments)
-        needed = _SPACE_LEAST + max(0, int(_SPACE * size * share) - written)
-        free = shutil.disk_usage(self.target.parent).free
-        if free < needed:
-            raise ResourceError(
-                f"not enough space: about {needed >> 20} MB needed, {free >> 20} MB free",
-                path=self.target.parent,
-                hint="free some space or choose another folder",
-            )
+        require_space(self.target.parent, max(0, int(_SPACE * size * share) - written))
 
 
 def _verify(path: Path, frames: int, target: Path) -> None:

@@ -102,6 +102,6 @@ def test_the_file_is_whole_or_absent_and_what_made_it_is_known(tmp_path: Path, m
     again = joined(target, pieces)
     assert isinstance(again.error, DestinationError)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("derain_cli.jobs.clips.join.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     full = joined(tmp_path / "b.mp4", pieces)
     assert isinstance(full.error, ResourceError) and not (tmp_path / "b.mp4").exists()

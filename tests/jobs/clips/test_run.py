@@ -391,7 +391,7 @@ def test_without_a_declared_duration_all_is_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("derain_cli.jobs.clips.run.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     engine, done = failing_after(-1)
     outcome = restore(write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", engine)
     assert isinstance(outcome.error, ResourceError) and outcome.fatal
