@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from derain_cli.data.clips import coded
 from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.temporal_filter import temporal_filter
@@ -124,23 +125,13 @@ def psnr(frames: Frames, truth: Frames) -> float:
     return float(np.mean([cv2.PSNR(a, b) for a, b in zip(frames, truth, strict=True)]))
 
 
-def eight(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(picture * 255), np.uint8)
-
-
-def coded(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The frame after JPEG compression."""
-    _, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
-
-
 def with_rain(clean: Frames, seed: int) -> tuple[Frames, Frames]:
     """Rainy frames, and the same without streaks."""
     # Without noise, since removing noise too would count against a way.
     shower = replace(Shower.drawn(np.random.default_rng(seed)), noise=0.0)
     rain = MovingRain(*clean[0].shape[:2], seed, shower)
     made = [rain.frame(frame.astype(np.float32) / np.float32(255), i) for i, frame in enumerate(clean)]
-    return [eight(s.rainy) for s in made], [eight(s.clean) for s in made]
+    return [coded(s.rainy, None) for s in made], [coded(s.clean, None) for s in made]
 
 
 def scene(photos: Sequence[Path], number: int, frames: int, size: tuple[int, int]) -> tuple[Frames, Frames]:
@@ -151,8 +142,7 @@ def scene(photos: Sequence[Path], number: int, frames: int, size: tuple[int, int
     rain = MovingRain(size[1], size[0], int(rng.integers(2**31)))
     quality = int(rng.integers(60, 96))
     made = [rain.frame(moving.frame(i), i) for i in range(frames)]
-    rainy, clean = [eight(s.rainy) for s in made], [eight(s.clean) for s in made]
-    return [coded(frame, quality) for frame in rainy], [coded(frame, quality) for frame in clean]
+    return [coded(s.rainy, quality) for s in made], [coded(s.clean, quality) for s in made]
 
 
 @dataclass

@@ -80,19 +80,22 @@ def write_clip(path: str | Path, clip: Clip | None = None, **changes: Any) -> Pa
     return path
 
 
+class Pipe(io.RawIOBase):
+    """Takes bytes one after the other, and nothing else."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.data += bytes(data)
+        return len(data)
+
+
 def write_without_duration(path: str | Path, **changes: Any) -> Path:
     """A Matroska file as written by a recorder that cannot seek: without durations."""
-
-    class Pipe(io.RawIOBase):
-        def __init__(self) -> None:
-            self.data = bytearray()
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: Any) -> int:
-            self.data += bytes(data)
-            return len(data)
 
     pipe = Pipe()
     with av.open(pipe, "w", format="matroska", options={"live": "1"}) as out:

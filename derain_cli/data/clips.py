@@ -25,7 +25,7 @@ from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene
 
-__all__ = ["DRY", "ClipPatches", "SyntheticClip", "make_clip"]
+__all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "make_clip"]
 
 Picture = NDArray[np.uint8]
 
@@ -85,14 +85,14 @@ def make_clip(
     rainy, clean = [], []
     for index in range(count):
         sample = rain.frame(scene.frame(index), index)
-        rainy.append(_coded(sample.clean if rainless else sample.rainy, quality))
-        clean.append(_coded(sample.clean, quality))
+        rainy.append(coded(sample.clean if rainless else sample.rainy, quality))
+        clean.append(coded(sample.clean, quality))
     first = frames // 2
     seen = [window.astype(np.uint8, copy=False) for _, window in windows(enumerate(rainy), frames)]
     return SyntheticClip(seen[first : first + middles], clean[first : first + middles])
 
 
-def _coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
+def coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
     """The frame as 8 bits, JPEG-compressed unless `quality` is None."""
     levels: Picture = np.rint(frame * 255).astype(np.uint8)
     if quality is None:

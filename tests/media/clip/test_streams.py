@@ -10,20 +10,7 @@ import numpy as np
 import pytest
 
 from derain_cli.media.clip.streams import STREAMS, send
-
-
-class Pipe(io.RawIOBase):
-    """Accepts sequential writes only."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        self.data += bytes(data)
-        return len(data)
+from tests.sample_clips import Pipe, write_clip
 
 
 def lossless(path: Path, pix_fmt: str, frames: int = 4) -> list[np.ndarray]:
@@ -55,19 +42,7 @@ def test_raw_frames_are_the_same_numbers(tmp_path: Path, pix_fmt: str) -> None:
 
 
 def test_packets_are_copied_with_their_sound(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    with av.open(str(path), "w") as out:
-        picture, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=48000)
-        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        for number in range(10):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * number, np.uint8), format="rgb24")
-            out.mux(picture.encode(frame))
-        out.mux(picture.encode(None))
-        for number in range(20):
-            piece = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            piece.sample_rate, piece.pts = 48000, 1024 * number
-            out.mux(sound.encode(piece))
-        out.mux(sound.encode(None))
+    path = write_clip(tmp_path / "a.mp4", frames=10, audio=["aac"])
     pipe = Pipe()
     assert send(path, pipe, STREAMS["ts"]) == []
     with av.open(io.BytesIO(bytes(pipe.data)), format="mpegts") as sent, av.open(str(path)) as was:
@@ -77,14 +52,5 @@ def test_packets_are_copied_with_their_sound(tmp_path: Path) -> None:
 
 
 def test_tracks_that_raw_frames_have_no_room_for_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as out:
-        picture, sound = out.add_stream("ffv1", rate=25), out.add_stream("aac", rate=48000)
-        picture.width, picture.height, picture.pix_fmt = 32, 24, "yuv420p"
-        out.mux(picture.encode(av.VideoFrame(32, 24, "yuv420p")))
-        out.mux(picture.encode(None))
-        piece = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        piece.sample_rate = 48000
-        out.mux(sound.encode(piece))
-        out.mux(sound.encode(None))
+    path = write_clip(tmp_path / "a.mkv", codec="ffv1", options={}, audio=["aac"])
     assert send(path, Pipe(), STREAMS["y4m"]) == ["y4m supports only the picture: 1 other track left out"]
