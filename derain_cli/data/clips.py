@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from derain_cli.data.augment import crop_box, flip
 from derain_cli.data.datasets import PictureCache, Sample
 from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
-from derain_cli.rain import MovingRain, MovingScene
+from derain_cli.rain import MovingRain, MovingScene, Shower
 
 __all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "make_clip"]
 
@@ -43,6 +44,9 @@ _ROUND = 64
 
 DRY = 0.1
 """Probability of a clip without rain."""
+
+_PRISTINE = 0.4
+"""Probability of a clip without noise and compression artefacts: there the last traces of rain count."""
 
 
 class SyntheticClip:
@@ -78,10 +82,13 @@ def make_clip(
     """
     count = frames - 1 + middles
     scene = MovingScene(photo, other, side, side, count, rng)
-    rain = MovingRain(side, side, int(rng.integers(2**31)))
+    shower, pristine = Shower.drawn(rng), rng.random() < _PRISTINE
+    if pristine:
+        shower = replace(shower, noise=0.0)
+    rain = MovingRain(side, side, int(rng.integers(2**31)), shower)
     rainless = rng.random() < dry
     # Compression artefacts as in video, with and without rain, so that networks leave them alone.
-    quality = int(rng.integers(45, 96)) if rng.random() < 0.8 else None
+    quality = None if pristine or rng.random() < 0.2 else int(rng.integers(45, 96))
     rainy, clean = [], []
     for index in range(count):
         sample = rain.frame(scene.frame(index), index)

@@ -35,6 +35,7 @@ class Shower:
         fall: distance a streak moves between frames, in streak lengths.
         transmission: of the veil; 1 means none.
         sky: brightness of the sky, linear, 1 is white.
+        glint: brightness of a streak, in that of the sky, apart from what shines through it.
         exposure: factor in linear light.
         noise: standard deviation of the sensor's noise, sRGB.
         slow: number of frames over which the veil and the strength of the rain change noticeably.
@@ -46,6 +47,7 @@ class Shower:
     fall: float = 1.7
     transmission: float = 0.85
     sky: float = 0.6
+    glint: float = 0.6
     exposure: float = 0.85
     noise: float = 0.006
     slow: float = 50.0
@@ -68,6 +70,8 @@ class Shower:
             noise=log_uniform(rng, rain.noise),
             slow=float(rng.uniform(25, 120)),
             scale=log_uniform(rng, rain.scale),
+            # Streaks that catch the light are far brighter than the scene behind them.
+            glint=0.6 if rng.random() < 0.5 else log_uniform(rng, (0.4, 1.6)),
         )
 
 
@@ -116,7 +120,7 @@ class MovingRain:
         opacity = self._opacity(index, rng)
         small = cv2.resize(light, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
         around = cv2.resize(cv2.blur(small, (7, 7)), (width, height)).reshape(clean.shape)
-        drop = 0.4 * around + np.float32(0.6 * shower.exposure) * sky
+        drop = 0.4 * around + np.float32(shower.glint * shower.exposure) * sky
         streaked = light + opacity[:, :, None] * (drop - light)
         noise = rng.standard_normal(clean.shape, np.float32) * np.float32(shower.noise)
         rainy, free = (
