@@ -125,7 +125,7 @@ ROWS: dict[str, list[set[str]]] = {
     ],
     "training/run": [{"plan"}, {"data", "folder", "log", "start"}, {"validation"}, {"loop"}],
     "cli": [
-        {"flags", "help", "hints", "score_tables", "times"},
+        {"flags", "help", "hints", "log_file", "score_tables", "times"},
         {"console"},
         {"reporter"},
         {"options", "pipes", "tally"},

@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from derain_cli import __version__
 from derain_cli.cli.console import as_derain_error, debug_wanted, print_data, print_error
 from derain_cli.cli.help import HelpfulCommand, write_examples
+from derain_cli.cli.log_file import log, log_session
 from derain_cli.cli.options import SETTINGS, new_app
 from derain_cli.cli.pipes import PIPE
 from derain_cli.errors import DerainError, UsageError
@@ -192,6 +193,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _open_standard_streams()
         _limit_spinning(os.environ)
     given = sys.argv[1:] if argv is None else argv
+    with log_session(given):
+        code = _run(given)
+        log("end", code=code)
+        return code
+
+
+def _run(given: Sequence[str]) -> int:
     debug = debug_wanted(list(given))
     try:
         arguments = route(given)

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from derain_cli.cli.hints import line_of
-from derain_cli.errors import DerainError, ResourceError, expected
+from derain_cli.cli.hints import hint_of, line_of, reason_of
+from derain_cli.cli.log_file import log
+from derain_cli.errors import DerainError, ResourceError, expected, printable
 from derain_cli.system.signals import Interrupted
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "can_be_asked",
     "debug_wanted",
     "is_terminal",
+    "log_error",
     "print_data",
     "print_error",
     "print_json",
@@ -71,6 +73,11 @@ def print_data(text: str) -> None:
         Interrupted: the reader has closed stdout.
         OSError: writing fails for another reason, such as a full disk.
     """
+    log("output", text=text)
+    _print_data(text)
+
+
+def _print_data(text: str) -> None:
     try:
         _write_line(sys.stdout, text)
     except BrokenPipeError as error:
@@ -82,8 +89,14 @@ def print_data(text: str) -> None:
 
 
 def print_json(record: Mapping[str, Any]) -> None:
-    """One JSON record on one line of stdout; undecodable bytes in file names appear as Python surrogate escapes."""
-    print_data(json.dumps(record, allow_nan=False))
+    """One JSON record on one line of stdout; undecodable bytes in file names appear as Python surrogate escapes.
+
+    Raises:
+        as `print_data`.
+    """
+    text = json.dumps(record, allow_nan=False)
+    log("record", record=record)
+    _print_data(text)
 
 
 @contextlib.contextmanager
@@ -122,13 +135,21 @@ def can_be_asked() -> bool:
 
 def print_error(error: DerainError, *, debug: bool = False) -> None:
     """`derain: error: PATH: REASON (HINT)` on stderr, preceded by the traceback if `debug`."""
+    log_error(error)
     if debug:
         print_message("".join(traceback.format_exception(error)).rstrip())
     print_message(f"derain: error: {line_of(error)}")
 
 
+def log_error(error: DerainError) -> None:
+    """An error in the log, with the traceback if it is a bug in derain."""
+    trace = {"traceback": "".join(traceback.format_exception(error))} if type(error) is DerainError else {}
+    path = None if error.path is None else printable(error.path)
+    log("error", path=path, error=reason_of(error), hint=hint_of(error), code=error.exit_code, **trace)
+
+
 def print_message(text: str) -> None:
-    """One line on stderr; write errors are ignored."""
+    """One line on stderr, not in the log; write errors are ignored."""
     with contextlib.suppress(OSError, ValueError):
         _write_line(sys.stderr, text)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from derain_cli.cli.help import FILES, MESSAGES, MODEL, OUTPUT, RUN
+from derain_cli.cli.log_file import open_log
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import DEFAULT_MAX_PIXELS, RestoreOptions
 from derain_cli.config.restore import EngineName
@@ -35,6 +36,7 @@ __all__ = [
     "Jobs",
     "Json",
     "JsonAnswer",
+    "LogFile",
     "MaxPixels",
     "Messages",
     "Model",
@@ -248,6 +250,25 @@ Debug = Annotated[
 ]
 
 
+def _start_log(context: typer.Context, path: str | None) -> str | None:
+    if path is not None and not context.resilient_parsing:
+        open_log(path)
+    return path
+
+
+LogFile = Annotated[
+    str | None,
+    typer.Option(
+        "--log-file",
+        metavar="FILE",
+        is_eager=True,  # before the others, whose errors belong into the log
+        callback=_start_log,
+        help="Append messages and results, also those not shown, to FILE as JSON lines with the time.",
+        rich_help_panel=MESSAGES,
+    ),
+]
+
+
 def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
     """Catch `derain photo.jpg clean.jpg`, the syntax of cp.
 
@@ -321,6 +342,7 @@ class Talk:
     json: Json = False
     quiet: Quiet = False
     debug: Debug = False
+    log_file: LogFile = None
 
     def reporter(self) -> Reporter:
         return Reporter(json=self.json, quiet=self.quiet, debug=self.debug)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from derain_cli.cli.console import debug_wanted, is_terminal, print_json, print_message
+from derain_cli.cli.console import debug_wanted, is_terminal, log_error, print_json, print_message
 from derain_cli.cli.hints import line_of
+from derain_cli.cli.log_file import log
 from derain_cli.errors import DerainError, printable
 
 if TYPE_CHECKING:
@@ -66,34 +67,33 @@ class Reporter:
         return self._bar is not None
 
     def say(self, text: str) -> None:
-        """One line, unless quiet."""
-        if not self.quiet:
-            self._line(printable(text))
+        """One line, unless quiet; always in the log."""
+        self._tell("message", text, shown=not self.quiet)
 
     def note(self, text: str, path: str | None = None) -> None:
         """A note, on a file if `path` is given, unless quiet."""
         self.say(f"derain: note: {'' if path is None else f'{path}: '}{text}")
 
     def detail(self, text: str) -> None:
-        """One line, if verbose."""
-        if self.verbose:
-            self._line(printable(text))
+        """One line, if verbose; always in the log."""
+        self._tell("detail", text, shown=self.verbose)
 
     def error(self, error: DerainError) -> None:
         """One line, always; preceded by the traceback if `debug`."""
+        log_error(error)
         if self.debug:
             self._line("".join(traceback.format_exception(error)).rstrip())
         self._line(f"derain: error: {line_of(error)}")
 
     def record(self, **values: Any) -> None:
-        """A JSON record on stdout, if `json`."""
+        """A JSON record on stdout, if `json`; always in the log."""
+        named = {
+            key: self._names.get(value, value) if isinstance(value, str) else value for key, value in values.items()
+        }
         if self.json:
-            print_json(
-                {
-                    key: self._names.get(value, value) if isinstance(value, str) else value
-                    for key, value in values.items()
-                }
-            )
+            print_json(named)
+        else:
+            log("record", record=named)
 
     @contextmanager
     def bar(self, total: int | None, *, own_pace: bool = False) -> Iterator[Bar]:
@@ -133,9 +133,18 @@ class Reporter:
             finally:
                 self._bar = None
 
-    def _line(self, text: str) -> None:
+    def _tell(self, kind: str, text: str, *, shown: bool) -> None:
+        log(kind, text=self._renamed(printable(text)))
+        if shown:
+            self._line(printable(text))
+
+    def _renamed(self, text: str) -> str:
         for path, name in self._names.items():
             text = text.replace(path, name)
+        return text
+
+    def _line(self, text: str) -> None:
+        text = self._renamed(text)
         if self._bar is None:
             print_message(text)
         else:
