@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types format env clean
+.PHONY: demo test test-slow lint types format man docs env clean
 .DEFAULT_GOAL := demo
 
 env: $(READY)
@@ -35,6 +35,13 @@ test-slow: env
 format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+man: env
+	$(BIN)/python -m scripts.man_page
+
+docs: env
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The site: build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build dist samples_derained .pytest_cache .mypy_cache .ruff_cache .hypothesis

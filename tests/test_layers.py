@@ -127,7 +127,7 @@ ROWS: dict[str, list[set[str]]] = {
     "cli": [
         {"flags", "help", "hints", "log_file", "score_tables", "times"},
         {"console"},
-        {"reporter"},
+        {"completion", "reporter"},
         {"options", "pipes", "tally"},
         {"export"},
         {"eval", "frames", "info", "items", "models", "run_progress", "runs", "serve", "synth"},

@@ -22,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from derain_cli import __version__
+from derain_cli.cli.completion import ASKED, candidates
 from derain_cli.cli.console import as_derain_error, debug_wanted, print_data, print_error
 from derain_cli.cli.help import HelpfulCommand, write_examples
 from derain_cli.cli.log_file import log, log_session
@@ -55,6 +56,7 @@ COMMANDS = {
     ),
     "synth": Command("derain_cli.cli.synth", "synth", "Add rain to clean photos: pairs for training and tests."),
     "models": Command("derain_cli.cli.models", "app", "List, describe, verify, average and export weights."),
+    "completion": Command("derain_cli.cli.completion", "completion", "Print the script for the Tab key of your shell."),
     "info": Command("derain_cli.cli.info", "info", "Show versions, devices, and what `auto` picks and why."),
 }
 _TURNS = "1000"
@@ -192,11 +194,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         _open_standard_streams()
         _limit_spinning(os.environ)
+        if ASKED in os.environ:
+            return _complete(sys.argv[1:])
     given = sys.argv[1:] if argv is None else argv
     with log_session(given):
         code = _run(given)
         log("end", code=code)
         return code
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer a completion script; words that make no command have no candidates."""
+    try:
+        summaries = {name: command.summary for name, command in COMMANDS.items()}
+        for line in candidates(typer.main.get_command(app), summaries, words, route):
+            print_data(line)
+    except (DerainError, Interrupted):
+        return 1
+    return 0
 
 
 def _run(given: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import command_from_flags
-from derain_cli.cli.items import FEW, ItemTally
+from derain_cli.cli.items import FEW, ItemTally, refuse_output_as_input
 from derain_cli.cli.pipes import is_piped, through_pipes
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import EncodeOptions
@@ -98,7 +98,7 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
     from derain_cli.jobs.photos.headers import header_pixels, refused_by_header
     from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
-    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_SUFFIXES)
+    refuse_output_as_input(flags.paths, flags.output, WRITABLE_SUFFIXES)
     restore = flags.computing.restore_options()
     naming = flags.naming()
     encode = EncodeOptions(quality=flags.quality)

@@ -16,6 +16,7 @@ __all__ = [
     "RUN",
     "HelpfulCommand",
     "HelpfulGroup",
+    "option_groups",
     "write_examples",
 ]
 
@@ -106,6 +107,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("derain models export fast --to onnx", "Write fast.onnx, for ONNX Runtime and others."),
         ("derain models export fast --to openvino -o net/fast.xml", "For OpenVINO; fast.bin goes with it."),
     ),
+    "derain completion": (
+        ("derain completion bash", "For bash: eval it in ~/.bashrc."),
+        ("derain completion zsh", "For zsh: a file _derain in a folder of $fpath."),
+        ("derain completion fish", "For fish: ~/.config/fish/completions/derain.fish."),
+    ),
     "derain info": (
         ("derain info", "Print everything as text."),
         ("derain info --json", "The same as JSON."),
@@ -152,8 +158,11 @@ def write_examples(ctx: Any, formatter: Any) -> None:
                 formatter.write_text(meaning)
 
 
-def _write_groups(parameters: list[Any], ctx: Any, formatter: Any) -> None:
-    """One section per group, in the order of their first options, after the arguments."""
+def option_groups(parameters: list[Any], ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Names and meanings of arguments and options, by the title of their group.
+
+    Arguments come first, then the groups in the order of their first options. No group is empty.
+    """
     groups: dict[str, list[tuple[str, str]]] = {"Arguments": []}
     for parameter in parameters:
         record = parameter.get_help_record(ctx)
@@ -167,7 +176,10 @@ def _write_groups(parameters: list[Any], ctx: Any, formatter: Any) -> None:
         else:
             group = parameter.rich_help_panel or "Options"
         groups.setdefault(group, []).append(record)
-    for title, records in groups.items():
-        if records:
-            with formatter.section(title):
-                formatter.write_dl(records)
+    return {title: records for title, records in groups.items() if records}
+
+
+def _write_groups(parameters: list[Any], ctx: Any, formatter: Any) -> None:
+    for title, records in option_groups(parameters, ctx).items():
+        with formatter.section(title):
+            formatter.write_dl(records)

@@ -1,15 +1,17 @@
-"""Shared by commands that process files one by one: reports of the plan, and loading of the model."""
+"""Shared by commands that process files one by one: reports of the plan, loading of the model, and one mistake."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derain_cli.cli.console import print_data
 from derain_cli.cli.tally import Tally
-from derain_cli.errors import DerainError, NothingToDoError, printable
+from derain_cli.errors import DerainError, NothingToDoError, UsageError, printable
+from derain_cli.system.finder import is_pattern
 
 if TYPE_CHECKING:
     from derain_cli.checkpoints.header import Head
@@ -18,10 +20,22 @@ if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Naming, WorkList
 
-__all__ = ["FEW", "ItemTally"]
+__all__ = ["FEW", "ItemTally", "refuse_output_as_input"]
 
 FEW = 20
 """Up to this many files are listed one by one; more of them only with --verbose."""
+
+
+def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
+    """Catch `derain photo.jpg clean.jpg`, the syntax of cp.
+
+    Raises:
+        UsageError: there are two paths and the second one does not exist but would be a valid output.
+    """
+    if len(paths) != 2 or output is not None or not Path(paths[0]).exists() or os.path.lexists(paths[1]):
+        return
+    if Path(paths[1]).suffix.lower() in writable and not is_pattern(paths[1]):
+        raise UsageError(f"{paths[1]} does not exist", hint=f"write -o {paths[1]} if it is the output")
 
 
 @dataclass

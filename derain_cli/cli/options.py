@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -16,7 +13,7 @@ from derain_cli.cli.reporter import Reporter
 from derain_cli.config import DEFAULT_MAX_PIXELS, RestoreOptions
 from derain_cli.config.restore import EngineName
 from derain_cli.errors import UsageError
-from derain_cli.system.finder import Selection, is_pattern
+from derain_cli.system.finder import Selection
 
 __all__ = [
     "SETTINGS",
@@ -53,7 +50,6 @@ __all__ = [
     "Tile",
     "Verbose",
     "new_app",
-    "refuse_output_as_input",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -267,18 +263,6 @@ LogFile = Annotated[
         rich_help_panel=MESSAGES,
     ),
 ]
-
-
-def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
-    """Catch `derain photo.jpg clean.jpg`, the syntax of cp.
-
-    Raises:
-        UsageError: there are two paths and the second one does not exist but would be a valid output.
-    """
-    if len(paths) != 2 or output is not None or not Path(paths[0]).exists() or os.path.lexists(paths[1]):
-        return
-    if Path(paths[1]).suffix.lower() in writable and not is_pattern(paths[1]):
-        raise UsageError(f"{paths[1]} does not exist", hint=f"write -o {paths[1]} if it is the output")
 
 
 # Related flags

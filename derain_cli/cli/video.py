@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from derain_cli.cli import options
 from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.clip_jobs import ClipJobs
 from derain_cli.cli.clips import ClipTally
 from derain_cli.cli.flags import command_from_flags
+from derain_cli.cli.items import refuse_output_as_input
 from derain_cli.cli.pipes import PIPE, copied, is_piped, through_pipes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import UsageError
@@ -47,7 +47,7 @@ def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
     restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 
-    options.refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
+    refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
     if flags.join is not None and (wanted.start or wanted.end is not None):
         raise UsageError("--join takes whole clips: omit --start and --end")
     tally = ClipTally(reporter, flags.dry_run)
