@@ -1,4 +1,4 @@
-"""Write the man page from the parser: `make man`. `tests/cli/test_man_page.py` fails while docs/derain.1 is out of date."""
+"""Write the man page, docs/derain.1, from the parser: `make man`. A test fails while it is out of date."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from derain_cli.cli.help import EXAMPLES, option_groups
 PAGE = Path(__file__).parents[1] / "docs/derain.1"
 
 _DESCRIPTION = (
-    "derain removes rain streaks from photos, folders and clips on this computer, without a network connection. It also "
-    "trains and evaluates its networks. Originals are never changed, outputs are written completely or not at all, and a "
-    "broken file never stops the others. `derain PATH...` is short for `derain derain PATH...`, or for `derain video` if "
-    "all files are clips."
+    "derain removes rain streaks from photos, folders and clips on this computer, without a network connection. It "
+    "also trains and evaluates its networks. Originals are never changed, outputs are written completely or not at "
+    "all, and a broken file never stops the others. `derain PATH...` is short for `derain derain PATH...`, or for "
+    "`derain video` if all files are clips."
 )
 _ENVIRONMENT = {
     "DERAIN_MODEL, DERAIN_DEVICE, DERAIN_ENGINE": "Defaults of --model, --device and --engine.",
@@ -84,8 +84,8 @@ def _sentences(command: Any) -> str:
 
 def _text(text: str) -> str:
     """Text as roff shows it: dashes that can be copied, and no line that begins like a request."""
-    plain = text.replace("\\", "\\e").replace("-", "\\-")
-    return re.sub(r"^([.'])", r"\\&\1", plain)
+    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    return re.sub(r"^\.", r"\\&.", plain)
 
 
 if __name__ == "__main__":
