@@ -1,10 +1,11 @@
-# derain as a command for the CPU: docker build -t derain . && docker run --rm -v "$PWD:/data" derain photo.jpg
+# derain as a command, without root rights: docker build -t derain . && docker run --rm -v "$PWD:/data" derain photo.jpg
 FROM python:3.13-slim AS build
 RUN python -m venv /opt/derain
 ENV PATH=/opt/derain/bin:$PATH
-# The CPU build of PyTorch is a twentieth of the default one. Its index is named here and nowhere else.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" torch torchvision
+# PyTorch by default brings 5 GB for GPUs. Its CPU build is a twentieth of that: pass the address of the CPU index that PyTorch's
+# installation page names as --build-arg TORCH_INDEX=ADDRESS.
+ARG TORCH_INDEX=
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 COPY pyproject.toml README.md LICENSE /src/
 COPY derain_cli /src/derain_cli
 COPY weights /src/weights

@@ -56,7 +56,8 @@ _derain() {
             '') ;;
             :files) more=files ;;
             :folders) more=folders ;;
-            *) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+            *$'\t'*) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+            *) found+=("${line//:/\\:}") ;;
         esac
     done
     (( $#found )) && _describe -V 'derain' found

@@ -65,9 +65,10 @@ def _empty_layers(image: Array) -> tuple[Array, Array]:
 class Restorer:
     """Removes rain from pictures with one network on one device.
 
-    >>> from derain_cli import Restorer
-    >>> restorer = Restorer.from_pretrained("fast")
-    >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; returns the same type
+    Examples:
+        >>> from derain_cli import Restorer
+        >>> restorer = Restorer.from_pretrained("fast")
+        >>> clean = restorer(picture)        # HxWx3 uint8 or uint16 array, or a PIL image; returns the same type
 
     Args:
         engine: runs the network. May also be one of our own networks, for which the engine given by `options` is made.

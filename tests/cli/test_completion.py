@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -155,12 +159,54 @@ def test_zsh_reads_its_script(shell_environment: dict[str, str]) -> None:
     )
     assert run("zsh", script, shell_environment, "-f") == [
         "_derain derain",
-        "clip:clip",
-        "fast:fast",
+        "clip",
+        "fast",
         "files",
-        "cpu:cpu",
-        "cuda:cuda",
+        "cpu",
+        "cuda",
     ]
+
+
+@pytest.mark.parametrize(
+    ("program", "start"),
+    [
+        (["bash", "--norc"], 'eval "$(derain completion bash)"'),
+        (["zsh", "-f"], 'autoload -Uz compinit; compinit -u; eval "$(derain completion zsh)"'),
+    ],
+    ids=["bash", "zsh"],
+)
+def test_the_tab_key(program: list[str], start: str, shell_environment: dict[str, str]) -> None:
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"needs {program[0]}")
+    photo("wa ter.png")
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(program[0], program, shell_environment | {"PS1": "> "})
+    try:
+        os.write(terminal, f"{start}; echo rea''dy\n".encode())
+        wait_for(terminal, "ready")
+        for keys, shown in (
+            ("derain x.png --stre\t", "--strength "),
+            ("derain video --model=fa\t", "st "),
+            ("derain models ver\t", "verify "),
+            ("derain video wa\t", "wa\\ ter.png "),
+        ):
+            os.write(terminal, keys.encode())
+            wait_for(terminal, shown)
+            os.write(terminal, b"\x15")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
+def wait_for(terminal: int, shown: str) -> None:
+    """Read until the terminal shows something."""
+    text, deadline = "", time.monotonic() + 30
+    while shown not in text:
+        assert time.monotonic() < deadline, text
+        if select.select([terminal], [], [], 0.1)[0]:
+            text += os.read(terminal, 4096).decode(errors="replace")
 
 
 def test_an_unknown_shell_is_refused(derain: Derain) -> None:

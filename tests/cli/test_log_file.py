@@ -125,6 +125,6 @@ def test_bugs_are_logged_with_their_traceback(derain: Derain, monkeypatch: pytes
     assert "ZeroDivisionError: odd" in of_kind("error")[-1]["traceback"]
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"models", "info"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"models", "info", "completion"}))
 def test_every_command_that_works_has_the_option(derain: Derain, name: str) -> None:
     assert "--log-file FILE" in derain(name, "--help").out
