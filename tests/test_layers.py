@@ -28,7 +28,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "config": [{"schema"}, {"photo", "recipes", "restore", "training", "video"}],
-    "system": [{"accelerators", "files", "finder", "locks", "memory", "provenance", "signals"}],
+    "system": [{"accelerators", "files", "finder", "hub_client", "locks", "memory", "provenance", "signals"}],
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"colour", "exif", "formats", "iptc", "jpeg", "libtiff", "png"},
