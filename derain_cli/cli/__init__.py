@@ -53,7 +53,7 @@ COMMANDS = {
         "derain_cli.cli.finetune_real", "finetune_real", "Adapt a network to your own photos in real rain."
     ),
     "synth": Command("derain_cli.cli.synth", "synth", "Add rain to clean photos: pairs for training and tests."),
-    "models": Command("derain_cli.cli.models", "app", "List, describe, verify, average and export weights."),
+    "models": Command("derain_cli.cli.models", "app", "List, describe, verify, average, export and share weights."),
     "info": Command("derain_cli.cli.info", "info", "Show versions, devices, and what `auto` picks and why."),
 }
 _TURNS = "1000"

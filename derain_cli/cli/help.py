@@ -106,6 +106,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("derain models export fast --to onnx", "Write fast.onnx, for ONNX Runtime and others."),
         ("derain models export fast --to openvino -o net/fast.xml", "For OpenVINO; fast.bin goes with it."),
     ),
+    "derain models pull": (
+        ("derain models pull owner/name", "The newest version; then: derain photo.jpg -m owner/name"),
+        ("derain models pull owner/name@v1.0", "A certain version."),
+    ),
+    "derain models push": (
+        ("derain models push runs/mine/best.safetensors owner/name", "Publish your own weights."),
+        ("derain models push mine.safetensors owner/name --private", "For yourself only."),
+    ),
     "derain info": (
         ("derain info", "Print everything as text."),
         ("derain info --json", "The same as JSON."),
