@@ -143,10 +143,9 @@ def _look_up(name: HubName) -> _Facts:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, FileMetadataError
 
-    address = hub_address()
-    url = hf_hub_url(name.repo, WEIGHTS_FILE, revision=name.revision, endpoint=address)
+    url = hf_hub_url(name.repo, WEIGHTS_FILE, revision=name.revision, endpoint=hub_address())
     try:
-        found = get_hf_file_metadata(url, timeout=_TIMEOUT, endpoint=address)
+        found = get_hf_file_metadata(url, timeout=_TIMEOUT)
     except EntryNotFoundError as error:
         raise _refused(name, Why(_without_weights(name), "derain models only")) from error
     if found.etag is None or found.commit_hash is None:

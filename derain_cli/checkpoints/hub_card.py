@@ -80,7 +80,10 @@ def _licence(card: Card) -> dict[str, str]:
 
 
 def _identifier(words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_LONGEST_ID].strip("-") or "see-text"
+    plain = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    if len(plain) > _LONGEST_ID:
+        plain = plain[: _LONGEST_ID + 1].rpartition("-")[0] or plain[:_LONGEST_ID]
+    return plain or "see-text"
 
 
 def _result(score: Score) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def test_metadata_come_from_the_record() -> None:
     assert (ssim["value"], ssim["args"]) == (0.9, {"protocol": "rgb", "input": 0.5})
 
 
+@pytest.mark.parametrize(
+    ("words", "name"), [("long " * 30, "-".join(["long"] * 13)), ("x" * 99, "x" * 64), ("研究", "see-text")]
+)
+def test_names_of_other_licences_are_short(words: str, name: str) -> None:
+    assert matter(hub_card(weights(dataclasses.replace(CARD, licence=words))))["license_name"] == name
+
+
 @pytest.mark.parametrize(("words", "known"), [("", "unknown"), ("MIT", "mit"), ("Apache License 2.0", "apache-2.0")])
 def test_licences_that_the_hub_knows(words: str, known: str) -> None:
     found = matter(hub_card(weights(dataclasses.replace(CARD, licence=words))))
