@@ -59,6 +59,7 @@ class FakeHub:
         wrong: send other bytes of the same length.
         plain: not LFS: files come directly, with the git hash.
         delay: seconds before every answer.
+        hold: downloads wait for this after the first half, if it is set.
         requests: method and path of all requests, downloads with their range.
     """
 
@@ -70,6 +71,7 @@ class FakeHub:
     wrong: bool = False
     plain: bool = False
     delay: float = 0.0
+    hold: threading.Event | None = None
     requests: list[str] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
 
@@ -199,7 +201,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         cut = self.command == "GET" and (self.hub.cut > 0 or self.hub.stuck)
         self.hub.cut -= cut
         sent = 0 if self.hub.stuck and start else len(part) // 2
-        self._send(206 if start else 200, part, headers, send=sent if cut else None)
+        self._send(206 if start else 200, part, headers, send=sent if cut else None, hold=self.hub.hold)
 
     def _info(self, name: str, revision: str | None) -> None:
         repository = self._repository(name)
@@ -292,7 +294,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, value: dict[str, Any]) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, data: bytes, headers: dict[str, str], send: int | None = None) -> None:
+    def _send(
+        self,
+        status: int,
+        data: bytes,
+        headers: dict[str, str],
+        send: int | None = None,
+        hold: threading.Event | None = None,
+    ) -> None:
         try:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
@@ -300,7 +309,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(data[:send])
+                half = len(data) // 2 if hold else 0
+                self.wfile.write(data[:half])
+                if hold:
+                    hold.wait(30)
+                self.wfile.write(data[half:send])
         except OSError:  # the client no longer waits
             send = 0
         if send is not None:

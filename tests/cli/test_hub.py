@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +108,26 @@ def test_pushes_that_fail(derain: Derain, hub: FakeHub, weights: Path, monkeypat
     Path("evil.pt").write_bytes(b"cos\nsystem\n(S'touch canary'\ntR.")
     assert "not a usable weights file" in only_line(derain("models", "push", "evil.pt", "owner/name"), 5)
     assert not Path("canary").exists() and hub.requests == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_pull_that_is_stopped_leaves_nothing_that_would_be_used(
+    derain: Derain, published: FakeHub, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    published.hold = threading.Event()
+    environment = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    program = [sys.executable, "-m", "derain_cli", "models", "pull", "owner/name"]
+    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        end = time.monotonic() + 60
+        while not published.asked("GET /cdn"):
+            assert time.monotonic() < end and running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(number)
+        _, told = running.communicate(timeout=60)
+    published.hold.set()
+    assert running.returncode == code and "Traceback" not in told
+    published.status = 503
+    assert "(503)" in only_line(derain("models", "verify", "hf:owner/name"), 5)
+    published.status = 200
+    assert derain("models", "pull", "owner/name").code == 0
