@@ -17,6 +17,7 @@ from derain_cli.config import ModelConfig
 from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.rain import add_rain
+from tests.fake_hub import FakeHub, serving
 
 # Shared machines can be slow at times; pytest's own time limit is sufficient.
 hypothesis.settings.register_profile("derain", deadline=None)
@@ -138,3 +139,17 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory, vgg_weights: dict[str, Te
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes an empty folder the current one."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    """A Hub on this machine, an empty cache, and no token."""
+    home = tmp_path / "hf"
+    with serving() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        for name, place in {"HF_HOME": home, "HF_HUB_CACHE": home / "hub", "HF_TOKEN_PATH": home / "token"}.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(place))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True, raising=False)
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        yield server

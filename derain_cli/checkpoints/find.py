@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from derain_cli.checkpoints.hub import from_hub
+from derain_cli.checkpoints.hub import WEIGHTS_FILE, cached, pull
+from derain_cli.checkpoints.hub_name import HubName
 from derain_cli.errors import WeightsError
 
 __all__ = ["DEFAULT_MODEL", "find_weights", "installed_models"]
@@ -28,18 +29,39 @@ def installed_models() -> dict[str, Path]:
 
 
 def find_weights(name_or_path: str) -> Path:
-    """The weight file for the name of an installed model, a Hub model (`hf:ORG/REPO`), or the path itself.
+    """The weight file for a name or path. No network is used for what is on this machine.
+
+    Args:
+        name_or_path: an installed model; a weight file, or a folder with `model.safetensors` as written by
+            `Restorer.save_pretrained`; or a model on the Hub, `owner/name` or `owner/name@revision`, which is
+            downloaded if it was not pulled before. `owner/name` is a path if there is such a file; if there is a folder
+            `owner`, it is not downloaded. `hf:owner/name` is never a path.
 
     Raises:
         WeightsError: no such model, or the Hub's cannot be fetched.
+        UsageError: `hf:` without a valid name.
+        ResourceError: the disk is full.
     """
-    if name_or_path.startswith("hf:"):
-        return from_hub(name_or_path.removeprefix("hf:"))
     installed = installed_models()
     if name_or_path in installed:
         return installed[name_or_path]
-    path = Path(name_or_path)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    path, explicit = Path(name_or_path), name_or_path.startswith("hf:")
+    if not explicit and path.exists():
+        inside = path / WEIGHTS_FILE
+        return inside if inside.is_file() else path
+    name = HubName.meant_by(name_or_path)
+    if name is not None:
+        pulled = cached(name)
+        if pulled is not None:
+            return pulled
+        if explicit:
+            return pull(name)
+        if not path.parent.is_dir():
+            try:
+                return pull(name)
+            except WeightsError as error:
+                raise WeightsError(f"no file {name_or_path}; {error.reason}", hint=error.hint) from error
+    if path.suffix or len(path.parts) > 1:
         return path
     known = ", ".join(installed) or "none"
     raise WeightsError(f"no model named {name_or_path!r}", hint=f"installed: {known}; or give a .safetensors file")

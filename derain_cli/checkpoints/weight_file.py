@@ -21,13 +21,24 @@ from torch import Tensor, nn
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.header import FORMAT, MAX_HEADER, META_KEY, refuse_irregular
+from derain_cli.checkpoints.hub import WEIGHTS_FILE
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.model import SemiDRDNet, build
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_bytes
 
-__all__ = ["Weights", "load_weights", "network", "on_cpu", "save_state", "save_weights"]
+__all__ = [
+    "Weights",
+    "load_weights",
+    "network",
+    "on_cpu",
+    "read_weights",
+    "save_state",
+    "save_weights",
+    "verified",
+    "weights_bytes",
+]
 
 _MAX_TENSORS = 20_000
 _DTYPES = {"F32", "F16", "BF16", "I64"}
@@ -42,6 +53,11 @@ class Weights:
     tensors: Mapping[str, Tensor]
     card: Card
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix; that on the card if all such files have the same one."""
+        return self.card.name if self.path.name == WEIGHTS_FILE else self.path.stem
 
 
 def _digest(meta: Mapping[str, Any], table: Mapping[str, Any], data: bytes | memoryview) -> str:
@@ -75,6 +91,16 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
+def weights_bytes(model: SemiDRDNet, card: Card) -> tuple[bytes, str]:
+    """`model` and its card as the content of a weight file, and its SHA-256."""
+    tensors = on_cpu(model.state_dict())
+    meta = {"format": FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
+    plain = safetensors.torch.save(tensors, metadata={META_KEY: ""})
+    _, table, data = _parse(plain)
+    sha256 = _digest(meta, table, data)
+    return safetensors.torch.save(tensors, metadata={META_KEY: json.dumps({**meta, "sha256": sha256})}), sha256
+
+
 def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool = True) -> str:
     """Write `model` and its card as one weight file, atomically; returns its SHA-256.
 
@@ -82,12 +108,7 @@ def save_weights(path: Path, model: SemiDRDNet, card: Card, *, overwrite: bool =
         ResourceError: the disk is full.
         DestinationError: the file exists and `overwrite` is off.
     """
-    tensors = on_cpu(model.state_dict())
-    meta = {"format": FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
-    plain = safetensors.torch.save(tensors, metadata={META_KEY: ""})
-    _, table, data = _parse(plain)
-    sha256 = _digest(meta, table, data)
-    blob = safetensors.torch.save(tensors, metadata={META_KEY: json.dumps({**meta, "sha256": sha256})})
+    blob, sha256 = weights_bytes(model, card)
     atomic_bytes(path, blob, overwrite=overwrite)
     return sha256
 
@@ -103,7 +124,12 @@ def save_state(path: Path, module: nn.Module) -> None:
     atomic_bytes(path, safetensors.torch.save(on_cpu(module.state_dict())), overwrite=True)
 
 
-def _read(path: Path) -> bytes:
+def read_weights(path: Path) -> bytes:
+    """The content of a weight file, not verified.
+
+    Raises:
+        WeightsError: missing, or not a regular file.
+    """
     refuse_irregular(path)
     try:
         return path.read_bytes()
@@ -120,13 +146,17 @@ def load_weights(path: Path) -> Weights:
         WeightsError: missing, not a weight file, damaged (checksum), tensors that do not match the configuration, or
             non-finite values.
     """
+    return verified(read_weights(path), path)
+
+
+def verified(blob: bytes, path: Path) -> Weights:
+    """The weights in the content of a weight file; `path` is where they are from. Errors as for `load_weights`."""
 
     def refuse(reason: str, cause: BaseException | None = None) -> WeightsError:
         error = WeightsError(reason, path=path, remedy=Remedy.LIST_MODELS)
         error.__cause__ = cause
         return error
 
-    blob = _read(path)
     try:
         meta, table, data = _parse(blob)
         ours = json.loads(meta.get(META_KEY, ""))

@@ -55,7 +55,7 @@ COMMANDS = {
         "derain_cli.cli.finetune_real", "finetune_real", "Adapt a network to your own photos in real rain."
     ),
     "synth": Command("derain_cli.cli.synth", "synth", "Add rain to clean photos: pairs for training and tests."),
-    "models": Command("derain_cli.cli.models", "app", "List, describe, verify, average and export weights."),
+    "models": Command("derain_cli.cli.models", "app", "List, describe, verify, average, export and share weights."),
     "completion": Command("derain_cli.cli.completion", "completion", "Print the script for the Tab key of your shell."),
     "info": Command("derain_cli.cli.info", "info", "Show versions, devices, and what `auto` picks and why."),
 }

@@ -112,6 +112,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("derain completion zsh", "For zsh: a file _derain in a folder of $fpath."),
         ("derain completion fish", "For fish: ~/.config/fish/completions/derain.fish."),
     ),
+    "derain models pull": (
+        ("derain models pull owner/name", "The newest version; then: derain photo.jpg -m owner/name"),
+        ("derain models pull owner/name@v1.0", "A certain version."),
+    ),
+    "derain models push": (
+        ("derain models push runs/mine/best.safetensors owner/name", "Publish your own weights."),
+        ("derain models push mine.safetensors owner/name --private", "For yourself only."),
+    ),
     "derain info": (
         ("derain info", "Print everything as text."),
         ("derain info --json", "The same as JSON."),

@@ -138,7 +138,7 @@ class ItemTally(Tally):
         restorer = Restorer.from_pretrained(model, **asdict(options))
         short = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
         self.engine = {
-            "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or hf:ORG/REPO)
+            "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or one on the Hub)
             "device": str(restorer.device),
             "precision": short[str(restorer.dtype).removeprefix("torch.")],
             "engine": restorer.engine.name,

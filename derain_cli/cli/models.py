@@ -1,4 +1,4 @@
-"""`derain models`: lists, describes, verifies, averages and exports weights."""
+"""`derain models`: lists, describes, verifies, averages, exports and shares weights."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from derain_cli.cli.console import print_data, print_error, print_json
 from derain_cli.cli.export import export
 from derain_cli.cli.flags import command_from_flags
 from derain_cli.cli.help import OUTPUT, HelpfulCommand, HelpfulGroup
+from derain_cli.cli.hub import pull, push
 from derain_cli.errors import DerainError, DestinationError, NothingToDoError, WeightsError, printable
 from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
+    from derain_cli.checkpoints.card import Card
     from derain_cli.checkpoints.weight_file import Weights
     from derain_cli.model import SemiDRDNet
 
 __all__ = ["app"]
 
-app = options.new_app(cls=HelpfulGroup, help="List, describe, verify, average and export weights.")
+app = options.new_app(cls=HelpfulGroup, help="List, describe, verify, average, export and share weights.")
 
 _WIDTH = 100
 """Of printed lines, in characters."""
@@ -34,10 +36,15 @@ _AVERAGING = "Averaging"
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME|FILE...", show_default="all installed models", help="Installed models, or weight files."
+        metavar="NAME|FILE...",
+        show_default="all installed models",
+        help="Installed models, weight files, or models on the Hub.",
     ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or a weight file.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE|OWNER/NAME", help="An installed model, a weight file, or a model on the Hub."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -202,7 +209,7 @@ def average(flags: AverageFlags) -> int:
     if flags.answer.json:
         print_json({"path": str(flags.output), "sha256": sha256, "scores": card.scores})
     else:
-        for line in (f"{flags.output}: SHA-256 {sha256}", *_score_lines(card.scores)):
+        for line in (f"{flags.output}: SHA-256 {sha256}", *_score_lines(card)):
             print_data(printable(line))
     return 0
 
@@ -246,17 +253,15 @@ def _facts(weights: Weights) -> dict[str, Any]:
     from dataclasses import asdict
 
     from derain_cli.config import to_mapping
-    from derain_cli.model import build
-    from derain_cli.model.semi_drdnet import macs_per_pixel
+    from derain_cli.model.semi_drdnet import count_parameters, macs_per_pixel
 
-    parameters = sum(p.numel() for p in build(weights.config).parameters())
     return {
-        "name": weights.path.stem,
+        "name": weights.name,
         "path": str(weights.path),
         "bytes": weights.path.stat().st_size,
         "sha256": weights.sha256,
         "network": to_mapping(weights.config),
-        "parameters": parameters,
+        "parameters": count_parameters(weights.config),
         "macs_per_pixel": macs_per_pixel(weights.config),
         "card": asdict(weights.card),
     }
@@ -271,24 +276,19 @@ def _print_brief(weights: Weights) -> None:
     if card.summary:
         print_data(f"  {printable(card.summary)}")
     print_data(f"  licence of the weights: {printable(card.licence) or 'not stated'}")
-    for title, lines in (("trained on", card.trained_on), ("scores", _score_lines(card.scores))):
+    for title, lines in (("trained on", card.trained_on), ("scores", _score_lines(card))):
         if lines:
             print_data(f"  {title}:")
         for line in lines:
             _print_wrapped(line, "    ")
 
 
-def _score_lines(scores: Mapping[str, Any]) -> list[str]:
+def _score_lines(card: Card) -> list[str]:
     """One line per data set and protocol: input and output, PSNR in dB and SSIM."""
     lines = []
-    for group, by_protocol in scores.items():
-        if not isinstance(by_protocol, Mapping):
-            continue
-        count = by_protocol.get("pictures")
-        for protocol, value in by_protocol.items():
-            if isinstance(value, Mapping) and {"input", "output"} <= value.keys():
-                before, after = ("{:.2f} dB / {:.4f}".format(*value[side]) for side in ("input", "output"))
-                lines.append(f"{group}, {count} pictures, {protocol}: {before} -> {after}")
+    for score in card.measured():
+        before, after = (f"{side.psnr:.2f} dB / {side.ssim:.4f}" for side in (score.input, score.output))
+        lines.append(f"{score.dataset}, {score.pictures} pictures, {score.protocol}: {before} -> {after}")
     return lines
 
 
@@ -330,4 +330,5 @@ def _print_wrapped(text: str, indent: str) -> None:
         print_data(line)
 
 
-app.command("export", cls=HelpfulCommand)(export)
+for _command in (export, pull, push):
+    app.command(_command.__name__, cls=HelpfulCommand)(_command)

@@ -161,9 +161,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="NAME|FILE|hf:ORG/REPO",
+        metavar="NAME|FILE|OWNER/NAME",
         envvar="DERAIN_MODEL",
-        help="Weights to use: an installed model, a file, or a repository on the Hugging Face Hub.",
+        help="Weights to use: an installed model, a file, or a model on the Hugging Face Hub.",
         rich_help_panel=MODEL,
     ),
 ]

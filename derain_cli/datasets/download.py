@@ -25,6 +25,7 @@ from derain_cli.errors import DerainError, DestinationError, NothingToDoError, R
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
+from derain_cli.system.hub_client import bars, first_line, hub_address, is_transport
 
 __all__ = ["MAX_RATIO", "download_dataset", "unpack"]
 
@@ -34,7 +35,6 @@ MAX_RATIO = 20
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _BY_LENGTH = sorted(_ARCHIVES, key=len, reverse=True)
 _MARKER = ".derain-download.json"
-_CLIENT = {"huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3", "hf_xet", "ssl", "socket"}
 
 
 def download_dataset(
@@ -108,14 +108,8 @@ def _read_marker(place: Path, repo: str) -> list[str]:
 def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[str], None], progress: bool) -> None:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
 
-    # The client reads the variable only when imported; a program that embeds this one may set it later.
-    endpoint = os.environ.get("HF_ENDPOINT") or None
+    endpoint = hub_address()
     api = HfApi(endpoint=endpoint, library_name="derain-cli")
     commit = api.dataset_info(copy.repo).sha
     tree = api.list_repo_tree(copy.repo, repo_type="dataset", revision=commit, recursive=True)
@@ -130,10 +124,7 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
     size = sum(sizes[path] for path in wanted)
     tell(f"{record.name}: {len(wanted):,} files, {size / 1e6:,.1f} MB from {copy.repo} to {place}")
     tell(f"{record.name}: {record.licence.words}; authors' page: {record.page}")
-    was_off = are_progress_bars_disabled()
-    if not progress:
-        disable_progress_bars()
-    try:
+    with bars(progress):
         snapshot_download(
             copy.repo,
             repo_type="dataset",
@@ -144,9 +135,6 @@ def _fetch(record: DatasetRecord, copy: HubCopy, place: Path, tell: Callable[[st
             # Patterns instead of thousands of names if the files are plain pictures.
             allow_patterns=_patterns(copy, wanted),
         )
-    finally:
-        if not progress and not was_off:
-            enable_progress_bars()
     short = [path for path in wanted if not _is_whole(place / path, sizes[path])]
     if short:
         raise NothingToDoError(
@@ -218,11 +206,9 @@ def _mapped(error: Exception, record: DatasetRecord, copy: HubCopy, place: Path)
         return NothingToDoError(f"the Hub refused {copy.repo} ({code})", hint=f"try again later, or {by_hand}")
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
         return DestinationError(f"cannot write here: {error.strerror}", path=place, remedy=Remedy.OTHER_DATA_ROOT)
-    # Connection errors are not OSErrors in every version of the client.
-    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENT:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if is_transport(error):
         return NothingToDoError(
-            f"cannot get {copy.repo} from the Hub: {first}",
+            f"cannot get {copy.repo} from the Hub: {first_line(error)}",
             hint=f"run it again to resume the download, or {by_hand}",
         )
     return None

@@ -21,6 +21,7 @@ from derain_cli.engine.arrays import to_arrays, to_batch
 from derain_cli.engine.choice import make_engine
 from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device
 from derain_cli.engine.gates import are_sampled, picture_gates
+from derain_cli.engine.hub_mixin import HubMixin
 from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.errors import InputError, OutOfMemoryError, UsageError
@@ -62,7 +63,7 @@ def _empty_layers(image: Array) -> tuple[Array, Array]:
     return np.zeros_like(image), np.full_like(image, round(np.iinfo(image.dtype).max / 2))
 
 
-class Restorer:
+class Restorer(HubMixin):
     """Removes rain from pictures with one network on one device.
 
     Examples:
@@ -95,7 +96,7 @@ class Restorer:
         card: Card | None = None,
     ):
         self.options = options or RestoreOptions()
-        self.card = card or Card()
+        super().__init__(engine if isinstance(engine, SemiDRDNet) else None, card or Card())
         if isinstance(engine, SemiDRDNet | FoldedSemiDRDNet):
             engine = make_engine(engine, self.options)
         self.engine: Engine = engine
@@ -133,26 +134,30 @@ class Restorer:
         tile: int | Literal["auto"] = "auto",
         strength: float = 1.0,
         engine: EngineName = "auto",
+        revision: str | None = None,
     ) -> Restorer:
         """A restorer with trained weights.
 
         Args:
-            name_or_path: an installed model (`derain models`), a weight file, or `hf:ORG/REPO`.
+            name_or_path: an installed model (`derain models`), a weight file, a folder from `save_pretrained`, or
+                `owner/name` on the Hub, which is downloaded once and then used without network.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             precision: `auto`, `fp32`, `bf16` or `fp16`.
             tile: `auto`, 0 (whole picture) or the tile size in pixels.
             strength: fraction of the detected rain to remove, 0 (unchanged) to 1.
             engine: `torch`; on a CPU also `openvino` or `onnx` (ONNX Runtime), which start slower and run faster.
                 `auto` is `torch`.
+            revision: branch, tag or commit of a model on the Hub; `owner/name@revision` is the same.
 
         Raises:
-            WeightsError: the weights are missing, damaged, or of another network.
-            ResourceError: the device is not available.
+            WeightsError: the weights are missing, damaged, or of another network; or the Hub's cannot be downloaded.
+            ResourceError: the device is not available, or the disk is full.
             UsageError: an option is out of range; or the engine is not installed, or does not support the others.
         """
         options = RestoreOptions(device, precision, tile, strength, engine)
         pick_device(device)
-        weights = load_weights(find_weights(os.fspath(name_or_path)))
+        name = os.fspath(name_or_path)
+        weights = load_weights(find_weights(name if revision is None else f"{name}@{revision}"))
         return cls(network(weights), options, weights.card)
 
     @overload

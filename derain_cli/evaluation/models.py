@@ -16,7 +16,7 @@ from derain_cli.evaluation.names import is_peer
 from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.peers import find_peer
 from derain_cli.evaluation.turns import Picture
-from derain_cli.model.semi_drdnet import build, macs_per_pixel
+from derain_cli.model.semi_drdnet import count_parameters, macs_per_pixel
 
 __all__ = ["EvaluatedModel", "open_model"]
 
@@ -73,8 +73,6 @@ def open_model(name: str, options: BenchmarkOptions) -> EvaluatedModel:
         )
     weights = load_weights(find_weights(name))
     restorer = Restorer(network(weights), options.restore, weights.card)
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in build(weights.config).parameters())
     return EvaluatedModel(
         name=name,
         kind="derain",
@@ -82,7 +80,7 @@ def open_model(name: str, options: BenchmarkOptions) -> EvaluatedModel:
         run=restorer,
         device=str(restorer.device),
         precision=_SHORT[restorer.dtype],
-        parameters=parameters,
+        parameters=count_parameters(weights.config),
         macs_per_pixel=macs_per_pixel(weights.config),
         sha256=weights.sha256,
         settings={"tile": options.restore.tile, "strength": options.restore.strength},

@@ -16,7 +16,8 @@ class BenchmarkOptions:
 
     Attributes:
         datasets: names from `DATASETS`, or folders.
-        models: installed models, weight files, `hf:ORG/REPO`, or anything `derain_cli.evaluation.peers` supports.
+        models: installed models, weight files, `owner/name` on the Hub, or anything `derain_cli.evaluation.peers`
+            supports.
         restore: device, precision, tile and strength; the last three apply only to derain networks.
         split: of the data sets.
         data_root: folder for named data sets.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ __all__ = [
     "RainResidualNetwork",
     "SemiDRDNet",
     "build",
+    "count_parameters",
     "detail_network",
     "from_blocks",
     "macs_per_pixel",
@@ -178,6 +180,12 @@ class SemiDRDNet(nn.Module):
 def build(config: ModelConfig | None = None) -> SemiDRDNet:
     """A network with fresh weights (PyTorch's initialisation, a small tail, PReLU at 0.25); the paper's by default."""
     return SemiDRDNet(config or ModelConfig())
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Trained values of the network, before folding."""
+    with torch.device("meta"):
+        return sum(each.numel() for each in build(config).parameters())
 
 
 def macs_per_pixel(config: ModelConfig) -> float:

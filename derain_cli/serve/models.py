@@ -66,7 +66,7 @@ class Models:
 
     @classmethod
     def found(cls, wanted: str, options: RestoreOptions) -> Models:
-        """The installed models, with `wanted` (a name, a file, or `hf:ORG/REPO`) as the default.
+        """The installed models, with `wanted` (a name, a file, or `owner/name` on the Hub) as the default.
 
         Raises:
             WeightsError: `wanted` is missing or not a weight file.

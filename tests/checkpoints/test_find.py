@@ -32,7 +32,8 @@ def test_a_path_is_taken_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(find, "_weight_folders", list)
     monkeypatch.chdir(tmp_path)
     Path("plain").touch()
-    for name in ("plain", "missing.safetensors", "runs/x", str(tmp_path / "x.pt")):
+    Path("runs").mkdir()
+    for name in ("plain", "missing.safetensors", "runs/x", "gone/x.safetensors", "a/b/c", str(tmp_path / "x.pt")):
         assert find_weights(name) == Path(name)
 
 

@@ -340,6 +340,17 @@ def test_files_from_before_hashes_were_kept_are_read(tiny, tmp_path):
     assert load_weights(path).card.hashes == ()
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"name": 7}, {"licence": None}, {"steps": "7"}, {"scores": []}, {"trained_on": "abc"}, {"trained_on": [{}]}],
+    ids=str,
+)
+def test_cards_with_values_of_another_kind_are_refused(tiny, tmp_path, part):
+    """Files come from the Hub: no command may stumble over what is in them."""
+    meta = proper_meta() | {"card": {"name": "x"} | part}
+    refused(written(tmp_path, forged(tiny.state_dict(), meta)), "not a usable weights file")
+
+
 @pytest.mark.parametrize("hashes", [["xyz"], ["0123"], [7], ["0" * 17], "abc", 5])
 def test_hashes_that_are_none_are_refused(tiny, tmp_path, hashes):
     meta = proper_meta() | {"card": {"name": "x", "hashes": hashes}}

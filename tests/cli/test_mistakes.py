@@ -210,7 +210,7 @@ def test_a_hub_that_does_not_answer_is_one_line_at_once(
         begin = time.monotonic()
         line = only_line(derain("a.jpg", "-m", "hf:a/b"), 5)
     assert time.monotonic() - begin < 8
-    assert "cannot get hf:a/b" in line and "cannot be reached" in line
+    assert "cannot get a/b from the Hub" in line and "cannot be reached" in line
 
 
 def test_a_clip_that_gives_nothing_is_counted_apart(derain: Derain) -> None:
