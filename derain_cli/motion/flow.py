@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from derain_cli.media.pixels import Pixels, to_uint8
 
-__all__ = ["consistent", "fetched", "flow_between", "followed", "grey_of", "is_cut", "scene_flow"]
+__all__ = ["consistent", "fetched", "flow_between", "followed", "grey_of", "is_cut", "is_repeated", "scene_flow"]
 
 FLOW_SIDE = 640
 """Longer side in pixels of the pictures that motion is measured on."""
@@ -22,6 +22,10 @@ FLOW_SIDE = 640
 _CUT_LEVELS = 24.0
 """Mean absolute difference of two grey thumbnails after subtracting their means, in levels of 255, above which there is
 a cut."""
+
+_REPEATED_MEAN, _REPEATED_MOST = 0.15, 32
+"""Bounds on the differences of a repeated frame, in levels of 255; measured in a clip of 25 frames per second that
+shows 12 pictures: 0.04 and 22, where the frames between differ by 10 and 230."""
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +45,16 @@ def is_cut(before: Array, after: Array) -> bool:
     """Whether two grey uint8 pictures of the same size show different scenes, judging by their coarse content."""
     small = [_thumbnail(picture).astype(np.float32) for picture in (before, after)]
     return float(np.abs((small[0] - small[0].mean()) - (small[1] - small[1].mean())).mean()) > _CUT_LEVELS
+
+
+def is_repeated(before: Array, after: Array) -> bool:
+    """Whether two grey uint8 pictures of the same size are one picture, apart from traces of its compression.
+
+    Rain, noise and motion differ by far more: by a mean of 1 level and more in recordings, and streaks by their own
+    brightness.
+    """
+    gap = cv2.absdiff(before, after)
+    return float(cv2.mean(gap)[0]) < _REPEATED_MEAN and int(gap.max()) < _REPEATED_MOST
 
 
 def _thumbnail(grey: Array) -> Array:

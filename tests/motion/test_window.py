@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 
-from derain_cli.motion.window import stacked, unstacked, windows
+from derain_cli.motion.flow import grey_of, is_repeated
+from derain_cli.motion.window import REPEATS, stacked, unstacked, windows
 
 
 def pan(count, speed=(3, 0), height=96, width=128, seed=0, dtype=np.uint8):
@@ -87,6 +90,54 @@ def test_a_window_does_not_depend_on_where_the_clip_begins():
     whole, part = made(frames, 5), made(frames[2:], 5)
     assert np.array_equal(whole[4][1], part[2][1])
     assert np.array_equal(whole[5][1], part[3][1])
+
+
+def shown(frames, changes):
+    """Picture k of `frames`, `changes[k]` times."""
+    return [frame for frame, count in zip(frames, changes, strict=True) for _ in range(count)]
+
+
+@pytest.mark.parametrize("changes", [(2, 2, 2, 2, 2, 2), (1, 3, 1, 2, 4, 1), (5, 1, 1, 5, 1, 1)])
+@pytest.mark.parametrize("traces", [0, 0.03])
+def test_a_repeated_frame_is_no_neighbour(changes, traces):
+    frames = [np.minimum(frame, 253) for frame in pan(6, (3, 1))]
+    rng = np.random.default_rng(1)
+    clip = [f + np.uint8(2) * (rng.random(f.shape) < traces) for f in shown(frames, changes)]
+    plain = [window for _, window in made(frames, 5)]
+    for window, expected in zip((w for _, w in made(clip, 5)), shown(plain, changes), strict=True):
+        if traces:
+            inner = (slice(8, -8), slice(8, -8))
+            assert np.abs(window.astype(int) - expected)[inner].mean() < 1.5
+        else:
+            assert np.array_equal(window, expected)
+
+
+def test_a_still_has_itself_as_its_neighbours():
+    (frame,) = pan(1)
+    for _, window in made([frame] * (3 * REPEATS), 5):
+        assert np.array_equal(window, np.dstack([frame] * 5))
+
+
+def test_equal_windows_are_one_object():
+    found = [window for _, window in made(shown(pan(4), (2, 1, 3, 2)), 5)]
+    assert [a is b for a, b in itertools.pairwise(found)] == [True, False, False, True, True, False, True]
+
+
+def test_a_window_with_repeats_does_not_depend_on_where_the_clip_begins():
+    frames = shown(pan(7, (2, 1)), (1, 5, 7, 1, 2, 9, 3))
+    whole = [window for _, window in made(frames, 5)]
+    for start in range(1, len(frames) - 2 * REPEATS):
+        part = [window for _, window in made(frames[start:], 5)]
+        for ours, theirs in zip(part[2 * REPEATS :], whole[start + 2 * REPEATS :], strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def test_faint_rain_is_not_taken_for_a_repeated_frame():
+    (frame,) = pan(1)
+    rainy = frame.copy()
+    cv2.line(rainy, (40, 20), (41, 32), (255, 255, 255))
+    assert is_repeated(grey_of(frame), grey_of(frame))
+    assert not is_repeated(grey_of(frame), grey_of(rainy))
 
 
 def test_stacking_is_undone_by_unstacking():

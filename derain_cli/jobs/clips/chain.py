@@ -17,7 +17,7 @@ from derain_cli.media.clip.reader import ClipReader, Frame
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.media.montage import compare
 from derain_cli.media.pixels import Pixels
-from derain_cli.motion.window import windows
+from derain_cli.motion.window import REPEATS, windows
 
 __all__ = ["restored_frames"]
 
@@ -44,7 +44,8 @@ def restored_frames(
     info, until = reader.info, options.until
     # Results may depend slightly on the batch, so batches must be those of an uninterrupted run.
     size = engine.batch
-    first = known[max(0, len(known) - REACH - engine.frames // 2) // size * size] if known else None
+    lead = REACH + engine.frames // 2 * REPEATS
+    first = known[max(0, len(known) - lead) // size * size] if known else None
     if first is None and options.start:
         first = info.start + math.ceil(options.start / info.time_base - 1e-6)
     skip_to = first
@@ -62,9 +63,14 @@ def restored_frames(
     def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(frames):  # type: ignore[type-var]
             seen = windows(((frame, fill_hidden(frame.pixels, frame.alpha)) for frame in frames), engine.frames)
+            last: list[Pixels] = []
+            derained: Sequence[Pixels] = []
             while batch := list(itertools.islice(seen, engine.batch)):
-                derained = engine.restore([window for _, window in batch])
-                notes.extend([note for note in engine.notes() if note not in notes])
+                pictures = [window for _, window in batch]
+                if [id(each) for each in pictures] != [id(each) for each in last]:  # else repeated frames
+                    derained = engine.restore(pictures)
+                    notes.extend([note for note in engine.notes() if note not in notes])
+                last = pictures
                 yield from zip((frame for frame, _ in batch), derained, strict=True)
 
     def finished(pairs: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:

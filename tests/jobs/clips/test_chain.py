@@ -11,6 +11,7 @@ import pytest
 from derain_cli.config import ModelConfig
 from derain_cli.engine.restorer import Restorer
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
+from derain_cli.motion.window import REPEATS
 from tests.conftest import make_network
 from tests.jobs.clips.conftest import each, good, leftovers, mean_difference, restore
 from tests.sample_clips import write_clip
@@ -48,9 +49,42 @@ def test_a_job_that_goes_on_gives_the_very_same_file(tmp_path: Path, temporal: s
     assert restore(source, target, darkest(5, fail_after=19)[0], temporal=temporal).error is not None
     rest, seen = darkest(5)
     assert good(restore(source, target, rest, temporal=temporal)).resumed == 15
-    assert len(seen) == 33 - 15 + 3  # one before for the temporal filter, two before that for its window
+    # One before for the temporal filter; before that, those that its two earlier neighbours may be among.
+    assert len(seen) == 33 - 15 + 1 + 2 * REPEATS
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert leftovers(tmp_path) == []
+
+
+def repeating(path: Path, changes: list[int]) -> Path:
+    """A clip that shows picture k `changes[k]` times; lossless, so repeats are exact."""
+    import av
+
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for count in changes:
+            picture = rng.integers(0, 256, (48, 64, 3), np.uint8)
+            for _ in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_repeated_frames_are_restored_once(tmp_path: Path, frames: int) -> None:
+    source = repeating(tmp_path / "a.mkv", [1, 2, 3, 1, 2, 3])
+    engine, seen = darkest(frames)
+    assert good(restore(source, tmp_path / "b.mkv", engine)).frames == 12
+    assert len(seen) == 6
+
+
+def test_a_job_with_repeated_frames_goes_on_with_the_very_same_file(tmp_path: Path) -> None:
+    source, target = repeating(tmp_path / "a.mkv", [2, 1, 3, 5, 1, 2, 7, 2, 1, 3, 2, 4]), tmp_path / "b.mp4"
+    good(restore(source, tmp_path / "whole.mp4", darkest(5)[0]))
+    assert restore(source, target, darkest(5, fail_after=10)[0]).error is not None
+    assert good(restore(source, target, darkest(5)[0])).resumed > 0
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
 def test_a_network_of_several_frames_restores_a_clip(tmp_path: Path) -> None:
