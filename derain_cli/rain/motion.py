@@ -18,11 +18,14 @@ from derain_cli.errors import UsageError
 from derain_cli.rain.curtain import curtain
 from derain_cli.rain.defocus import defocused_layer
 from derain_cli.rain.draws import log_uniform
+from derain_cli.rain.finish import Finish
 from derain_cli.rain.photographed import Image, RainSample
 from derain_cli.rain.profiles import PROFILES, Drops, RealRain
 from derain_cli.rain.streaks import streak_layer
 
 __all__ = ["MovingRain", "Shower"]
+
+_PLAIN = Finish()
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Shower:
         noise: standard deviation of the sensor's noise, sRGB.
         slow: number of frames over which the veil and the strength of the rain change noticeably.
         scale: factor on all streak sizes, to suit the frame size.
+        finish: contrast and sharpening of the camera.
     """
 
     amount: float = 1.0
@@ -52,6 +56,7 @@ class Shower:
     noise: float = 0.006
     slow: float = 50.0
     scale: float = 1.0
+    finish: Finish = _PLAIN
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, rain: RealRain | None = None) -> Shower:
@@ -72,6 +77,13 @@ class Shower:
             scale=log_uniform(rng, rain.scale),
             # Streaks that catch the light are far brighter than the scene behind them.
             glint=0.6 if rng.random() < 0.5 else log_uniform(rng, (0.4, 1.6)),
+            # Contrast of clips is also raised, in cameras and by editors.
+            finish=Finish(
+                contrast=float(rng.uniform(rain.contrast[0], 1.3)),
+                middle=float(rng.uniform(0.35, 0.6)),
+                sharpness=log_uniform(rng, rain.sharpening) if rng.random() < rain.sharpened else 0.0,
+                radius=float(rng.uniform(0.5, 1.2)),
+            ),
         )
 
 
@@ -123,10 +135,7 @@ class MovingRain:
         drop = 0.4 * around + np.float32(shower.glint * shower.exposure) * sky
         streaked = light + opacity[:, :, None] * (drop - light)
         noise = rng.standard_normal(clean.shape, np.float32) * np.float32(shower.noise)
-        rainy, free = (
-            np.clip(cv2.pow(seen, 1 / 2.2).reshape(clean.shape) + noise, 0, 1, dtype=np.float32)
-            for seen in (streaked, light)
-        )
+        rainy, free = (shower.finish(seen, noise) for seen in (streaked, light))
         return RainSample(rainy=rainy, clean=free, layer=opacity)
 
     def _wave(self, index: int, which: int) -> float:

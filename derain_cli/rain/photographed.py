@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from derain_cli.rain.curtain import curtain
 from derain_cli.rain.defocus import defocused_layer
 from derain_cli.rain.draws import log_uniform, uniform
+from derain_cli.rain.finish import Finish
 from derain_cli.rain.profiles import Drops, RealRain
 from derain_cli.rain.streaks import streak_layer
 
@@ -70,22 +71,16 @@ def photographed(clean: Image, rain: RealRain, rng: np.random.Generator, target:
     streaked = linear + opacity[:, :, None] * (drop - linear)
     free = linear if veil is None else linear + veil[:, :, None] * (drop - linear)
 
-    contrast = np.float32(uniform(rng, rain.contrast))
+    contrast = uniform(rng, rain.contrast)
     noise = _sensor_noise(height, width, log_uniform(rng, rain.noise), rng)
-    middle = np.float32(np.mean(linear)) ** np.float32(1 / 2.2)
+    middle = float(np.float32(np.mean(linear)) ** np.float32(1 / 2.2))
     sharpness = log_uniform(rng, rain.sharpening) if rng.random() < rain.sharpened else 0.0
-    radius = uniform(rng, (0.5, 1.2))
+    finish = Finish(contrast, middle, sharpness, uniform(rng, (0.5, 1.2)))
     coded = rng.random() < rain.jpeg_share
     quality = int(rng.integers(rain.jpeg_quality[0], rain.jpeg_quality[1] + 1))
 
     def seen(scene: Image) -> Image:
-        curve = cv2.pow(np.minimum(scene, 1), 1 / 2.2).reshape(height, width, 3)
-        curve = (curve - middle) * contrast + middle
-        curve = curve + noise
-        if sharpness:
-            soft = cv2.GaussianBlur(curve, (0, 0), radius).reshape(height, width, 3)
-            curve = curve + np.float32(sharpness) * (curve - soft)
-        picture = np.asarray(np.clip(curve, 0.0, 1.0), np.float32)
+        picture = finish(scene, noise)
         return _jpeg(picture, quality) if coded else picture
 
     return RainSample(rainy=seen(streaked), clean=seen(free) if target == "streak-free" else clean, layer=opacity)
