@@ -1,4 +1,4 @@
-"""Processing chain of a clip: reading, restoration and temporal filter, each in a thread of its own."""
+"""Processing chain of a clip: reading, windows, restoration and temporal filter, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -60,9 +60,13 @@ def restored_frames(
             if skip_to is None or frame.pts >= skip_to:
                 yield frame
 
-    def restored(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
+    def windowed(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         with contextlib.closing(frames):  # type: ignore[type-var]
-            seen = windows(((frame, fill_hidden(frame.pixels, frame.alpha)) for frame in frames), engine.frames)
+            filled = ((frame, fill_hidden(frame.pixels, frame.alpha)) for frame in frames)
+            yield from windows(filled, engine.frames)
+
+    def restored(seen: Iterator[tuple[Frame, Pixels]]) -> Iterator[tuple[Frame, Pixels]]:
+        with contextlib.closing(seen):  # type: ignore[type-var]
             last: list[Pixels] = []
             derained: Sequence[Pixels] = []
             while batch := list(itertools.islice(seen, engine.batch)):
@@ -84,4 +88,5 @@ def restored_frames(
                 else:
                     yield frame, keep_hidden(pixels, frame.pixels, frame.alpha)
 
-    return prefetch(finished(prefetch(restored(prefetch(read())))))
+    # Windows are several times as large as frames, so only one is made ahead.
+    return prefetch(finished(prefetch(restored(prefetch(windowed(prefetch(read())), depth=1)))))
