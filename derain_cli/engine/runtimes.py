@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +58,9 @@ def is_installed(name: str) -> bool:
 
 
 def _imported(package: str) -> Any:
+    if package == "onnxruntime":
+        # Since 1.29 it sends what it ran to its makers, from when it is loaded on. This program sends nothing.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -73,6 +79,24 @@ def _openvino() -> Any:
             del sys.modules[_TELEMETRY]
 
 
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's core, one for the whole process.
+
+    Its CPU plugin replaces the signal stack of the thread that loads it (`sigaltstack`), for the processors' AMX state,
+    and frees it with the core. Freed by another thread, or with signals after that, the next signal (Ctrl-C) would end
+    the process with a segmentation fault. So a thread that ends at once loads it, and the core is never freed.
+
+    Raises:
+        UsageError: OpenVINO is not installed.
+    """
+    openvino = _openvino()
+    with ThreadPoolExecutor(1) as loading:
+        core = loading.submit(openvino.Core).result()
+        loading.submit(core.get_property, "CPU", "OPTIMIZATION_CAPABILITIES").result()
+    return core
+
+
 class OpenVino:
     """OpenVINO on the CPU.
 
@@ -89,7 +113,7 @@ class OpenVino:
         openvino = _openvino()
         self.version: str = openvino.__version__
         self.dtype = dtype
-        self._core = openvino.Core()
+        self._core = _core()
 
     @staticmethod
     def dtypes() -> frozenset[torch.dtype]:
@@ -98,7 +122,7 @@ class OpenVino:
         Raises:
             UsageError: OpenVINO is not installed.
         """
-        able = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return frozenset({torch.float32} | ({torch.bfloat16} if "BF16" in able else set()))
 
     def save(self, graph: bytes, path: Path, about: str = "") -> None:
