@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ from derain_cli.config import ModelConfig
 from derain_cli.jobs.made import RECORD_NAME
 from derain_cli.media.photo import write_rgb
 from derain_cli.model import SemiDRDNet, build
+
+
+def heed_signals() -> None:
+    """Background jobs ignore SIGINT, jobs under nohup SIGHUP; the tests may run as such a job."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ModelConfig
-from tests.cli.conftest import Derain, Ended, photo
+from tests.cli.conftest import Derain, Ended, heed_signals, photo
 from tests.conftest import make_network
 from tests.fake_hub import WRITER, FakeHub
 
@@ -118,7 +118,9 @@ def test_a_pull_that_is_stopped_leaves_nothing_that_would_be_used(
     published.hold = threading.Event()
     environment = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
     program = [sys.executable, "-m", "derain_cli", "models", "pull", "owner/name"]
-    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        program, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    ) as running:
         end = time.monotonic() + 60
         while not published.asked("GET /cdn"):
             assert time.monotonic() < end and running.poll() is None

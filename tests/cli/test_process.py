@@ -14,15 +14,9 @@ from typing import Any
 import pytest
 
 from derain_cli.media.photo import read_rgb
-from tests.cli.conftest import listed, photo, snapshot
+from tests.cli.conftest import heed_signals, listed, photo, snapshot
 
 PROGRAM = [sys.executable, "-m", "derain_cli"]
-
-
-def heed_signals() -> None:
-    """Background jobs ignore SIGINT, jobs under nohup SIGHUP; the tests may run as such a job."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def start(*argv: str, **options: Any) -> subprocess.Popen[str]:
