@@ -2,10 +2,7 @@
 FROM python:3.13-slim AS build
 RUN python -m venv /opt/derain
 ENV PATH=/opt/derain/bin:$PATH
-# PyTorch by default brings 5 GB for GPUs. Its CPU build is a twentieth of that: pass the address of the CPU index that PyTorch's
-# installation page names as --build-arg TORCH_INDEX=ADDRESS.
-ARG TORCH_INDEX=
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+# Without PyTorch: photos, folders, clips and the web page on a processor. [full] would add training and GPUs.
 COPY pyproject.toml README.md LICENSE /src/
 COPY derain_cli /src/derain_cli
 COPY weights /src/weights

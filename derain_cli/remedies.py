@@ -43,6 +43,7 @@ class Remedy(StrEnum):
     USE_CPU_OR_SMALLER = "use the CPU, or smaller pictures"
     SMALLER_TILES = "try smaller tiles"
     OTHER_PRECISION = "use another precision: auto or fp32"
+    INSTALL_FULL = "install the full program, with PyTorch"
     OTHER_ENGINE = "use another engine: auto or torch"
     NO_TILES = "use automatic tiling"
 

@@ -54,9 +54,9 @@ from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import evaluate_unpaired
 from derain_cli.evaluation.turns import Picture
 from derain_cli.model import attach_drn, build
+from derain_cli.model.architecture import macs_per_pixel
 from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.literature import DeepDetailNetwork, ProgressiveRecurrentNetwork
-from derain_cli.model.semi_drdnet import macs_per_pixel
 from derain_cli.system.files import atomic_bytes
 from derain_cli.training.run import RunPlan, SilentListener, train
 from derain_cli.training.trainer import StepReport

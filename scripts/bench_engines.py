@@ -30,7 +30,8 @@ from derain_cli.config import ModelConfig, RestoreOptions, from_mapping, load_re
 from derain_cli.engine.onnx_graph import PICTURES, onnx_graph
 from derain_cli.engine.restorer import Restorer
 from derain_cli.engine.runtimes import OnnxRuntime, OpenVino, is_installed
-from derain_cli.model import SemiDRDNet, build, fold
+from derain_cli.model import SemiDRDNet, build
+from derain_cli.model.fold import fold
 from derain_cli.rain import add_rain
 from derain_cli.system.provenance import machine
 
@@ -102,7 +103,7 @@ def compare(name: str, size: str, asked: argparse.Namespace) -> None:
         off = np.abs(one.result.astype(int) - ours.result).max() if ours else -1
         processor = statistics.median(one.processor) / statistics.median(ours.processor) if ours else float("nan")
         print(
-            f"| `{name}` | {size} | {engine}, {str(one.restorer.dtype).removeprefix('torch.')} "
+            f"| `{name}` | {size} | {engine}, {one.restorer.precision} "
             f"| {middle:.3f} ({min(one.seconds):.3f}) | {1 / middle:.2f} ({1 / min(one.seconds):.2f}) "
             f"| {statistics.median(ratios):.2f} "
             f"| {statistics.median(one.processor):.3f} | {processor:.2f} | {off} | {one.start - middle:.2f} |",
@@ -129,7 +130,7 @@ def int8(name: str) -> None:
             seed = next(self.left, None)
             return None if seed is None else {PICTURES: batch(seed)}
 
-    graph = onnx_graph(fold(model))
+    graph = onnx_graph(fold(model).folded)
     exact = OnnxRuntime().compile(graph)
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"

@@ -85,7 +85,7 @@ def main() -> None:
             print(f"part {number + 1}: bare {taken['bare']:.2f} s, evaluation {taken['whole']:.2f} s, "
                   f"ratio {ratios[-1]:.3f}, peak memory {memory:.0f} MB")  # fmt: skip
     count = asked.pictures
-    print(f"{count} pictures of {asked.width}x{asked.height}, {restorer.device}, {restorer.dtype}, "
+    print(f"{count} pictures of {asked.width}x{asked.height}, {restorer.device}, {restorer.precision}, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
     print(
         f"bare inference {bare_total / count * 1000:.1f} ms, evaluation {whole_total / count * 1000:.1f} ms per picture"

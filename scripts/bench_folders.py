@@ -97,7 +97,7 @@ def main() -> None:
     if failed:
         raise SystemExit(f"{len(failed)} photos failed, the first with: {failed[0].error}")
     count = len(items)
-    print(f"{count} .{asked.format} of {asked.width}x{asked.height}, {restorer.device}, {restorer.dtype}, "
+    print(f"{count} .{asked.format} of {asked.width}x{asked.height}, {restorer.device}, {restorer.precision}, "
           f"{torch.get_num_threads()} threads, jobs {asked.jobs}")  # fmt: skip
     for kind in seconds:
         print(f"{kind:<8}{seconds[kind] / count * 1000:8.1f} ms per photo, "

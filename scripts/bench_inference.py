@@ -30,7 +30,7 @@ from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.engine.device import pick_device, pick_precision
 from derain_cli.engine.restorer import Restorer
 from derain_cli.model import SemiDRDNet, build
-from derain_cli.model.semi_drdnet import macs_per_pixel
+from derain_cli.model.architecture import macs_per_pixel
 from derain_cli.rain import add_rain
 
 PARTS = ("rates", "fast", "paper", "eager", "agreement")
@@ -114,7 +114,7 @@ def agreement(name: str, model: SemiDRDNet, asked: argparse.Namespace, device: t
         plain = model(rainy).derained.clamp(0, 1)
         for precision in dict.fromkeys(("fp32", asked.precision)):
             restorer = Restorer(model, RestoreOptions(device=asked.device, precision=precision))
-            computed = str(restorer.dtype).removeprefix("torch.")
+            computed = restorer.precision
             if precision != "fp32" and computed == "float32":
                 continue
             error = float(((restorer.restore(rainy) - plain).double() ** 2).mean())
@@ -188,8 +188,9 @@ def main() -> None:
             per_pixel = took.seconds / (height * width)
             rate = flop / per_pixel
             ratios = ", ".join(f"{p / per_pixel:.1f} x paper plain at {w}x{h}" for (h, w), p in plain.items())
-            print(f"{name} {str(restorer.dtype).removeprefix('torch.')}, {width}x{height}: {took.seconds:.3f} s, "
-                  f"{per_pixel * 1e6:.2f} s/MP, {rate / 1e9:.0f} GFLOP/s, {rate / rates[restorer.dtype]:.0%} of the "
+            dtype = restorer.engine.dtype
+            print(f"{name} {restorer.precision}, {width}x{height}: {took.seconds:.3f} s, "
+                  f"{per_pixel * 1e6:.2f} s/MP, {rate / 1e9:.0f} GFLOP/s, {rate / rates[dtype]:.0%} of the "
                   f"matrix rate, {took.cores:.1f} cores{', ' + ratios if ratios else ''}", flush=True)  # fmt: skip
     if "agreement" in parts:
         for name, model in models.items():

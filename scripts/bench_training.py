@@ -27,7 +27,7 @@ from derain_cli.data.loaders import BatchStream
 from derain_cli.datasets.finding import find_pairs
 from derain_cli.datasets.pairs import PairSet
 from derain_cli.engine.device import pick_device
-from derain_cli.model.semi_drdnet import macs_per_pixel
+from derain_cli.model.architecture import macs_per_pixel
 from derain_cli.system.memory import keep_freed_memory
 from derain_cli.training.objectives import autocast_wanted
 from derain_cli.training.trainer import Trainer

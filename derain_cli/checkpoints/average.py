@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.weight_file import Weights, network
-from derain_cli.model import SemiDRDNet, average
+from derain_cli.model import SemiDRDNet
+from derain_cli.model.average import average
 from derain_cli.system.provenance import program_version, today
 
 __all__ = ["average_weights"]

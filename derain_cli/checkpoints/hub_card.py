@@ -10,7 +10,7 @@ import yaml
 
 from derain_cli.checkpoints.card import Card, Score
 from derain_cli.checkpoints.weight_file import Weights
-from derain_cli.model.semi_drdnet import count_parameters, macs_per_pixel
+from derain_cli.model.architecture import count_parameters, macs_per_pixel
 
 __all__ = ["hub_card"]
 

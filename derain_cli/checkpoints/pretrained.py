@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from derain_cli import __version__
 from derain_cli.checkpoints.card import Card
@@ -16,9 +17,11 @@ from derain_cli.checkpoints.hub_card import hub_card
 from derain_cli.checkpoints.weight_file import Weights, read_weights, verified, weights_bytes
 from derain_cli.config import to_mapping
 from derain_cli.errors import DestinationError
-from derain_cli.model import SemiDRDNet
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_bytes, make_folder
+
+if TYPE_CHECKING:
+    from derain_cli.model import SemiDRDNet
 
 __all__ = ["files_of_network", "files_of_weights", "write_pretrained"]
 
@@ -45,8 +48,8 @@ def files_of_weights(path: Path, repo: str | None = None) -> tuple[Weights, dict
 
 def files_of_network(model: SemiDRDNet, card: Card, repo: str | None = None) -> tuple[Weights, dict[str, bytes]]:
     """The same for a network and its card."""
-    blob, sha256 = weights_bytes(model, card)
-    weights = Weights(Path(WEIGHTS_FILE), model.config, model.state_dict(), card, sha256)
+    blob, _ = weights_bytes(model, card)
+    weights = verified(blob, Path(WEIGHTS_FILE))
     return weights, _files(blob, weights, None, repo)
 
 

@@ -6,27 +6,32 @@ safetensors itself does not detect a flipped bit.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.header import FORMAT, MAX_HEADER, META_KEY, refuse_irregular
 from derain_cli.checkpoints.hub import WEIGHTS_FILE
 from derain_cli.config import ModelConfig, from_mapping, to_mapping
 from derain_cli.errors import UsageError, WeightsError
-from derain_cli.model import SemiDRDNet, build
+from derain_cli.model.architecture import tensor_shapes
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from derain_cli.model import SemiDRDNet
 
 __all__ = [
     "Weights",
@@ -41,18 +46,33 @@ __all__ = [
 ]
 
 _MAX_TENSORS = 20_000
-_DTYPES = {"F32", "F16", "BF16", "I64"}
+_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8"}
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A verified weight file: its path, network configuration, tensors, card and SHA-256."""
+    """A verified weight file, read without torch.
+
+    Attributes:
+        path: of the file.
+        config: of the network.
+        arrays: its tensors; bfloat16 as float32.
+        card: its record.
+        sha256: of its content.
+    """
 
     path: Path
     config: ModelConfig
-    tensors: Mapping[str, Tensor]
+    arrays: Mapping[str, NDArray[Any]]
     card: Card
     sha256: str
+
+    @functools.cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """`arrays` as tensors of their own."""
+        import torch
+
+        return {name: torch.from_numpy(array.copy()) for name, array in self.arrays.items()}
 
     @property
     def name(self) -> str:
@@ -88,11 +108,15 @@ def _parse(blob: bytes) -> tuple[dict[str, Any], dict[str, Any], memoryview]:
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU: safetensors rejects tensors that share memory, such as those of a repeated block."""
+    import torch
+
     return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
 def weights_bytes(model: SemiDRDNet, card: Card) -> tuple[bytes, str]:
     """`model` and its card as the content of a weight file, and its SHA-256."""
+    import safetensors.torch
+
     tensors = on_cpu(model.state_dict())
     meta = {"format": FORMAT, "config": to_mapping(model.config), "card": json.loads(json.dumps(asdict(card)))}
     plain = safetensors.torch.save(tensors, metadata={META_KEY: ""})
@@ -121,6 +145,8 @@ def save_state(path: Path, module: nn.Module) -> None:
     Raises:
         ResourceError: the disk is full.
     """
+    import safetensors.torch
+
     atomic_bytes(path, safetensors.torch.save(on_cpu(module.state_dict())), overwrite=True)
 
 
@@ -171,35 +197,44 @@ def verified(blob: bytes, path: Path) -> Weights:
     try:
         config = from_mapping(ModelConfig, ours["config"])
         card = Card.from_mapping(ours["card"])
-        tensors = safetensors.torch.load(blob)
+        arrays = {name: _array(entry) for name, entry in deserialize(blob)}  # type: ignore[no-untyped-call]
     except (SafetensorError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise refuse(f"not a usable weights file: {error}", error) from error
-    problem = _mismatch(config, tensors)
+    problem = _mismatch(config, arrays)
     if problem:
         raise refuse(problem)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
             raise refuse(f"non-finite values in {name}")
-    return Weights(path, config, tensors, card, stated)
+    return Weights(path, config, arrays, card, stated)
 
 
-def _mismatch(config: ModelConfig, tensors: Mapping[str, Tensor]) -> str | None:
+def _array(entry: Mapping[str, Any]) -> NDArray[Any]:
+    """A tensor of safetensors as an array; bfloat16, which numpy lacks, as float32."""
+    values = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]])
+    if entry["dtype"] == "BF16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return values.reshape(entry["shape"])
+
+
+def _mismatch(config: ModelConfig, tensors: Mapping[str, NDArray[Any]]) -> str | None:
     """The first difference between `tensors` and the network of `config`; None if they match."""
-    with torch.device("meta"):
-        expected = build(config).state_dict()
+    expected = tensor_shapes(config)
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing:
         return f"weights of another network: {missing[0]} is missing ({len(missing)} in total)"
     if extra:
         return f"weights of another network: {extra[0]} is unknown ({len(extra)} in total)"
-    for name, tensor in expected.items():
-        if tensor.shape != tensors[name].shape:
-            return f"weights of another network: {name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
+    for name, shape in expected.items():
+        if shape != tensors[name].shape:
+            return f"weights of another network: {name} is {list(tensors[name].shape)}, not {list(shape)}"
     return None
 
 
 def network(weights: Weights) -> SemiDRDNet:
     """The trained network, fp32, in evaluation mode."""
+    from derain_cli.model import build
+
     model = build(weights.config)
     model.load_state_dict(dict(weights.tensors))
     return model.eval()

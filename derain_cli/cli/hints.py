@@ -38,6 +38,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.SMALLER_TILES: "try a smaller --tile",
     Remedy.OTHER_PRECISION: "--precision auto or fp32",
     Remedy.OTHER_ENGINE: "--engine auto or torch",
+    Remedy.INSTALL_FULL: "pip install 'derain-cli[full]'",
     Remedy.NO_TILES: "omit --tile",
     # web page
     Remedy.OTHER_PORT: "--port N uses another one, --port 0 a free one",

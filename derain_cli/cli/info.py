@@ -79,7 +79,15 @@ def _memory() -> float | None:
 
 
 def _devices() -> dict[str, Any]:
-    """What torch reports. A torch that cannot be imported is shown, not treated as an error."""
+    """What torch reports. A torch that is missing or cannot be imported is shown, not treated as an error."""
+    from derain_cli.engine.choice import has_torch
+    from derain_cli.engine.processor import thread_count
+
+    if not has_torch():
+        return {
+            "PyTorch": "not installed: photos and clips are restored by ONNX Runtime or OpenVINO on the processor",
+            "threads": thread_count(),
+        }
     try:
         import torch
 

@@ -140,7 +140,7 @@ class ItemTally(Tally):
         self.engine = {
             "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or one on the Hub)
             "device": str(restorer.device),
-            "precision": short[str(restorer.dtype).removeprefix("torch.")],
+            "precision": short[restorer.precision],
             "engine": restorer.engine.name,
         }
         self.reporter.say("{model} on {device}, {precision}, {engine}".format(**self.engine))

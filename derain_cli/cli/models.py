@@ -253,7 +253,7 @@ def _facts(weights: Weights) -> dict[str, Any]:
     from dataclasses import asdict
 
     from derain_cli.config import to_mapping
-    from derain_cli.model.semi_drdnet import count_parameters, macs_per_pixel
+    from derain_cli.model.architecture import count_parameters, macs_per_pixel
 
     return {
         "name": weights.name,

@@ -17,10 +17,12 @@ from derain_cli.engine.onnx_graph import PICTURES, onnx_graph
 from derain_cli.engine.runtimes import Compiled, OnnxRuntime, OpenVino
 from derain_cli.engine.torch_engine import TorchEngine
 from derain_cli.errors import DestinationError, WeightsError
-from derain_cli.model import SemiDRDNet, fold
-from derain_cli.model.fold import FoldedSemiDRDNet
-from derain_cli.model.portable import PortableNetwork, layer_names
-from derain_cli.model.semi_drdnet import COLOURS
+from derain_cli.model import SemiDRDNet
+from derain_cli.model.architecture import COLOURS
+from derain_cli.model.fold import FoldedSemiDRDNet, fold
+from derain_cli.model.folding import Folded
+from derain_cli.model.portable import layer_names
+from derain_cli.model.traceable import PortableNetwork
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_file, sha256_of
 
@@ -88,7 +90,7 @@ def export(model: SemiDRDNet, form: ExportFormat, path: Path, *, about: str = ""
         raise DestinationError("there is no such folder", path=path.parent)
     with tempfile.TemporaryDirectory(prefix="derain-export-") as folder:
         draft = Path(folder) / f"draft{path.suffix}"
-        run = _WRITERS[form](net, draft, about)
+        run = _WRITERS[form](net.folded, draft, about)
         difference = _largest_difference(net, run, path)
         drafts = (draft, draft.with_suffix(".bin"))[: len(targets)]
         with ExitStack() as stack:
@@ -98,7 +100,7 @@ def export(model: SemiDRDNet, form: ExportFormat, path: Path, *, about: str = ""
         paths=targets,
         sha256=tuple(sha256_of(target) for target in targets),
         inputs={PICTURES: ("n", COLOURS * net.config.frames, "height", "width")},
-        outputs=("derained",) if form == "torchscript" else layer_names(net),
+        outputs=("derained",) if form == "torchscript" else layer_names(net.folded),
         difference=difference * 255,
     )
 
@@ -111,18 +113,18 @@ def _by(compiled: Compiled) -> Run:
     return lambda pictures: [torch.from_numpy(layer) for layer in compiled({PICTURES: pictures.numpy()})]
 
 
-def _write_onnx(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
+def _write_onnx(net: Folded, path: Path, about: str) -> Run:
     path.write_bytes(onnx_graph(net, about=about))
     return _by(OnnxRuntime().compile(path.read_bytes()))
 
 
-def _write_openvino(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
+def _write_openvino(net: Folded, path: Path, about: str) -> Run:
     runtime = OpenVino()
     runtime.save(onnx_graph(net, about=about), path, about)
     return _by(runtime.compile(path))
 
 
-def _write_torchscript(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
+def _write_torchscript(net: Folded, path: Path, about: str) -> Run:
     with warnings.catch_warnings():
         # PyTorch would rather have torch.export, whose files only PyTorch's Python reads.
         warnings.simplefilter("ignore")
@@ -133,7 +135,7 @@ def _write_torchscript(net: FoldedSemiDRDNet, path: Path, about: str) -> Run:
     return lambda pictures: [script(pictures)]
 
 
-_WRITERS: Mapping[ExportFormat, Callable[[FoldedSemiDRDNet, Path, str], Run]] = {
+_WRITERS: Mapping[ExportFormat, Callable[[Folded, Path, str], Run]] = {
     "onnx": _write_onnx,
     "openvino": _write_openvino,
     "torchscript": _write_torchscript,

@@ -7,11 +7,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from derain_cli.engine.arrays import to_batch
-from derain_cli.engine.device import NO_MEMORY, is_out_of_memory
+from derain_cli.engine.memory import NO_MEMORY, is_out_of_memory
 from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, sample_crops
 from derain_cli.errors import OutOfMemoryError
-from derain_cli.model.fold import Gates
 
 __all__ = ["are_sampled", "picture_gates"]
 
@@ -26,7 +25,7 @@ def are_sampled(height: int, width: int) -> bool:
     return height * width > _GATE_PIXELS
 
 
-def picture_gates(engine: Engine, image: NDArray[Any]) -> Gates | None:
+def picture_gates(engine: Engine, image: NDArray[Any]) -> Any:
     """Gates of (H, W, 3*F) uint8 or uint16; None for a network without gates.
 
     Args:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from derain_cli.engine.device import free_device_memory, is_out_of_memory, pass_budget
+from derain_cli.engine.arrays import HOST
+from derain_cli.engine.memory import is_out_of_memory, pass_budget
 from derain_cli.engine.onnx_graph import PICTURES, GraphKind, onnx_graph
-from derain_cli.engine.own import finite_layers, tile_halo, weights_digest
+from derain_cli.engine.own import finite_layers, tile_halo
+from derain_cli.engine.processor import thread_count
 from derain_cli.engine.runtimes import Compiled, Runtime
-from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
-from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import COLOURS, Layers
+from derain_cli.model.architecture import COLOURS
+from derain_cli.model.folding import Folded
+from derain_cli.system.memory import free_memory
 
 __all__ = ["GraphEngine"]
 
@@ -23,27 +25,39 @@ _MAPS, _BYTES, _BYTES_OF_FRAME = 6.6, 32, 44
 what was measured of both runtimes on three networks (docs/performance.md)."""
 
 
+Floats = NDArray[np.float32]
+Gates = list[Floats]
+
+
+class ArrayLayers(NamedTuple):
+    """`Layers` as arrays."""
+
+    derained: Floats
+    rain: Floats
+    detail: Floats
+
+
 class GraphEngine:
     """The folded network on a runtime of graphs; results that are not finite in half precision are redone in float32.
+
+    Takes and gives numpy arrays, so it needs no torch.
 
     Graphs are compiled when they are first needed: for whole pictures, for tiles with the gates of their picture, and
     for these gates.
 
     Args:
-        model: the network, or its folded form; on the CPU.
+        model: the folded network.
         runtime: what runs its graphs.
 
     Attributes:
         config: of the network.
 
-    Raises:
-        UsageError: the onnx package is not installed.
     """
 
-    device, batches, same_together = torch.device("cpu"), None, True
+    device, batches, same_together = HOST, None, True
 
-    def __init__(self, model: SemiDRDNet | FoldedSemiDRDNet, runtime: Runtime):
-        self._net = (model if isinstance(model, FoldedSemiDRDNet) else fold(model)).cpu()
+    def __init__(self, model: Folded, runtime: Runtime):
+        self._net = model
         self._runtime = runtime
         self.config = self._net.config
         self.name, self.dtype = runtime.name, runtime.dtype
@@ -53,7 +67,7 @@ class GraphEngine:
         self._compiled = functools.cache(self._compile)
         self._compiled(GraphKind.WHOLE, False)
 
-    def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:
+    def run(self, batch: Floats, gates: Gates | None = None) -> ArrayLayers:
         """Layers of a batch, picture by picture: so each is the same whatever others come with it.
 
         Raises:
@@ -61,12 +75,17 @@ class GraphEngine:
             MemoryError: out of memory.
         """
 
-        def exactly(bad: Tensor) -> Layers:
+        def exactly(bad: NDArray[np.bool_]) -> ArrayLayers:
             return self._layers(batch[bad], gates, exact=True)
 
-        return finite_layers(self._layers(batch, gates), exactly, self.dtype, self.notes)
+        def unfinite(layer: Floats) -> Any:
+            return ~np.isfinite(layer).all(axis=(1, 2, 3))
 
-    def measure_gates(self, batch: Tensor) -> Gates | None:
+        layers = self._layers(batch, gates)
+        found: ArrayLayers = finite_layers(layers, unfinite, exactly, self.dtype, self.notes)
+        return found
+
+    def measure_gates(self, batch: Floats) -> Gates | None:
         """One set of gates for all pictures of a batch together; None for a network without gates.
 
         Raises:
@@ -80,34 +99,34 @@ class GraphEngine:
         Args:
             held: bytes of the picture's own arrays.
         """
-        budget = pass_budget(free_device_memory(self.device), held, bounded=True)
+        budget = pass_budget(free_memory(), held, bounded=True)
         features = self.config.features_per_pixel
         per_pixel = _MAPS * 4 * features + _BYTES + _BYTES_OF_FRAME * self.frames
         # Beyond 2**31 values in a map not every kernel counts right.
         return int(min(budget / per_pixel, (2**31 - 1) / max(features, COLOURS * self.frames)))
 
     def fingerprint(self) -> str:
-        """SHA-256 of the weights in float32, with the runtime and its version."""
-        return f"{weights_digest(self._net)} {self._runtime.name} {self._runtime.version}"
+        """SHA-256 of the folded weights, number of threads, the runtime and its version."""
+        return f"{self._net.digest()} {thread_count()} {self._runtime.name} {self._runtime.version}"
 
     def empty_cache(self) -> None:
         """Forget compiled graphs, which hold memory for the largest picture so far."""
         self._compiled.cache_clear()
 
-    def _layers(self, batch: Tensor, gates: Gates | None, *, exact: bool = False) -> Layers:
+    def _layers(self, batch: Floats, gates: Gates | None, *, exact: bool = False) -> ArrayLayers:
         kind = GraphKind.WHOLE if gates is None or not self.gated else GraphKind.TILE
-        each = [self._run(kind, picture, gates, exact=exact) for picture in torch.split(batch, 1)]
+        each = [self._run(kind, batch[i : i + 1], gates, exact=exact) for i in range(len(batch))]
         derained, rain, *detail = (
-            torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*each, strict=True)
+            np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*each, strict=True)
         )
-        return Layers(derained, rain, *(detail or [torch.zeros_like(rain)]))
+        return ArrayLayers(derained, rain, *(detail or [np.zeros_like(rain)]))
 
-    def _run(self, kind: GraphKind, pictures: Tensor, gates: Gates | None, *, exact: bool = False) -> list[Tensor]:
-        inputs = {PICTURES: np.ascontiguousarray(pictures.numpy())}
+    def _run(self, kind: GraphKind, pictures: Floats, gates: Gates | None, *, exact: bool = False) -> list[Floats]:
+        inputs = {PICTURES: np.ascontiguousarray(pictures)}
         if kind is GraphKind.TILE:
-            inputs |= {f"gate_{index}": gate.numpy() for index, gate in enumerate(gates or ())}
+            inputs |= {f"gate_{index}": gate for index, gate in enumerate(gates or ())}
         try:
-            return [torch.from_numpy(found) for found in self._compiled(kind, exact)(inputs)]
+            return self._compiled(kind, exact)(inputs)
         except Exception as error:  # runtimes have classes of their own
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.hub_name import HubName
 from derain_cli.checkpoints.pretrained import files_of_network, write_pretrained
 from derain_cli.checkpoints.publish import publish
 from derain_cli.errors import UsageError
-from derain_cli.model import SemiDRDNet
+
+if TYPE_CHECKING:
+    from derain_cli.model import SemiDRDNet
 
 __all__ = ["HubMixin"]
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from derain_cli.engine.foreign import COUNT_SIDE, checked, failures, pad_to_multiple
 from derain_cli.engine.runtimes import OnnxRuntime, onnx_session
 from derain_cli.errors import InputError, WeightsError
+from derain_cli.model.architecture import COLOURS
 from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import COLOURS, Layers, middle_frame
+from derain_cli.model.semi_drdnet import Layers, middle_frame
 from derain_cli.system.files import sha256_of
 
 __all__ = ["OnnxEngine"]

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from derain_cli.errors import UsageError
-from derain_cli.model.blocks import SqueezeExcitation
-from derain_cli.model.fold import FoldedSemiDRDNet
+from derain_cli.engine.onnx_file import Attribute, Graph, Node, Value, model_bytes
+from derain_cli.model.architecture import COLOURS
+from derain_cli.model.folding import Folded, Gate
 from derain_cli.model.portable import describe, describe_gates, layer_names
-from derain_cli.model.semi_drdnet import COLOURS
 
 __all__ = ["PICTURES", "GraphKind", "onnx_graph"]
+
+Floats = NDArray[np.float32]
 
 PICTURES = "rainy"
 """Name of the input that takes pictures, (N, 3*F, H, W) float32 in [0, 1]."""
 
-_OPSET, _IR_VERSION = 17, 8
+_OPSET = 17
 """Old enough for runtimes of the last years; what the network needs has not changed since."""
 
 
@@ -39,25 +39,15 @@ class GraphKind(enum.Enum):
     GATES = enum.auto()
 
 
-def onnx_graph(net: FoldedSemiDRDNet, kind: GraphKind = GraphKind.WHOLE, about: str = "") -> bytes:
+def onnx_graph(net: Folded, kind: GraphKind = GraphKind.WHOLE, about: str = "") -> bytes:
     """A serialised ONNX model of `net`, fp32.
 
     Args:
         net: the network.
         kind: what it computes.
         about: goes into the file as its description.
-
-    Raises:
-        UsageError: the onnx package is not installed.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper
-    except ImportError as error:
-        raise UsageError(
-            "ONNX graphs need the onnx package, which is not installed", hint="pip install onnx"
-        ) from error
-    ops = _OnnxOperations(helper)
+    ops = _OnnxOperations()
     gate_names = [f"gate_{index}" for index in range(net.rrn.depth if net.config.se else 0)]
     if kind is GraphKind.GATES:
         found, names = describe_gates(ops, net, PICTURES), tuple(gate_names)
@@ -67,49 +57,36 @@ def onnx_graph(net: FoldedSemiDRDNet, kind: GraphKind = GraphKind.WHOLE, about: 
     for result, name in zip(found, names, strict=True):
         ops.rename(result, name)
 
-    def value(name: str, *shape: int | str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    gates = [value(name, 1, net.config.width, 1, 1) for name in gate_names]
-    inputs = [value(PICTURES, "n", COLOURS * net.config.frames, "height", "width")]
-    outputs = gates if kind is GraphKind.GATES else [value(name, "n", COLOURS, "height", "width") for name in names]
+    gates = [Value(name, (1, net.config.width, 1, 1)) for name in gate_names]
+    inputs = [Value(PICTURES, ("n", COLOURS * net.config.frames, "height", "width"))]
+    outputs = gates if kind is GraphKind.GATES else [Value(name, ("n", COLOURS, "height", "width")) for name in names]
     if kind is GraphKind.TILE:
         inputs += gates
-    graph = helper.make_graph(ops.nodes, "derain", inputs, outputs, ops.constants, doc_string=about)
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-        producer_name="derain",
-        doc_string=about,
-    )
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    return model_bytes(Graph(ops.nodes, inputs, outputs, ops.constants, about), _OPSET)
 
 
 class _OnnxOperations:
     """Collects nodes and constants; maps go by the names of their values."""
 
-    def __init__(self, helper: Any):
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._helper = helper
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, NDArray[Any]] = {}
         self._numbers = itertools.count()
         self._known: dict[tuple[str, int], str] = {}
 
     def rename(self, old: str, new: str) -> None:
         """Give a value the name that it has outside."""
         for node in self.nodes:
-            for names in (node.input, node.output):
+            for names in (node.inputs, node.outputs):
                 names[:] = [new if name == old else name for name in names]
 
-    def convolution(self, x: str, kernel: Tensor, bias: Tensor | None, dilation: int) -> str:
+    def convolution(self, x: str, kernel: Floats, bias: Floats | None, dilation: int) -> str:
         weights = [self._tensor("kernel", kernel)] + ([] if bias is None else [self._tensor("bias", bias)])
         around = {"pads": [dilation] * 4, "dilations": [dilation] * 2, "kernel_shape": [3, 3]}
         return self._node("Conv", [x, *weights], **around)
 
-    def prelu(self, x: str, slope: Tensor) -> str:
-        return self._node("PRelu", [x, self._tensor("slope", slope.view(-1, 1, 1))])
+    def prelu(self, x: str, slope: Floats) -> str:
+        return self._node("PRelu", [x, self._tensor("slope", slope.reshape(-1, 1, 1))])
 
     def add(self, one: str, other: str) -> str:
         return self._node("Add", [one, other])
@@ -124,9 +101,9 @@ class _OnnxOperations:
         mean = self._node("GlobalAveragePool", [x])
         return self._node("ReduceMean", [mean], axes=[0], keepdims=1) if together else mean
 
-    def excited(self, pooled: str, gate: SqueezeExcitation) -> str:
+    def excited(self, pooled: str, gate: Gate) -> str:
         for linear, activation in ((gate.squeeze, "Relu"), (gate.excite, "Sigmoid")):
-            kernel = self._tensor("linear", linear.weight[:, :, None, None])
+            kernel = self._tensor("linear", linear[:, :, None, None])
             pooled = self._node(activation, [self._node("Conv", [pooled, kernel], kernel_shape=[1, 1])])
         return pooled
 
@@ -139,11 +116,11 @@ class _OnnxOperations:
         padded = self._node("Pad", [picture, pads], mode="edge")
         return self._node("SpaceToDepth", [padded], blocksize=unshuffle)
 
-    def for_blocks(self, kernel: Tensor, unshuffle: int) -> Tensor:
+    def for_blocks(self, kernel: Floats, unshuffle: int) -> Floats:
         # SpaceToDepth counts places within a block first, then colours; PyTorch the other way round.
         count, channels, *taps = kernel.shape
         places = kernel.reshape(count, channels // unshuffle**2, unshuffle**2, *taps)
-        return places.transpose(1, 2).reshape(kernel.shape)
+        return places.swapaxes(1, 2).reshape(kernel.shape)
 
     def from_blocks(self, features: str, unshuffle: int, like: str) -> str:
         if unshuffle == 1:
@@ -158,22 +135,20 @@ class _OnnxOperations:
         first = count // 2 * COLOURS
         return self._node("Slice", [frames, self._whole(first), self._whole(first + COLOURS), self._whole(1)])
 
-    def _node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+    def _node(self, kind: str, inputs: Sequence[str], **attributes: Attribute) -> str:
         name = f"{kind}_{next(self._numbers)}"
-        self.nodes.append(self._helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        self.nodes.append(Node(kind, list(inputs), [name], attributes))
         return name
 
-    def _tensor(self, what: str, tensor: Tensor) -> str:
-        return self._constant(what, tensor.detach().float().cpu().contiguous().numpy())
+    def _tensor(self, what: str, array: Floats) -> str:
+        return self._constant(what, np.ascontiguousarray(array))
 
     def _whole(self, *numbers: int) -> str:
         return self._constant("numbers", np.array(numbers, np.int64))
 
     def _constant(self, what: str, values: NDArray[Any]) -> str:
-        from onnx import numpy_helper
-
         key = (what, hash((values.shape, values.tobytes())))
         if key not in self._known:
             self._known[key] = f"{what}_{next(self._numbers)}"
-            self.constants.append(numpy_helper.from_array(values, self._known[key]))
+            self.constants[self._known[key]] = values
         return self._known[key]

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import torch
-from torch import Tensor
-
-from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import Layers
+from typing import Any, Protocol
 
 __all__ = ["Batches", "Engine"]
 
@@ -35,13 +29,14 @@ class Batches:
 class Engine(Protocol):
     """Runs one network on one device: a batch of equally large pictures in, layers out.
 
-    Inputs are (N, 3*F, H, W) float32 tensors in [0, 1] on `device`. Each item is F successive frames of a clip in
+    Inputs are (N, 3*F, H, W) float32 in [0, 1]: tensors on `device`, or numpy arrays if it is `arrays.HOST`; layers
+    are of the same kind. Each item is F successive frames of a clip in
     chronological order, and the layers are those of the middle one; for photos F is 1.
 
     Attributes:
         name: as `RestoreOptions.engine` has it.
         device: where inputs are expected and layers come back.
-        dtype: the precision that the network computes in.
+        dtype: the precision that the network computes in; its name ends in `float32`, `bfloat16` or `float16`.
         frames: F, odd.
         halo: pixels around a tile that influence it; None if unknown, then pictures are never tiled.
         grid: tiles must start at multiples of this many pixels.
@@ -55,9 +50,9 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> Any: ...
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> Any: ...
     @property
     def frames(self) -> int: ...
     @property
@@ -74,8 +69,8 @@ class Engine(Protocol):
         """Whether results are bit-identical regardless of the other pictures in a pass, within `batches`."""
         ...
 
-    def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:
-        """Layers of a batch, (N, 3, H, W) each, finite but not clamped. The caller may overwrite them.
+    def run(self, batch: Any, gates: Any = None) -> Any:
+        """`Layers` of a batch, (N, 3, H, W) each, finite but not clamped. The caller may overwrite them.
 
         Args:
             batch: see above.
@@ -86,7 +81,7 @@ class Engine(Protocol):
         """
         ...
 
-    def measure_gates(self, batch: Tensor) -> Gates | None:
+    def measure_gates(self, batch: Any) -> Any:
         """One set of gates for all pictures of a batch together; None for a network without gates."""
         ...
 

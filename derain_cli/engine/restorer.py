@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from derain_cli.checkpoints.card import Card
 from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.config.restore import EngineName
-from derain_cli.engine.arrays import to_arrays, to_batch
-from derain_cli.engine.choice import make_engine
-from derain_cli.engine.device import NO_MEMORY, is_out_of_memory, pick_device
+from derain_cli.engine.arrays import Host, blend, inference, middle_of, to_arrays, to_batch
+from derain_cli.engine.choice import has_torch, make_engine, make_graph_engine, on_cpu
 from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.hub_mixin import HubMixin
+from derain_cli.engine.memory import NO_MEMORY, is_out_of_memory
 from derain_cli.engine.protocol import Engine
 from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.errors import InputError, OutOfMemoryError, UsageError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
-from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
-from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import COLOURS, middle_frame
+from derain_cli.model.architecture import COLOURS
+from derain_cli.model.folding import folded
 from derain_cli.motion.window import middle
 from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
+    from torch import Tensor
+
+    from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
 
 __all__ = ["PictureLayers", "Restorer"]
 
@@ -96,23 +98,29 @@ class Restorer(HubMixin):
         card: Card | None = None,
     ):
         self.options = options or RestoreOptions()
-        super().__init__(engine if isinstance(engine, SemiDRDNet) else None, card or Card())
-        if isinstance(engine, SemiDRDNet | FoldedSemiDRDNet):
-            engine = make_engine(engine, self.options)
-        self.engine: Engine = engine
-        self.frames = engine.frames
-        if engine.halo is None and self.options.tile not in ("auto", 0):
+        network = None
+        if "torch" in sys.modules:  # else it cannot be a network
+            from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
+
+            network = engine if isinstance(engine, SemiDRDNet) else None
+            if isinstance(engine, SemiDRDNet | FoldedSemiDRDNet):
+                engine = make_engine(engine, self.options)
+        super().__init__(network, card or Card())
+        self.engine = cast("Engine", engine)
+        self.frames = self.engine.frames
+        if self.engine.halo is None and self.options.tile not in ("auto", 0):
             raise UsageError("this network cannot be tiled", remedy=Remedy.NO_TILES)
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device | Host:
         """The device the network runs on."""
-        return self.engine.device
+        found: torch.device | Host = self.engine.device
+        return found
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the network."""
-        return self.engine.dtype
+    def precision(self) -> str:
+        """The precision of the network: `float32`, `bfloat16` or `float16`."""
+        return str(self.engine.dtype).removeprefix("torch.")
 
     @property
     def halo(self) -> int | None:
@@ -146,7 +154,7 @@ class Restorer(HubMixin):
             tile: `auto`, 0 (whole picture) or the tile size in pixels.
             strength: fraction of the detected rain to remove, 0 (unchanged) to 1.
             engine: `torch`; on a CPU also `openvino` or `onnx` (ONNX Runtime), which start slower and run faster.
-                `auto` is `torch`.
+                `auto` is `torch`, or `onnx` where PyTorch is not installed.
             revision: branch, tag or commit of a model on the Hub; `owner/name@revision` is the same.
 
         Raises:
@@ -155,9 +163,11 @@ class Restorer(HubMixin):
             UsageError: an option is out of range; or the engine is not installed, or does not support the others.
         """
         options = RestoreOptions(device, precision, tile, strength, engine)
-        pick_device(device)
+        on_cpu(device)
         name = os.fspath(name_or_path)
         weights = load_weights(find_weights(name if revision is None else f"{name}@{revision}"))
+        if not has_torch():
+            return cls(make_graph_engine(folded(weights.config, weights.arrays), options), options, weights.card)
         return cls(network(weights), options, weights.card)
 
     @overload
@@ -218,18 +228,17 @@ class Restorer(HubMixin):
         return self.engine.same_together
 
     def fingerprint(self) -> str:
-        """Identifies everything that results depend on: weights, options, device, precision, threads, torch.
+        """Identifies everything that results depend on: weights, engine, options, device, precision, threads.
 
         With automatic tiling, tile borders depend on free memory, which can change a value by one level.
         """
-        settings = (self.options.tile, self.options.strength, str(self.device), str(self.dtype))
-        return f"{self.engine.fingerprint()} {settings} {torch.get_num_threads()} {torch.__version__}"
+        settings = (self.options.tile, self.options.strength, str(self.device), self.precision)
+        return f"{self.engine.fingerprint()} {settings}"
 
     def layers(self, image: Array, progress: Progress | None = None) -> PictureLayers:
         """Derained picture, rain layer and repaired detail of an HxWx3 uint8 or uint16 array."""
         return PictureLayers(*self._run(image, progress, wanted=3))
 
-    @torch.inference_mode()
     def restore(self, pictures: Tensor) -> Tensor:
         """Remove rain from (N, 3, H, W) in [0, 1]; the result is clamped, on the same device, in the same dtype.
 
@@ -239,12 +248,18 @@ class Restorer(HubMixin):
         Raises:
             InputError: wrong shape, or the network returns non-finite values.
         """
+        import torch
+
         channels = COLOURS * self.frames
         if pictures.ndim != 4 or pictures.shape[1] != channels:
             raise InputError(f"pictures must be (N, {channels}, H, W), not {tuple(pictures.shape)}")
-        rainy = pictures.to(self.device, torch.float32)
-        blended = self._blend(middle_frame(rainy), self.engine.run(rainy).derained)
-        return blended.to(pictures.device, pictures.dtype)
+        with torch.inference_mode():
+            if isinstance(self.device, Host):
+                rainy: Any = pictures.float().cpu().numpy()
+            else:
+                rainy = pictures.to(self.device, torch.float32)
+            blended = blend(middle_of(rainy), self.engine.run(rainy).derained, self.options.strength)
+            return torch.as_tensor(blended).to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
         from PIL import Image as PillowImage
@@ -339,7 +354,7 @@ class Restorer(HubMixin):
                 progress(done / (height * width))
         return out
 
-    def _write_tile(self, image: Array, tile: Tile, gates: Gates | None, out: list[Array]) -> None:
+    def _write_tile(self, image: Array, tile: Tile, gates: Any, out: list[Array]) -> None:
         try:
             results = self._tile(image, tile, gates, len(out))
         except (RuntimeError, MemoryError) as error:
@@ -362,15 +377,14 @@ class Restorer(HubMixin):
         for part in plan_tiles(tile.write, half, self.halo or 0, image.shape[0], image.shape[1], self.engine.grid):
             self._write_tile(image, part, gates, out)
 
-    def _tile(self, image: Array, tile: Tile, gates: Gates | None, wanted: int) -> list[Array]:
+    def _tile(self, image: Array, tile: Tile, gates: Any, wanted: int) -> list[Array]:
         (arrays,) = self._pass([image[tile.read.slices]], gates, wanted, tile.inner)
         return arrays
 
-    @torch.inference_mode()
     def _pass(
         self,
         pictures: Sequence[Array],
-        gates: Gates | None,
+        gates: Any,
         wanted: int,
         inner: tuple[slice, slice] = (slice(None), slice(None)),
     ) -> list[list[Array]]:
@@ -385,15 +399,11 @@ class Restorer(HubMixin):
         Raises:
             InputError: non-finite values.
         """
-        rainy = to_batch(pictures, self.device)
-        layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
-        layers[0] = self._blend(middle_frame(rainy)[(..., *inner)], layers[0])
-        if wanted > 1:
-            layers[2].add_(0.5)
-        arrays = [to_arrays(layer, pictures[0].dtype) for layer in layers]
+        with inference(self.device):
+            rainy = to_batch(pictures, self.device)
+            layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
+            layers[0] = blend(middle_of(rainy)[(..., *inner)], layers[0], self.options.strength)
+            if wanted > 1:
+                layers[2] += 0.5
+            arrays = [to_arrays(layer, pictures[0].dtype) for layer in layers]
         return [list(of_one) for of_one in zip(*arrays, strict=True)]
-
-    def _blend(self, rainy: Tensor, derained: Tensor) -> Tensor:
-        """Interpolate by strength (0 is `rainy`, 1 is `derained`) and clamp to [0, 1]; may overwrite `derained`."""
-        strength = self.options.strength
-        return (derained if strength == 1.0 else torch.lerp(rainy, derained, strength)).clamp_(0, 1)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from derain_cli.engine.processor import thread_count
 from derain_cli.errors import UsageError
 
 __all__ = ["Compiled", "OnnxRuntime", "OpenVino", "Runtime", "is_installed", "onnx_session"]
@@ -32,7 +32,7 @@ class Runtime(Protocol):
     Attributes:
         name: as the option `engine` has it.
         version: of the program.
-        dtype: what it computes in.
+        dtype: what it computes in, `float32` or `bfloat16`.
     """
 
     @property
@@ -40,17 +40,16 @@ class Runtime(Protocol):
     @property
     def version(self) -> str: ...
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> str: ...
 
     def compile(self, graph: bytes, *, exact: bool = False) -> Compiled:
-        """The graph ready to run, with as many threads as torch has; `exact`: in fp32, whatever `dtype` says."""
+        """The graph ready to run, on `thread_count` threads; `exact`: in fp32, whatever `dtype` says."""
         ...
 
 
 def is_installed(name: str) -> bool:
-    """Whether graphs can be made and run by `openvino` or `onnx` (ONNX Runtime); looks by importing them."""
+    """Whether graphs can be run by `openvino` or `onnx` (ONNX Runtime); looks by importing them."""
     try:
-        _imported("onnx")
         _openvino() if name == "openvino" else _imported("onnxruntime")
     except Exception:  # a broken installation raises anything
         return False
@@ -109,21 +108,21 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, dtype: torch.dtype = torch.float32):
+    def __init__(self, dtype: str = "float32"):
         openvino = _openvino()
         self.version: str = openvino.__version__
         self.dtype = dtype
         self._core = _core()
 
     @staticmethod
-    def dtypes() -> frozenset[torch.dtype]:
+    def dtypes() -> frozenset[str]:
         """What this processor computes in by itself: float32, and bfloat16 where it has it.
 
         Raises:
             UsageError: OpenVINO is not installed.
         """
         able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return frozenset({torch.float32} | ({torch.bfloat16} if "BF16" in able else set()))
+        return frozenset({"float32"} | ({"bfloat16"} if "BF16" in able else set()))
 
     def save(self, graph: bytes, path: Path, about: str = "") -> None:
         """Write the graph, in fp32, in OpenVINO's own form: an .xml, and a .bin beside it."""
@@ -133,12 +132,12 @@ class OpenVino:
 
     def compile(self, graph: bytes | Path, *, exact: bool = False) -> Compiled:
         """See `Runtime`; also of a file that `save` wrote."""
-        precision = "f32" if exact or self.dtype == torch.float32 else "bf16"
+        precision = "f32" if exact or self.dtype == "float32" else "bf16"
         source = graph if isinstance(graph, bytes) else str(graph)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": thread_count(),
             # Threads that are tied to cores wait where another program has the core.
             "ENABLE_CPU_PINNING": False,
         }
@@ -158,7 +157,7 @@ class OnnxRuntime:
         UsageError: it is not installed.
     """
 
-    name, dtype = "onnx", torch.float32
+    name, dtype = "onnx", "float32"
 
     def __init__(self) -> None:
         self.version: str = _imported("onnxruntime").__version__
@@ -173,7 +172,7 @@ class OnnxRuntime:
 
 
 def onnx_session(model: bytes | Path) -> Any:
-    """An inference session of ONNX Runtime on the CPU, with as many threads as torch has.
+    """An inference session of ONNX Runtime on the CPU, with `thread_count` threads.
 
     Raises:
         UsageError: ONNX Runtime is not installed.
@@ -181,7 +180,7 @@ def onnx_session(model: bytes | Path) -> Any:
     """
     runtime = _imported("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
     return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from derain_cli.engine.arrays import to_batch
-from derain_cli.engine.device import AUTO_BYTES, free_device_memory, pass_budget
-from derain_cli.engine.own import finite_layers, tile_halo, weights_digest
+from derain_cli.engine.device import free_device_memory
+from derain_cli.engine.memory import AUTO_BYTES, pass_budget
+from derain_cli.engine.own import finite_layers, tile_halo
 from derain_cli.engine.protocol import Batches
-from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet, fold
-from derain_cli.model.fold import Gates
+from derain_cli.engine.tensors import to_batch
+from derain_cli.model import FoldedSemiDRDNet, SemiDRDNet
+from derain_cli.model.fold import Gates, fold
 from derain_cli.model.semi_drdnet import Layers
 
 __all__ = ["AUTO_BYTES", "BATCH_LIMITS", "TorchEngine"]
@@ -72,7 +74,12 @@ class TorchEngine:
             exact: Layers = self.exact(batch[bad], None if gates is None else [gate.float() for gate in gates])
             return exact
 
-        return finite_layers(self.net(batch, gates), exactly, self.dtype, self.notes)
+        def unfinite(layer: Tensor) -> Tensor:
+            return ~torch.isfinite(layer).flatten(1).all(dim=1)
+
+        precision = str(self.dtype).removeprefix("torch.")
+        layers: Layers = finite_layers(self.net(batch, gates), unfinite, exactly, precision, self.notes)
+        return layers
 
     @torch.inference_mode()
     def measure_gates(self, batch: Tensor) -> Gates | None:
@@ -108,10 +115,19 @@ class TorchEngine:
             return torch.equal(self.net(rainy, None).derained[-1:], alone)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the weights in float32."""
-        return weights_digest(self.exact)
+        """SHA-256 of the weights in float32, number of threads, version of PyTorch."""
+        return f"{_weights_digest(self.exact)} {torch.get_num_threads()} {torch.__version__}"
 
     def empty_cache(self) -> None:
         """Release memory that torch has reserved but does not use."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _weights_digest(net: nn.Module) -> str:
+    """SHA-256 of names and values of a network's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in net.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

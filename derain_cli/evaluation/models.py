@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from derain_cli.checkpoints.find import find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.engine.device import pick_device
@@ -16,11 +14,11 @@ from derain_cli.evaluation.names import is_peer
 from derain_cli.evaluation.options import BenchmarkOptions
 from derain_cli.evaluation.peers import find_peer
 from derain_cli.evaluation.turns import Picture
-from derain_cli.model.semi_drdnet import count_parameters, macs_per_pixel
+from derain_cli.model.architecture import count_parameters, macs_per_pixel
 
 __all__ = ["EvaluatedModel", "open_model"]
 
-_SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+_SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ def open_model(name: str, options: BenchmarkOptions) -> EvaluatedModel:
         about=weights.card.summary or weights.card.name,
         run=restorer,
         device=str(restorer.device),
-        precision=_SHORT[restorer.dtype],
+        precision=_SHORT[restorer.precision],
         parameters=count_parameters(weights.config),
         macs_per_pixel=macs_per_pixel(weights.config),
         sha256=weights.sha256,

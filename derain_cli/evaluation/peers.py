@@ -33,9 +33,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from derain_cli.engine.arrays import to_arrays, to_batch
 from derain_cli.engine.foreign import COUNT_SIDE, checked, failures, pad_to_multiple
 from derain_cli.engine.onnx_engine import OnnxEngine
+from derain_cli.engine.tensors import to_arrays, to_batch
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.evaluation.baselines import BASELINES
 from derain_cli.evaluation.names import ONNX_SUFFIX, SCRIPT_SUFFIXES

@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from derain_cli.model.architecture import DILATIONS, SQUEEZE
 from derain_cli.model.prelu import RowPReLU
 
 __all__ = [
-    "DILATIONS",
     "SDCAB",
-    "SQUEEZE",
     "DilatedConcat",
     "DirectBlock",
     "MultiScaleConv",
@@ -26,13 +25,6 @@ __all__ = [
     "merge",
     "start_small",
 ]
-
-DILATIONS = (1, 3, 5)
-"""Dilations of the three parallel convolutions of the DCCL (eq. 2)."""
-
-SQUEEZE = 4
-"""Width of the squeeze layer, the same for every M (the authors' layer list)."""
-
 
 _TAIL_SCALE = 0.01
 

@@ -1,27 +1,21 @@
-"""The inference form: all batch normalisations, biases and 1x1 convolutions are folded into the 3x3 convolutions.
+"""The inference form (`folding`) in PyTorch.
 
-In evaluation mode, everything from the input of a convolution (or DCCL) to its BN is linear, so it is folded
-in float64 and rounded once. Gates can be measured separately from the forward pass, so that all tiles of a
-picture share one set (`measure_gates`).
+Gates can be measured separately from the forward pass, so that all tiles of a picture share one set (`measure_gates`).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from derain_cli.config import ModelConfig
-from derain_cli.model.blocks import (
-    DILATIONS,
-    DilatedConcat,
-    MultiScaleConv,
-    RainResidualBlock,
-    SqueezeExcitation,
-)
+from derain_cli.model.blocks import SqueezeExcitation
 from derain_cli.model.convolution import add_convolution, convolution, in_one_pass
+from derain_cli.model.folding import Block, Folded, SubNetwork, Sum, folded
 from derain_cli.model.prelu import prelu_
 from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, middle_frame, to_blocks
 
@@ -102,42 +96,30 @@ class DilatedSum(nn.Module):
         return torch.einsum("ncyx,mcyx->nm", under / (height * width), kernel.float()) + self.bias.float()
 
 
-def _fold_layer(layer: nn.Module, norm: nn.Module | None) -> DilatedSum:
-    """`layer`, and the BN after it if any, as one `DilatedSum`."""
-    if isinstance(layer, DilatedConcat):
-        wide = DilatedConcat(layer.mix.out_channels).double()
-        wide.load_state_dict({k: v.double() for k, v in layer.state_dict().items()})
-        kernels, bias = wide.merged()
-        dilations: Sequence[int] = DILATIONS
-    elif isinstance(layer, MultiScaleConv):
-        kernels = [branch.get_parameter("weight").double() for branch in layer.branches]
-        bias = torch.stack([branch.get_parameter("bias").double() for branch in layer.branches]).sum(0)
-        dilations = DILATIONS
-    else:
-        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-        kernels, bias, dilations = [layer.weight.double()], layer.bias.double(), (1,)
-    if isinstance(norm, nn.BatchNorm2d):
-        assert norm.running_mean is not None and norm.running_var is not None
-        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        kernels = [k * scale[:, None, None, None] for k in kernels]
-        bias = (bias - norm.running_mean.double()) * scale + norm.bias.double()
-    return DilatedSum([k.detach().float() for k in kernels], bias.detach().float(), dilations)
+def _dilated_sum(layer: Sum) -> DilatedSum:
+    return DilatedSum(
+        [torch.from_numpy(kernel) for kernel in layer.kernels], torch.from_numpy(layer.bias), layer.dilations
+    )
+
+
+def _fixed(array: NDArray[np.float32]) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(array), requires_grad=False)
 
 
 class FoldedBlock(nn.Module):
     """layer, PReLU, layer; then optional gates and the skip."""
 
-    def __init__(self, block: nn.Module):
+    def __init__(self, block: Block):
         super().__init__()
-        self.first = _fold_layer(block.get_submodule("first"), block.get_submodule("norm1"))
-        self.slope = nn.Parameter(block.get_submodule("act").get_parameter("weight").detach().clone(), False)
-        self.second = _fold_layer(block.get_submodule("second"), block.get_submodule("norm2"))
+        self.first = _dilated_sum(block.first)
+        self.slope = _fixed(block.slope)
+        self.second = _dilated_sum(block.second)
         self.se: SqueezeExcitation | None = None
-        if isinstance(block, RainResidualBlock):
-            self.se = SqueezeExcitation(self.slope.numel())
-            self.se.load_state_dict(block.se.state_dict())
-            self.se.requires_grad_(False)
-        self.skip = type(block).__name__ != "DirectBlock"
+        if block.se is not None:
+            self.se = SqueezeExcitation(len(block.slope))
+            self.se.squeeze.weight = _fixed(block.se.squeeze)
+            self.se.excite.weight = _fixed(block.se.excite)
+        self.skip = block.skip
 
     def hidden(self, x: Tensor, buffer: Tensor | None = None) -> Tensor:
         """Input of the second layer for features `x`; written into `buffer` if given."""
@@ -168,17 +150,15 @@ class FoldedBlock(nn.Module):
 
 
 class FoldedSubNetwork(nn.Module):
-    def __init__(self, net: nn.Module):
+    def __init__(self, net: SubNetwork):
         super().__init__()
-        self.head = _fold_layer(net.get_submodule("head"), None)
-        self.slope = nn.Parameter(net.get_submodule("act").get_parameter("weight").detach().clone(), False)
-        # MSARR applies one block several times; children() lists it once.
-        blocks = net.get_submodule("blocks")
-        folded = [FoldedBlock(block) for block in blocks.children()]
-        self.blocks = nn.ModuleList(folded)
-        self.depth = len(blocks)  # type: ignore[arg-type]
-        self.body = _fold_layer(net.get_submodule("body"), net.get_submodule("norm"))
-        self.tail = _fold_layer(net.get_submodule("tail"), None)
+        self.head = _dilated_sum(net.head)
+        self.slope = _fixed(net.slope)
+        # MSARR applies one block several times.
+        self.blocks = nn.ModuleList(FoldedBlock(block) for block in net.blocks)
+        self.depth = net.depth
+        self.body = _dilated_sum(net.body)
+        self.tail = _dilated_sum(net.tail)
 
     def forward(self, x: Tensor, gates: Gates | None = None) -> Tensor:
         start = prelu_(self.head(x), self.slope)
@@ -206,13 +186,18 @@ class FoldedSubNetwork(nn.Module):
 
 
 class FoldedSemiDRDNet(nn.Module):
-    """`SemiDRDNet` for inference: (N, 3*F, H, W) in [0, 1] -> `Layers`; no gradients, no batch statistics."""
+    """`SemiDRDNet` for inference: (N, 3*F, H, W) in [0, 1] -> `Layers`; no gradients, no batch statistics.
 
-    def __init__(self, model: SemiDRDNet):
+    Attributes:
+        folded: the same as arrays, fp32.
+    """
+
+    def __init__(self, net: Folded):
         super().__init__()
-        self.config: ModelConfig = model.config
-        self.rrn = FoldedSubNetwork(model.rrn)
-        self.drn = None if model.drn is None else FoldedSubNetwork(model.drn)
+        self.folded = net
+        self.config: ModelConfig = net.config
+        self.rrn = FoldedSubNetwork(net.rrn)
+        self.drn = None if net.drn is None else FoldedSubNetwork(net.drn)
         self.eval()
 
     @torch.inference_mode()
@@ -245,5 +230,6 @@ def fold(model: SemiDRDNet) -> FoldedSemiDRDNet:
     """The inference form of `model`, in fp32 on its device; differs from `model.eval()` by rounding only (1e-5)."""
     device = next(model.parameters()).device
     # Kernels are merged in fp64 on the CPU, since not every device supports fp64.
-    on_cpu = model if device.type == "cpu" else copy.deepcopy(model).cpu()
-    return FoldedSemiDRDNet(on_cpu).to(device, torch.float32).to(memory_format=torch.channels_last)
+    tensors = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
+    net = FoldedSemiDRDNet(folded(model.config, tensors))
+    return net.to(device, torch.float32).to(memory_format=torch.channels_last)

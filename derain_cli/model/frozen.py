@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from derain_cli.model.blocks import DILATIONS, DilatedConcat, DirectBlock, RainResidualBlock, merge
+from derain_cli.model.architecture import DILATIONS
+from derain_cli.model.blocks import DilatedConcat, DirectBlock, RainResidualBlock, merge
 from derain_cli.model.convolution import add_convolution, convolution
 from derain_cli.model.prelu import from_rows, prelu, prelu_backward, rows, wide
 from derain_cli.model.semi_drdnet import Layers, SemiDRDNet, from_blocks, middle_frame, to_blocks

@@ -1,37 +1,34 @@
 """The folded network in operations that every runtime has: one description, for PyTorch and for graphs in files.
 
-`FoldedSemiDRDNet` overwrites its maps and calls oneDNN directly, which no exporter understands. Here the same layers
-are described to whatever implements `Operations`: `TorchOperations` computes them (TorchScript traces that),
+`fold.FoldedSemiDRDNet` overwrites its maps and calls oneDNN directly, which no exporter understands. Here the same
+layers are described to whatever implements `Operations`: `traceable.TorchOperations` computes them for TorchScript,
 `derain_cli.engine.onnx_graph` writes the nodes of a graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar, cast
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from derain_cli.model.blocks import SqueezeExcitation
-from derain_cli.model.fold import DilatedSum, FoldedBlock, FoldedSemiDRDNet, FoldedSubNetwork
-from derain_cli.model.semi_drdnet import from_blocks, middle_frame, to_blocks
+from derain_cli.model.folding import Folded, Gate, SubNetwork, Sum
 
-__all__ = ["Operations", "PortableNetwork", "TorchOperations", "describe", "describe_gates", "layer_names"]
+__all__ = ["Operations", "describe", "describe_gates", "layer_names"]
 
 T = TypeVar("T")
-Code = TypeVar("Code", bound=Callable[..., Tensor])
+Floats = NDArray[np.float32]
 
 
 class Operations(Protocol[T]):
     """What a network is described in; `T` stands for a feature map (N, C, H, W) of whatever kind."""
 
-    def convolution(self, x: T, kernel: Tensor, bias: Tensor | None, dilation: int) -> T:
+    def convolution(self, x: T, kernel: Floats, bias: Floats | None, dilation: int) -> T:
         """3x3, zero-padded to the same size."""
         ...
 
-    def prelu(self, x: T, slope: Tensor) -> T: ...
+    def prelu(self, x: T, slope: Floats) -> T: ...
     def add(self, one: T, other: T) -> T: ...
     def subtract(self, one: T, other: T) -> T: ...
     def multiply(self, one: T, other: T) -> T: ...
@@ -40,7 +37,7 @@ class Operations(Protocol[T]):
         """Mean over height and width, (N, C, 1, 1); with `together` over the batch too, (1, C, 1, 1)."""
         ...
 
-    def excited(self, pooled: T, gate: SqueezeExcitation) -> T:
+    def excited(self, pooled: T, gate: Gate) -> T:
         """Gates of a pooled map, of its shape."""
         ...
 
@@ -48,7 +45,7 @@ class Operations(Protocol[T]):
         """As `semi_drdnet.to_blocks`, with the channels in any order that `for_blocks` puts kernels into."""
         ...
 
-    def for_blocks(self, kernel: Tensor, unshuffle: int) -> Tensor:
+    def for_blocks(self, kernel: Floats, unshuffle: int) -> Floats:
         """A kernel that expects the channel order of `semi_drdnet.to_blocks`, for the maps that `to_blocks` makes."""
         ...
 
@@ -61,12 +58,12 @@ class Operations(Protocol[T]):
         ...
 
 
-def layer_names(net: FoldedSemiDRDNet) -> tuple[str, ...]:
+def layer_names(net: Folded) -> tuple[str, ...]:
     """Names of what `describe` returns, in order."""
     return ("derained", "rain") if net.drn is None else ("derained", "rain", "detail")
 
 
-def describe(ops: Operations[T], net: FoldedSemiDRDNet, rainy: T, gates: Sequence[T] | None = None) -> tuple[T, ...]:
+def describe(ops: Operations[T], net: Folded, rainy: T, gates: Sequence[T] | None = None) -> tuple[T, ...]:
     """The forward pass of `net`: derained picture, rain layer, and repaired detail where it has a DRN.
 
     Args:
@@ -87,7 +84,7 @@ def describe(ops: Operations[T], net: FoldedSemiDRDNet, rainy: T, gates: Sequenc
     return ops.add(derained, detail), rain, detail
 
 
-def describe_gates(ops: Operations[T], net: FoldedSemiDRDNet, crops: T) -> tuple[T, ...]:
+def describe_gates(ops: Operations[T], net: Folded, crops: T) -> tuple[T, ...]:
     """What `FoldedSemiDRDNet.measure_gates` computes; nothing for a network without gates."""
     fine = net.config.unshuffle
     return _described(ops, net.rrn, ops.to_blocks(crops, fine), fine, None, together=True)[1]
@@ -95,7 +92,7 @@ def describe_gates(ops: Operations[T], net: FoldedSemiDRDNet, crops: T) -> tuple
 
 def _described(
     ops: Operations[T],
-    net: FoldedSubNetwork,
+    net: SubNetwork,
     x: T,
     unshuffle: int,
     gates: Sequence[T] | None,
@@ -106,7 +103,6 @@ def _described(
     features, used = start, list[T]()
     for index in range(net.depth):
         block = net.blocks[index % len(net.blocks)]
-        assert isinstance(block, FoldedBlock)
         branch = _sum(ops, block.second, ops.prelu(_sum(ops, block.first, features), block.slope))
         if block.se is not None:
             gate = ops.excited(ops.pooled(branch, together), block.se) if gates is None else gates[index]
@@ -116,7 +112,7 @@ def _described(
     return _sum(ops, net.tail, ops.add(_sum(ops, net.body, features), start)), tuple(used)
 
 
-def _sum(ops: Operations[T], layer: DilatedSum, x: T, unshuffle: int = 1) -> T:
+def _sum(ops: Operations[T], layer: Sum, x: T, unshuffle: int = 1) -> T:
     """Parallel convolutions added up; `unshuffle` where `x` are the blocks of a picture."""
     first, *rest = [
         ops.convolution(x, ops.for_blocks(kernel, unshuffle), None if index else layer.bias, dilation)
@@ -125,61 +121,3 @@ def _sum(ops: Operations[T], layer: DilatedSum, x: T, unshuffle: int = 1) -> T:
     for other in rest:
         first = ops.add(first, other)
     return first
-
-
-def _from_blocks_like(features: Tensor, unshuffle: int, like: Tensor) -> Tensor:
-    return from_blocks(features, unshuffle, like.shape[-2], like.shape[-1])
-
-
-# A trace follows one path through the code and takes sizes for constants; these two remain code in it.
-_remaining = cast(Callable[[Code], Code], torch.jit.script_if_tracing)
-_to_blocks, _from_blocks = _remaining(to_blocks), _remaining(_from_blocks_like)
-
-
-class TorchOperations:
-    """Plain PyTorch, nothing in place: what its exporters understand."""
-
-    def convolution(self, x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-        return F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
-
-    def prelu(self, x: Tensor, slope: Tensor) -> Tensor:
-        return F.prelu(x, slope)
-
-    def add(self, one: Tensor, other: Tensor) -> Tensor:
-        return one + other
-
-    def subtract(self, one: Tensor, other: Tensor) -> Tensor:
-        return one - other
-
-    def multiply(self, one: Tensor, other: Tensor) -> Tensor:
-        return one * other
-
-    def pooled(self, x: Tensor, together: bool) -> Tensor:
-        return x.mean((0, 2, 3) if together else (2, 3), keepdim=True)
-
-    def excited(self, pooled: Tensor, gate: SqueezeExcitation) -> Tensor:
-        return gate.gates(pooled)
-
-    def to_blocks(self, picture: Tensor, unshuffle: int) -> Tensor:
-        return _to_blocks(picture, unshuffle)
-
-    def for_blocks(self, kernel: Tensor, unshuffle: int) -> Tensor:
-        return kernel
-
-    def from_blocks(self, features: Tensor, unshuffle: int, like: Tensor) -> Tensor:
-        return _from_blocks(features, unshuffle, like)
-
-    def middle(self, frames: Tensor, count: int) -> Tensor:
-        return middle_frame(frames)
-
-
-class PortableNetwork(nn.Module):
-    """`FoldedSemiDRDNet` in plain PyTorch operations: (N, 3*F, H, W) -> the derained middle frame (N, 3, H, W)."""
-
-    def __init__(self, net: FoldedSemiDRDNet):
-        super().__init__()
-        self.net = net
-        self.eval()
-
-    def forward(self, rainy: Tensor) -> Tensor:
-        return describe(TorchOperations(), self.net, rainy)[0]

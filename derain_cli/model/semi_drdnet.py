@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain_cli.config import DetailBlock, ModelConfig
+from derain_cli.model.architecture import COLOURS
 from derain_cli.model.blocks import (
-    DILATIONS,
     SDCAB,
     DirectBlock,
     MultiScaleConv,
@@ -33,16 +32,11 @@ __all__ = [
     "RainResidualNetwork",
     "SemiDRDNet",
     "build",
-    "count_parameters",
     "detail_network",
     "from_blocks",
-    "macs_per_pixel",
     "middle_frame",
-    "receptive_radius",
     "to_blocks",
 ]
-
-COLOURS = 3
 
 
 class Layers(NamedTuple):
@@ -180,42 +174,3 @@ class SemiDRDNet(nn.Module):
 def build(config: ModelConfig | None = None) -> SemiDRDNet:
     """A network with fresh weights (PyTorch's initialisation, a small tail, PReLU at 0.25); the paper's by default."""
     return SemiDRDNet(config or ModelConfig())
-
-
-def count_parameters(config: ModelConfig) -> int:
-    """Trained values of the network, before folding."""
-    with torch.device("meta"):
-        return sum(each.numel() for each in build(config).parameters())
-
-
-def macs_per_pixel(config: ModelConfig) -> float:
-    """Multiply-accumulates of the folded network per pixel; convolutions only (SE and additions are below 0.1 %)."""
-
-    def ends(width: int, unshuffle: int) -> int:
-        return (config.frames + 1) * 9 * COLOURS * unshuffle**2 * width + 9 * width**2
-
-    rrn = ends(config.width, config.unshuffle) + config.blocks * 2 * 9 * config.width**2
-    total = rrn / config.unshuffle**2
-    if config.detail != "none":
-        m, unshuffle = config.drn_width, config.drn_unshuffle
-        per_block = 2 * 27 * m * m if config.detail == "sdcab" else 2 * 9 * m * m
-        # The head of MSARR is three convolutions.
-        more = 2 * 9 * config.frames * COLOURS * unshuffle**2 * m if config.detail == "msarr" else 0
-        total += (ends(m, unshuffle) + config.drn_blocks * per_block + more) / unshuffle**2
-    return total
-
-
-def receptive_radius(config: ModelConfig) -> int:
-    """Receptive radius of the convolutions in pixels (163 for the paper's DRN); SE gates are not counted."""
-    ends = 3
-
-    def pixels(steps: int, unshuffle: int) -> int:
-        # A block of S x S pixels is one feature, and the pixel may lie anywhere in it.
-        return steps * unshuffle + unshuffle - 1
-
-    rrn = pixels(ends + 2 * config.blocks, config.unshuffle)
-    if config.detail == "none":
-        return rrn
-    per_block = 2 * max(DILATIONS) if config.detail == "sdcab" else 2
-    drn = ends + per_block * config.drn_blocks + (max(DILATIONS) - 1 if config.detail == "msarr" else 0)
-    return max(rrn, pixels(drn, config.drn_unshuffle))

@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from derain_cli.engine.arrays import Host
 from derain_cli.engine.protocol import Batches, Engine
-from derain_cli.model.fold import Gates
-from derain_cli.model.semi_drdnet import Layers
 from derain_cli.system.memory import free_memory
 
 __all__ = ["RememberedEngine"]
 
 _MOST = 2 << 30
 """Maximum cache size in bytes; less if a quarter of the free memory is less. A 12-megapixel photo takes 144 MB."""
+
+
+class _Known(NamedTuple):
+    """Layers of a cached result."""
+
+    derained: Any
+    rain: Any
+    detail: Any
 
 
 @dataclass
@@ -33,8 +41,8 @@ class RememberedEngine:
 
     engine: Engine
     most: int = field(default_factory=lambda: min(_MOST, (free_memory() or _MOST) // 4))
-    _known: OrderedDict[bytes, Tensor] = field(default_factory=OrderedDict)
-    _gates: OrderedDict[bytes, Gates | None] = field(default_factory=OrderedDict)
+    _known: OrderedDict[bytes, NDArray[Any]] = field(default_factory=OrderedDict)
+    _gates: OrderedDict[bytes, Any] = field(default_factory=OrderedDict)
 
     @property
     def name(self) -> str:
@@ -49,11 +57,11 @@ class RememberedEngine:
         self.engine.notes = notes
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Any:
         return self.engine.device
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> Any:
         return self.engine.dtype
 
     @property
@@ -80,20 +88,18 @@ class RememberedEngine:
     def same_together(self) -> bool:
         return self.engine.same_together
 
-    def run(self, batch: Tensor, gates: Gates | None = None) -> Layers:
+    def run(self, batch: Any, gates: Any = None) -> Any:
         """As `Engine.run`."""
         key = _key(batch, *(gates or ()))
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
-            derained = known.to(batch.device, copy=True)
-            nothing = torch.zeros((), device=batch.device).expand_as(derained)
-            return Layers(derained, nothing, nothing)
+            return self._layers(known.copy())
         layers = self.engine.run(batch, gates)
         self._remember(key, layers.derained)
         return layers
 
-    def measure_gates(self, batch: Tensor) -> Gates | None:
+    def measure_gates(self, batch: Any) -> Any:
         """As `Engine.measure_gates`."""
         key = _key(batch)
         if key not in self._gates:
@@ -115,17 +121,36 @@ class RememberedEngine:
         self._known.clear()
         self.engine.empty_cache()
 
-    def _remember(self, key: bytes, derained: Tensor) -> None:
+    def _layers(self, derained: NDArray[Any]) -> _Known:
+        """A cached picture as the engine would return it; it is overwritten."""
+        if isinstance(self.device, Host):
+            nothing = np.broadcast_to(np.zeros((), derained.dtype), derained.shape)
+            return _Known(derained, nothing, nothing)
+        import torch
+
+        tensor = torch.from_numpy(derained).to(self.device)
+        none = torch.zeros((), device=self.device).expand_as(tensor)
+        return _Known(tensor, none, none)
+
+    def _remember(self, key: bytes, derained: Any) -> None:
         if derained.nbytes > self.most:
             return
-        self._known[key] = derained.detach().to("cpu", copy=True)
+        self._known[key] = _on_host(derained).copy()
         while sum(each.nbytes for each in self._known.values()) > self.most:
             self._known.popitem(last=False)
 
 
-def _key(*tensors: Tensor) -> bytes:
+def _on_host(values: Any) -> NDArray[Any]:
+    """Float32 values of an array, or of a tensor anywhere."""
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values)
+    found: NDArray[Any] = values.detach().float().cpu().contiguous().numpy()
+    return found
+
+
+def _key(*batches: Any) -> bytes:
     digest = hashlib.blake2b(digest_size=32)
-    for tensor in tensors:
-        digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    for batch in batches:
+        digest.update(repr((tuple(batch.shape), str(batch.dtype))).encode())
+        digest.update(_on_host(batch).data)
     return digest.digest()

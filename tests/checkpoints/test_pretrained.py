@@ -14,7 +14,7 @@ from derain_cli.checkpoints.pretrained import files_of_weights, write_pretrained
 from derain_cli.checkpoints.weight_file import load_weights, save_weights
 from derain_cli.config import ModelConfig
 from derain_cli.errors import DestinationError, UsageError, WeightsError
-from derain_cli.model import fold
+from derain_cli.model.fold import fold
 from tests.conftest import make_network, make_picture
 from tests.fake_hub import READER, WRITER, FakeHub
 

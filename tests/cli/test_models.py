@@ -42,7 +42,7 @@ def test_list(derain: Derain, installed: Path, argv: list[str]) -> None:
 
 
 def checkpoint_macs(path: Path) -> float:
-    from derain_cli.model.semi_drdnet import macs_per_pixel
+    from derain_cli.model.architecture import macs_per_pixel
 
     return macs_per_pixel(load_weights(path).config)
 

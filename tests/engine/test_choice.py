@@ -12,7 +12,8 @@ from derain_cli.engine import choice
 from derain_cli.engine.choice import EARNED, Work, make_engine, with_engine
 from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import ResourceError, UsageError
-from derain_cli.model.semi_drdnet import macs_per_pixel
+from derain_cli.model.architecture import macs_per_pixel
+from derain_cli.remedies import Remedy
 
 TINY = ModelConfig(width=4, blocks=1)
 LONG = int(EARNED / macs_per_pixel(TINY)) + 1
@@ -21,17 +22,18 @@ LONG = int(EARNED / macs_per_pixel(TINY)) + 1
 
 @pytest.fixture
 def machine(monkeypatch):
-    """`machine(*installed, ...)`: an x86 CPU without CUDA, with these engines."""
+    """`machine(*installed, ...)`: an x86 CPU without CUDA, with these engines and, unless denied, PyTorch."""
 
-    def make(*installed, bf16=(), units=False, cpu="x86_64", device="cpu"):
+    def make(*installed, bf16=(), units=False, cpu="x86_64", device="cpu", pytorch=True):
         monkeypatch.setattr(choice, "is_installed", lambda name: name in installed)
-        dtypes = {torch.float32} | ({torch.bfloat16} if bf16 else set())
+        monkeypatch.setattr(choice, "has_torch", lambda: pytorch)
+        dtypes = {"float32"} | ({"bfloat16"} if bf16 else set())
         monkeypatch.setattr(choice.OpenVino, "dtypes", staticmethod(lambda: frozenset(dtypes)))
         monkeypatch.setattr(choice.platform, "machine", lambda: cpu)
-        monkeypatch.setattr(choice, "pick_device", lambda asked: torch.device(device))
-        best = torch.bfloat16 if units else torch.float32
-        named = {"auto": best, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        monkeypatch.setattr(choice, "pick_precision", lambda asked, device: named[asked])
+        monkeypatch.setattr(choice, "on_cpu", lambda asked: device == "cpu")
+        best = "bfloat16" if units else "float32"
+        named = {"auto": best, "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+        monkeypatch.setattr(choice, "cpu_precision", lambda asked: named[asked])
 
     return make
 
@@ -107,6 +109,24 @@ def test_an_engine_that_is_gone_cannot_be_kept(machine):
     assert chosen([], begun_with="openvino") == "torch"
 
 
+@pytest.mark.parametrize("cpu", ["x86_64", "aarch64"])
+def test_without_torch_onnx_runtime_stands_for_it(cpu, machine):
+    machine("onnx", cpu=cpu, pytorch=False)
+    assert chosen() == chosen([]) == chosen(begun_with="openvino") == chosen(begun_with="torch") == "onnx"
+    machine("openvino", "onnx", cpu=cpu, pytorch=False)
+    assert chosen([]) == "onnx" and chosen([], begun_with="onnx") == "onnx"
+    assert chosen() == ("openvino" if cpu == "x86_64" else "onnx")
+
+
+def test_without_torch_there_is_only_the_processor(monkeypatch):
+    monkeypatch.setattr(choice, "has_torch", lambda: False)
+    assert choice.on_cpu("auto") and choice.on_cpu("cpu")
+    for device in ("cuda", "mps"):
+        with pytest.raises(ResourceError, match=r"without PyTorch") as caught:
+            choice.on_cpu(device)
+        assert caught.value.remedy is Remedy.INSTALL_FULL
+
+
 def test_auto_without_a_job_is_torch(network):
     assert Restorer(network(TINY), RestoreOptions(device="cpu")).engine.name == "torch"
 
@@ -128,7 +148,7 @@ def test_what_does_not_go_together_is_refused(engine, options, network):
         make_engine(network(TINY), RestoreOptions(engine=engine, **options))
 
 
-@pytest.mark.parametrize(("engine", "package"), [("openvino", "openvino"), ("onnx", "onnxruntime"), ("onnx", "onnx")])
+@pytest.mark.parametrize(("engine", "package"), [("openvino", "openvino"), ("onnx", "onnxruntime")])
 def test_a_missing_package_is_named(engine, package, network, monkeypatch):
     pytest.importorskip("onnxruntime", reason="an extra")
     monkeypatch.setitem(__import__("sys").modules, package, None)

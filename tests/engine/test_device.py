@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from derain_cli.engine import device
+from derain_cli.engine import processor
 from derain_cli.engine.device import pick_device, pick_precision
 from derain_cli.errors import ResourceError
 
@@ -36,7 +36,7 @@ def test_auto_takes_the_best_there_is(monkeypatch):
     [({"avx2"}, torch.float32), ({"avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16)],
 )
 def test_auto_precision_of_a_cpu_is_bf16_only_with_instructions_for_it(monkeypatch, flags, expected):
-    monkeypatch.setattr(device, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(processor, "_cpu_flags", lambda: frozenset(flags))
     cpu = torch.device("cpu")
     assert pick_precision("auto", cpu) == expected
     assert pick_precision("fp32", cpu) == torch.float32

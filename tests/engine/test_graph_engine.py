@@ -15,6 +15,7 @@ from derain_cli.engine.runtimes import OnnxRuntime, OpenVino
 from derain_cli.engine.torch_engine import TorchEngine
 from derain_cli.errors import InputError
 from derain_cli.model import build
+from derain_cli.model.fold import fold
 from derain_cli.model.semi_drdnet import Layers
 from tests.conftest import make_network
 
@@ -40,6 +41,10 @@ def torch_engine(model) -> TorchEngine:
     return TorchEngine(model, torch.device("cpu"), torch.float32)
 
 
+def graph_engine_of(model, runtime) -> GraphEngine:
+    return GraphEngine(fold(model).folded, runtime)
+
+
 def gated(config: ModelConfig, seed: int = 0):
     """A network whose gates hang on the picture strongly."""
     model = make_network(config, seed)
@@ -55,27 +60,27 @@ def window(picture, frames: int, height: int, width: int) -> np.ndarray:
 
 
 def largest(one: Layers, other: Layers) -> float:
-    return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=True))
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_layers_and_gates_are_those_of_torch(name, runtime):
     model = make_network(CONFIGS[name])
-    ours, graphs = torch_engine(model), GraphEngine(model, runtime)
+    ours, graphs = torch_engine(model), graph_engine_of(model, runtime)
     for height, width in ((33, 47), (1, 1), (64, 24)):
         batch = torch.rand(2, 3 * model.config.frames, height, width, generator=torch.Generator().manual_seed(height))
         right = ours.run(batch)
-        assert largest(graphs.run(batch), right) < 1e-4 * max(1.0, float(right.rain.abs().max()))
-        measured, shared = ours.measure_gates(batch), graphs.measure_gates(batch)
+        assert largest(graphs.run(batch.numpy()), right) < 1e-4 * max(1.0, float(right.rain.abs().max()))
+        measured, shared = ours.measure_gates(batch), graphs.measure_gates(batch.numpy())
         if measured is None or shared is None:
             assert measured is shared is None
             continue
-        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(measured, shared, strict=True))
+        assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(measured, shared, strict=True))
         # Gates of other pictures are taken, not measured anew.
         other = ours.measure_gates(batch.flip(0)[:1] * 0.3)
-        assert largest(graphs.run(batch, other), ours.run(batch, other)) < 1e-4 * max(
-            1.0, float(right.rain.abs().max())
-        )
+        assert largest(
+            graphs.run(batch.numpy(), [gate.numpy() for gate in other]), ours.run(batch, other)
+        ) < 1e-4 * max(1.0, float(right.rain.abs().max()))
 
 
 @pytest.mark.parametrize("name", ["fast", "clip"])
@@ -85,7 +90,7 @@ def test_pictures_are_within_one_level_of_torch(name, dtype, runtime, picture):
     pixels = window(picture, model.config.frames, 90, 117).astype(dtype) * (np.iinfo(dtype).max // 255)
     ours, graphs = (
         Restorer(model, RestoreOptions(device="cpu", precision="fp32")),
-        Restorer(GraphEngine(model, runtime)),
+        Restorer(graph_engine_of(model, runtime)),
     )
     steps = np.iinfo(dtype).max // 255
     assert np.abs(ours(pixels).astype(int) - graphs(pixels)).max() <= steps
@@ -99,7 +104,7 @@ def test_tiles_share_the_gates_of_the_whole_picture(runtime, picture):
     # Halves that are unlike each other: gates of their own would show.
     pixels = picture(230, 260)
     pixels[:, 130:] //= 5
-    engine = GraphEngine(model, runtime)
+    engine = graph_engine_of(model, runtime)
     whole, tiled = Restorer(engine)(pixels), Restorer(engine, RestoreOptions(tile=64))(pixels)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     assert np.abs(Restorer(torch_engine(model), RestoreOptions(tile=64))(pixels).astype(int) - tiled).max() <= 1
@@ -112,12 +117,12 @@ def test_large_pictures_measure_gates_on_the_same_crops_as_torch(runtime, pictur
     monkeypatch.setattr(gates, "_GATE_PIXELS", 10_000)
     model, pixels = gated(CONFIGS["fast"]), picture(200, 180)
     ours = Restorer(model, RestoreOptions(device="cpu", precision="fp32"))(pixels)
-    assert np.abs(ours.astype(int) - Restorer(GraphEngine(model, runtime))(pixels)).max() <= 1
+    assert np.abs(ours.astype(int) - Restorer(graph_engine_of(model, runtime))(pixels)).max() <= 1
 
 
 def test_results_are_the_same_bits_again_and_in_any_company(runtime, picture):
     model = gated(CONFIGS["fast"])
-    restorer, again = Restorer(GraphEngine(model, runtime)), Restorer(GraphEngine(model, runtime))
+    restorer, again = Restorer(graph_engine_of(model, runtime)), Restorer(graph_engine_of(model, runtime))
     pictures = [picture(80, 96, seed=seed) for seed in range(3)]
     alone = [restorer(each) for each in pictures]
     restorer(picture(41, 57))
@@ -135,14 +140,14 @@ def test_damaged_numbers_are_an_error_as_with_torch(place, runtime, picture):
             model.rrn.blocks[0].first.weight.mul_(1e38)
             model.rrn.blocks[0].second.weight.mul_(1e20)
     pixels = picture(40, 50)
-    for engine in (torch_engine(model), GraphEngine(model, runtime)):
+    for engine in (torch_engine(model), graph_engine_of(model, runtime)):
         with pytest.raises(InputError, match="non-finite values"):
             Restorer(engine)(pixels)
 
 
 def test_what_is_not_finite_in_half_precision_is_redone_in_float32(runtime, picture, monkeypatch):
     model, pixels = make_network(CONFIGS["fast"]), picture(40, 50)
-    right = Restorer(GraphEngine(model, runtime))(pixels)
+    right = Restorer(graph_engine_of(model, runtime))(pixels)
     compile_ = runtime.compile
 
     def overflowing(graph, *, exact=False):
@@ -150,8 +155,8 @@ def test_what_is_not_finite_in_half_precision_is_redone_in_float32(runtime, pict
         return run if exact else lambda inputs: [np.full_like(layer, np.nan) for layer in run(inputs)]
 
     monkeypatch.setattr(runtime, "compile", overflowing)
-    monkeypatch.setattr(runtime, "dtype", torch.bfloat16, raising=False)
-    restorer = Restorer(GraphEngine(model, runtime))
+    monkeypatch.setattr(runtime, "dtype", "bfloat16", raising=False)
+    restorer = Restorer(graph_engine_of(model, runtime))
     assert np.array_equal(restorer(pixels), right)
     assert restorer.notes == ["a tile was not finite in bfloat16: recomputed in float32"]
 
@@ -159,7 +164,7 @@ def test_what_is_not_finite_in_half_precision_is_redone_in_float32(runtime, pict
 @pytest.mark.parametrize("words", ["std::bad_alloc", "Failed to allocate memory for requested buffer of size 9"])
 def test_out_of_memory_halves_the_tile(words, runtime, picture, monkeypatch):
     model, pixels = gated(CONFIGS["fast"]), picture(300, 280)
-    right = Restorer(GraphEngine(model, runtime))(pixels)
+    right = Restorer(graph_engine_of(model, runtime))(pixels)
     compile_ = runtime.compile
 
     def tight(graph, *, exact=False):
@@ -173,13 +178,13 @@ def test_out_of_memory_halves_the_tile(words, runtime, picture, monkeypatch):
         return limited
 
     monkeypatch.setattr(runtime, "compile", tight)
-    restorer = Restorer(GraphEngine(model, runtime))
+    restorer = Restorer(graph_engine_of(model, runtime))
     assert np.abs(restorer(pixels).astype(int) - right).max() <= 1
     assert any("halved" in note for note in restorer.notes)
 
 
 def test_other_errors_of_a_runtime_are_not_taken_for_memory(runtime, picture, monkeypatch):
-    engine = GraphEngine(build(CONFIGS["plain"]).eval(), runtime)
+    engine = graph_engine_of(build(CONFIGS["plain"]).eval(), runtime)
     monkeypatch.setattr(engine, "_compiled", lambda *asked: lambda inputs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Restorer(engine)(picture(20, 20))
@@ -187,11 +192,11 @@ def test_other_errors_of_a_runtime_are_not_taken_for_memory(runtime, picture, mo
 
 def test_automatic_tiles_follow_the_free_memory(runtime, picture, monkeypatch):
     model, pixels = gated(CONFIGS["paper"]), picture(300, 280)
-    engine = GraphEngine(model, runtime)
+    engine = graph_engine_of(model, runtime)
     whole = Restorer(engine)(pixels)
     sizes = []
     run = engine.run
-    monkeypatch.setattr(graph_engine, "free_device_memory", lambda device: 20_000_000)
+    monkeypatch.setattr(graph_engine, "free_memory", lambda: 20_000_000)
     monkeypatch.setattr(engine, "run", lambda batch, gates=None: sizes.append(batch.shape[-1]) or run(batch, gates))
     assert np.abs(Restorer(engine)(pixels).astype(int) - whole).max() <= 1
     assert len(sizes) > 1
@@ -199,16 +204,16 @@ def test_automatic_tiles_follow_the_free_memory(runtime, picture, monkeypatch):
 
 def test_fingerprints_tell_engines_and_weights_apart(runtime):
     model, other = make_network(CONFIGS["plain"]), make_network(CONFIGS["plain"], seed=1)
-    found = [torch_engine(model).fingerprint(), GraphEngine(model, runtime).fingerprint()]
-    assert len({*found, GraphEngine(other, runtime).fingerprint()}) == 3
-    assert GraphEngine(model, runtime).fingerprint() == found[1]
+    found = [torch_engine(model).fingerprint(), graph_engine_of(model, runtime).fingerprint()]
+    assert len({*found, graph_engine_of(other, runtime).fingerprint()}) == 3
+    assert graph_engine_of(model, runtime).fingerprint() == found[1]
     assert runtime.name in found[1] and runtime.version in found[1]
 
 
 def test_graphs_are_compiled_when_they_are_needed_and_forgotten_when_memory_is_short(runtime, picture, monkeypatch):
     made = []
     monkeypatch.setattr(graph_engine, "onnx_graph", lambda net, kind: made.append(kind) or original(net, kind))
-    engine = GraphEngine(gated(CONFIGS["fast"]), runtime)
+    engine = graph_engine_of(gated(CONFIGS["fast"]), runtime)
     Restorer(engine)(picture(30, 30))
     assert made == [GraphKind.WHOLE]
     Restorer(engine, RestoreOptions(tile=64))(picture(100, 90))

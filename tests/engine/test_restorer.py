@@ -23,8 +23,10 @@ from derain_cli.engine.protocol import Batches
 from derain_cli.engine.restorer import Restorer
 from derain_cli.engine.tiling import SMALLEST_TILE
 from derain_cli.errors import InputError, OutOfMemoryError, ResourceError, UsageError, WeightsError
-from derain_cli.model import build, fold
-from derain_cli.model.semi_drdnet import Layers, receptive_radius
+from derain_cli.model import build
+from derain_cli.model.architecture import receptive_radius
+from derain_cli.model.fold import fold
+from derain_cli.model.semi_drdnet import Layers
 from derain_cli.rain import add_rain
 from tests.conftest import make_network, make_picture
 

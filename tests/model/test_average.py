@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from derain_cli.config import ModelConfig
 from derain_cli.errors import UsageError
-from derain_cli.model import average, deepen
+from derain_cli.model.average import average
+from derain_cli.model.deepen import deepen
 from tests.conftest import make_network
 
 SMALL = ModelConfig(width=6, blocks=1, unshuffle=2)

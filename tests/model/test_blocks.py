@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from derain_cli.model.architecture import DILATIONS, SQUEEZE
 from derain_cli.model.blocks import (
-    DILATIONS,
     SDCAB,
-    SQUEEZE,
     DilatedConcat,
     DirectBlock,
     MultiScaleConv,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from derain_cli.config import ModelConfig
 from derain_cli.errors import UsageError
-from derain_cli.model import deepen, fold
+from derain_cli.model.deepen import deepen
+from derain_cli.model.fold import fold
 from tests.conftest import make_network
 
 SMALL = ModelConfig(width=6, blocks=1, unshuffle=2)

@@ -13,7 +13,8 @@ from torch import nn
 
 from derain_cli.config import ModelConfig
 from derain_cli.model import convolution as convolutions
-from derain_cli.model import fold, prelu
+from derain_cli.model import prelu
+from derain_cli.model.fold import fold
 from tests.conftest import make_network
 from tests.model.test_semi_drdnet import FORMS, name
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from derain_cli.config import ModelConfig
-from derain_cli.model import build, convolution, fold
-from derain_cli.model.semi_drdnet import from_blocks, macs_per_pixel, middle_frame, receptive_radius, to_blocks
+from derain_cli.model import build, convolution
+from derain_cli.model.architecture import macs_per_pixel, receptive_radius
+from derain_cli.model.fold import fold
+from derain_cli.model.semi_drdnet import from_blocks, middle_frame, to_blocks
 
 DETAILS = ("none", "direct", "residual", "msarr", "sdcab")
 FORMS = [

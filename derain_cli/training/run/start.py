@@ -12,7 +12,7 @@ from derain_cli.checkpoints.vgg import load_features
 from derain_cli.checkpoints.weight_file import Weights, network
 from derain_cli.config import TrainConfig, differing_keys, to_mapping
 from derain_cli.errors import UsageError, WeightsError
-from derain_cli.model import deepen
+from derain_cli.model.deepen import deepen
 from derain_cli.training.objectives import Objective, autocast_wanted
 from derain_cli.training.run.plan import Listener, RunPlan
 from derain_cli.training.semi_supervised import SemiSupervised

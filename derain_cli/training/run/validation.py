@@ -25,8 +25,9 @@ from derain_cli.evaluation.peers import as_peer
 from derain_cli.evaluation.scores import Evaluation, PictureResult, evaluate
 from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb, write_rgb
-from derain_cli.model import SemiDRDNet, fold
+from derain_cli.model import SemiDRDNet
 from derain_cli.model.attach import DerainedOnly
+from derain_cli.model.fold import fold
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.provenance import program_version, today
 from derain_cli.training.drift import Look, RealWatch, drift_error
