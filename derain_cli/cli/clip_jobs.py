@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from derain_cli.cli.clip_flags import ClipFlags
     from derain_cli.config import ModelConfig, RestoreOptions, VideoOptions
     from derain_cli.jobs.clips.frame_restorer import FrameRestorer
+    from derain_cli.jobs.clips.survey import Load
     from derain_cli.jobs.made import MadeRecord
 
 __all__ = ["ClipJobs"]
@@ -82,6 +83,7 @@ class ClipJobs:
     restore: RestoreOptions
     tally: ClipTally
     _engine: FrameRestorer | None = None
+    _loads: dict[tuple[str, VideoOptions], Load] = field(default_factory=dict)
 
     def run(self) -> None:
         """Plan and process the clips, or print the plan."""
@@ -129,10 +131,8 @@ class ClipJobs:
         return _Plan(wanted, naming, self.tally.without_photos(work), record, join, head.config)
 
     def _say_what_would_be(self, planned: _Plan) -> None:
-        from derain_cli.jobs.clips.survey import survey
-
         items = planned.work.items
-        loads = [survey(item.source, planned.wanted) for item in items]
+        loads = self._surveyed(items, planned.wanted)
         rate = None
         if any(load.weight for load in loads):
             from derain_cli.jobs.clips.calibration import measured_rate
@@ -154,7 +154,6 @@ class ClipJobs:
         from derain_cli.jobs.clips.join import require_alike
         from derain_cli.jobs.clips.parts import forget_work
         from derain_cli.jobs.clips.run import restore_clips
-        from derain_cli.jobs.clips.survey import survey
 
         work, wanted, join = planned.work, planned.wanted, planned.join
         self.tally.on_the_way = join is not None and join.hidden is not None
@@ -165,7 +164,7 @@ class ClipJobs:
             require_encodings(work.items, wanted)
             if join is not None:
                 rate = require_alike(join.pieces, wanted)
-            loads = [survey(item.source, wanted) for item in work.items]
+            loads = self._surveyed(work.items, wanted)
             engine = self._loaded(planned)
             with self.tally.reporter.bar(1, own_pace=True) as bar:
                 self.tally.watch(work.items, loads, bar)
@@ -208,10 +207,8 @@ class ClipJobs:
 
     def _go_on_with_all(self, planned: _Plan) -> None:
         """After a preview: print how long the whole clips would take, or ask on a terminal whether to continue."""
-        from derain_cli.jobs.clips.survey import survey
-
         flags = replace(self.flags, preview=None)
-        loads = [survey(item.source, flags.video_options()) for item in planned.work.items]
+        loads = self._surveyed(planned.work.items, flags.video_options())
         estimate = self.tally.whole_estimate(loads)
         if estimate is None:
             return
@@ -226,17 +223,27 @@ class ClipJobs:
             self.tally.total += before
             self._do(planned)
 
+    def _surveyed(self, items: Sequence[Item], wanted: VideoOptions) -> list[Load]:
+        """What the clips amount to; each header is read once."""
+        from derain_cli.jobs.clips.survey import survey
+
+        for item in items:
+            if (item.source, wanted) not in self._loads:
+                self._loads[item.source, wanted] = survey(item.source, wanted)
+        return [self._loads[item.source, wanted] for item in items]
+
     def _loaded(self, planned: _Plan) -> FrameRestorer:
         """The engine, loaded on first use."""
         if self._engine is None:
             from derain_cli.engine.choice import Work
-            from derain_cli.jobs.clips.beforehand import clip_pixels
             from derain_cli.jobs.clips.frame_restorer import FrameRestorer
             from derain_cli.jobs.clips.parts import engine_begun_with
 
-            items = planned.work.items
+            items, wanted = planned.work.items, planned.wanted
             begun = engine_begun_with(item.target for item in items)
-            amount = Work(planned.config, clip_pixels(items, planned.wanted), begun)
+            # A preview is made as that which it is a preview of.
+            loads = self._surveyed(items, replace(wanted, preview=None))
+            amount = Work(planned.config, [round(load.weight * wanted.scale**2) for load in loads], begun)
             self._engine = FrameRestorer.of(self.tally.load(self.flags.model, self.restore, amount))
         return self._engine
 

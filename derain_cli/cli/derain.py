@@ -12,7 +12,7 @@ import typer
 from derain_cli.checkpoints.find import DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import command_from_flags
-from derain_cli.cli.items import FEW, ItemTally, refuse_output_as_input
+from derain_cli.cli.items import FEW, ItemTally, LoadedModels, refuse_output_as_input
 from derain_cli.cli.pipes import is_piped, through_pipes
 from derain_cli.cli.reporter import Bar, Reporter
 from derain_cli.config import EncodeOptions
@@ -92,8 +92,14 @@ def derain(flags: PhotoFlags) -> int:
     )
 
 
-def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
-    """What `derain` does with files; standard input and output have been replaced by some."""
+def restore_photo_files(flags: PhotoFlags, reporter: Reporter, models: LoadedModels | None = None) -> int:
+    """What `derain` does with files; standard input and output have been replaced by some.
+
+    Args:
+        flags: of the command.
+        reporter: for messages.
+        models: loaded by earlier jobs.
+    """
     from derain_cli.jobs.made import MadeRecord, settled
     from derain_cli.jobs.photos.headers import header_pixels, refused_by_header
     from derain_cli.media.photo import LOSSY_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES
@@ -102,7 +108,7 @@ def restore_photo_files(flags: PhotoFlags, reporter: Reporter) -> int:
     restore = flags.computing.restore_options()
     naming = flags.naming()
     encode = EncodeOptions(quality=flags.quality)
-    tally = _PhotoTally(reporter, flags.dry_run)
+    tally = _PhotoTally(reporter, flags.dry_run, models=models or LoadedModels())
     with tally.summary_on_exit():
         work = plan_outputs(flags.paths, flags.files.selection(READABLE_SUFFIXES), naming)
         head = tally.check_engine(flags.model, restore)

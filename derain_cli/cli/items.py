@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from derain_cli.engine.restorer import Restorer
     from derain_cli.jobs.items import Item, Naming, WorkList
 
-__all__ = ["FEW", "ItemTally", "refuse_output_as_input"]
+__all__ = ["FEW", "ItemTally", "LoadedModels", "refuse_output_as_input"]
 
 FEW = 20
 """Up to this many files are listed one by one; more of them only with --verbose."""
+_KEPT = 2
+"""Models kept: one for photos, one for clips."""
 
 
 def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: frozenset[str]) -> None:
@@ -39,13 +42,40 @@ def refuse_output_as_input(paths: Sequence[str], output: str | None, writable: f
 
 
 @dataclass
+class LoadedModels:
+    """Models that were loaded, for commands that run several jobs."""
+
+    _known: OrderedDict[tuple[object, ...], Restorer] = field(default_factory=OrderedDict)
+
+    def restorer(self, model: str, options: RestoreOptions) -> Restorer:
+        """The restorer for these weights and options; loaded if the file has changed, or others were used since.
+
+        Raises:
+            As `Restorer.from_pretrained`.
+        """
+        from derain_cli.checkpoints.find import find_weights
+        from derain_cli.engine.restorer import Restorer
+
+        there = find_weights(model).stat()
+        key = (model, there.st_mtime_ns, there.st_size, options)
+        if key not in self._known:
+            self._known[key] = Restorer.from_pretrained(model, **asdict(options))
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+
+@dataclass
 class ItemTally(Tally):
     """A tally of the items of a work list.
 
     Attributes:
+        models: loaded for this job, or for several.
         engine: model, device and precision in words.
     """
 
+    models: LoadedModels = field(default_factory=LoadedModels, kw_only=True)
     engine: dict[str, str] = field(default_factory=dict)
 
     def check_engine(self, model: str, options: RestoreOptions) -> Head:
@@ -132,10 +162,9 @@ class ItemTally(Tally):
             UsageError: the engine is not installed, or does not support the other options.
         """
         from derain_cli.engine.choice import with_engine
-        from derain_cli.engine.restorer import Restorer
 
         options = with_engine(options, work)
-        restorer = Restorer.from_pretrained(model, **asdict(options))
+        restorer = self.models.restorer(model, options)
         short = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
         self.engine = {
             "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or one on the Hub)

@@ -9,7 +9,7 @@ from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.clip_jobs import ClipJobs
 from derain_cli.cli.clips import ClipTally
 from derain_cli.cli.flags import command_from_flags
-from derain_cli.cli.items import refuse_output_as_input
+from derain_cli.cli.items import LoadedModels, refuse_output_as_input
 from derain_cli.cli.pipes import PIPE, copied, is_piped, through_pipes
 from derain_cli.cli.reporter import Reporter
 from derain_cli.errors import UsageError
@@ -42,15 +42,21 @@ def video(flags: ClipFlags) -> int:
     )
 
 
-def restore_clip_files(flags: ClipFlags, reporter: Reporter) -> int:
-    """What `derain video` does with files; standard input and output have been replaced by some."""
+def restore_clip_files(flags: ClipFlags, reporter: Reporter, models: LoadedModels | None = None) -> int:
+    """What `derain video` does with files; standard input and output have been replaced by some.
+
+    Args:
+        flags: of the command.
+        reporter: for messages.
+        models: loaded by earlier jobs.
+    """
     restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
 
     refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
     if flags.join is not None and (wanted.start or wanted.end is not None):
         raise UsageError("--join takes whole clips: omit --start and --end")
-    tally = ClipTally(reporter, flags.dry_run)
+    tally = ClipTally(reporter, flags.dry_run, models=models or LoadedModels())
     with tally.summary_on_exit():
         ClipJobs(flags, restore, tally).run()
     return tally.exit_code

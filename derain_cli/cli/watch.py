@@ -21,6 +21,7 @@ from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.derain import PhotoFlags, restore_photo_files
 from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT
+from derain_cli.cli.items import LoadedModels
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.video import restore_clip_files
 from derain_cli.config import EncodeOptions
@@ -85,6 +86,7 @@ def watch(flags: WatchFlags) -> int:
     _refuse(flags)
     reporter = flags.messages.reporter()
     selection = flags.files.selection(READABLE_SUFFIXES | READABLE_CLIPS)
+    models = LoadedModels()
     are_photos, arrivals = Selection(READABLE_SUFFIXES), Arrivals(flags.settle)
     reporter.say(f"watching {', '.join(flags.folders)}; press Ctrl-C to stop")
     while True:
@@ -97,10 +99,10 @@ def watch(flags: WatchFlags) -> int:
             output = os.path.join(flags.output, subfolder, "")
             if photos:
                 batch = options_from(PhotoFlags, flags, paths=photos, output=output)
-                _survive(reporter, partial(restore_photo_files, batch, reporter))
+                _survive(reporter, partial(restore_photo_files, batch, reporter, models))
             if clips:
                 job = options_from(ClipFlags, flags, paths=clips, output=output)
-                _survive(reporter, partial(restore_clip_files, job, reporter))
+                _survive(reporter, partial(restore_clip_files, job, reporter, models))
         time.sleep(max(flags.settle / _SCANS_PER_SETTLING, (scanned - began) / _SCANNING_SHARE))
 
 

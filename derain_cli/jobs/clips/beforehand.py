@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from derain_cli.config import VideoOptions
 from derain_cli.errors import InputError
 from derain_cli.jobs.clips.preview import side_by_side
-from derain_cli.jobs.clips.survey import survey
 from derain_cli.jobs.items import Item
 from derain_cli.media.clip.encoding import choose_encoding
 from derain_cli.media.clip.reader import open_clip
 
-__all__ = ["clip_pixels", "require_encodings"]
+__all__ = ["require_encodings"]
 
 
 def require_encodings(items: Iterable[Item], options: VideoOptions) -> None:
@@ -30,14 +28,3 @@ def require_encodings(items: Iterable[Item], options: VideoOptions) -> None:
         with suppress(InputError), open_clip(item.source) as reader:
             info = side_by_side(reader.info) if options.preview else reader.info
             choose_encoding(info, Path(item.target).suffix.lower(), options)
-
-
-def clip_pixels(items: Iterable[Item], options: VideoOptions) -> Iterator[int]:
-    """Pixels of all frames that will be made of each clip, by its header; clips that cannot be read are passed over.
-
-    A preview counts as what it is a preview of: it shows what that will look like.
-    """
-    whole = replace(options, preview=None)
-    for item in items:
-        if weight := survey(item.source, whole).weight:
-            yield round(weight * options.scale**2)

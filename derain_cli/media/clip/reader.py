@@ -10,25 +10,22 @@ import heapq
 import itertools
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from derain_cli.config import DEFAULT_MAX_PIXELS
 from derain_cli.errors import InputError
-from derain_cli.media.clip.boxes import DOLBY_LEFT_OUT
 from derain_cli.media.clip.container import open_container, packets_of, says_alpha, unusable, video_stream
-from derain_cli.media.clip.damage.behind import goes_on
-from derain_cli.media.clip.damage.fragments import lacks_fragments
 from derain_cli.media.clip.damage.gaps import Gaps
-from derain_cli.media.clip.info import ClipInfo, describe, side_data_of
+from derain_cli.media.clip.ending import Seen, judged_end
+from derain_cli.media.clip.frame import LEFT_OUT, Frame, decoded_frame
+from derain_cli.media.clip.info import describe, side_data_of
 from derain_cli.media.clip.pictures import USUAL_RATE, sequence_in
 from derain_cli.media.clip.tables import mends_of
+from derain_cli.media.clip.timing.expected import Expected
 from derain_cli.media.clip.timing.recordings import Recordings
-from derain_cli.media.pixels import Pixels
-from derain_cli.remedies import Remedy
 
 __all__ = ["ClipReader", "Frame", "open_clip"]
 
@@ -40,48 +37,10 @@ lost."""
 _WITHOUT_ORDER = frozenset(["avi"])
 """Formats that number frames in coding order and do not store the display order. The decoder outputs display order: its
 first picture gets the first timestamp, and so on."""
-_OF_FRAMES = {
-    "DOVI_RPU_BUFFER": DOLBY_LEFT_OUT,
-    "DOVI_METADATA": DOLBY_LEFT_OUT,
-    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which changes from scene to scene, is left out",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which changes from scene to scene, is left out",
-    "A53_CC": "closed captions inside the video track are left out",
-    "S12M_TIMECODE": "time codes of single frames are left out",
-    "STEREO3D": "the marking of frames as 3D pairs is left out",
-}
-"""Side data of frames that no encoder here can write, by FFmpeg name."""
 _OF_DEVICES = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 """Pixel formats of hardware decoders, and the planar format with the same content."""
 _HELD = 4
 """Pictures held back for reordering in a damaged clip."""
-_FULL_RANGE = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame.
-
-    Attributes:
-        pixels: (H, W, 3) RGB, upright; uint8 in 0..255, or uint16 in 0..65535 for more than 8 bits.
-        pts: timestamp in ticks of `time_base`; strictly increasing within a clip.
-        time_base: seconds per tick.
-        duration: declared duration in ticks, 0 if not declared. With a variable rate and frames stored out of order it
-            may be that of another frame.
-        alpha: (H, W) of the same dtype, upright; None if the clip has none.
-        seconds: time from the start of the clip.
-    """
-
-    pixels: Pixels
-    pts: int
-    time_base: Fraction
-    duration: int = 0
-    alpha: Pixels | None = None
-    seconds: float = 0.0
-
-    @property
-    def time(self) -> float:
-        """`pts` in seconds."""
-        return float(self.pts * self.time_base)
 
 
 def open_clip(
@@ -103,31 +62,6 @@ def open_clip(
         InputError: the clip is unusable; the reason is one line.
     """
     return ClipReader(Path(path), max_pixels=max_pixels, rate=rate, device=device)
-
-
-@dataclass
-class _Expected:
-    """Timestamps sent to the decoder whose pictures have not been returned."""
-
-    waiting: list[int] = field(default_factory=list)
-    lost: set[int] = field(default_factory=set)
-
-    def next(self) -> int | None:
-        """The earliest one not known to be lost; it is not removed."""
-        for each in sorted(self.waiting):
-            if each not in self.lost:
-                return each
-        return None
-
-    def before(self, pts: int) -> list[int]:
-        """Remove `pts` and all earlier timestamps; returns the earlier ones."""
-        missed = []
-        while self.waiting and self.waiting[0] <= pts:
-            first = heapq.heappop(self.waiting)
-            self.lost.discard(first)
-            if first != pts:
-                missed.append(first)
-        return missed
 
 
 class ClipReader:
@@ -154,7 +88,7 @@ class ClipReader:
         self._odd = 0
         self._fields = False
         self._last_byte = 0
-        self._expected = _Expected()
+        self._expected = Expected()
         self._end = 0.0
         self._pass_over = 0
         self._carried: set[str] = set()
@@ -201,7 +135,7 @@ class ClipReader:
     @property
     def left_out(self) -> list[str]:
         """One-line notes on side data of the frames so far that no encoder here can write."""
-        return list(dict.fromkeys(text for name, text in _OF_FRAMES.items() if name in self._carried))
+        return list(dict.fromkeys(text for name, text in LEFT_OUT.items() if name in self._carried))
 
     def close(self) -> None:
         """Close the file."""
@@ -235,23 +169,19 @@ class ClipReader:
                 last = replace(last, pts=pts, seconds=self.info.seconds(pts))
                 yield last
                 continue
-            last = self._frame(picture, pts)
+            last = decoded_frame(picture, pts, self.info)
+            self._carried.update(data.type.name for data in side_data_of(picture))
             yield last
-        self._judge_end()
-
-    def _frame(self, picture: Any, pts: int) -> Frame:
-        info = self.info
-        if (picture.width, picture.height) != (info.coded_width, info.coded_height):
-            raise InputError(
-                f"the picture size changes from {info.coded_width}x{info.coded_height} to "
-                f"{picture.width}x{picture.height} at {info.described(pts)}",
-                path=info.path,
-                remedy=Remedy.END_EARLIER,
-                seconds=f"{info.seconds(pts):.2f}",
-            )
-        self._carried.update(data.type.name for data in side_data_of(picture))
-        pixels, alpha = _rgb(picture, info)
-        return Frame(pixels, pts, info.time_base, int(picture.duration or 0), alpha, info.seconds(pts))
+        seen = Seen(
+            last_byte=self._last_byte,
+            end=self._end,
+            damaged=self._damaged,
+            filled=self._filled,
+            incomplete=self.incomplete,
+        )
+        ending = judged_end(self.info, self._stream.id, self._recordings, self._gaps, seen)
+        self.incomplete = ending.incomplete
+        self.warnings += ending.warnings
 
     def _seek(self, first: int) -> None:
         """Seek to a key frame well before `first`, or to the start if the file is not seekable."""
@@ -280,7 +210,7 @@ class ClipReader:
     def _begin_anew(self) -> Any:
         """Decode the first picture at the current position."""
         self._decoder.flush_buffers()
-        self._expected = _Expected()
+        self._expected = Expected()
         self._gaps.restart()
         self._decoded = self._decode(self.info.path)
         return next(self._decoded, None)
@@ -357,7 +287,7 @@ class ClipReader:
             if self._without_order:
                 packet.pts = packet.dts
             if packet.pts is not None and not packet.is_discard:
-                heapq.heappush(self._expected.waiting, packet.pts)
+                self._expected.sent(packet.pts)
             self._last_byte = max(self._last_byte, packet.pos or 0)
             self._gaps.sent(packet.pos, packet.pts)
             try:
@@ -383,70 +313,3 @@ class ClipReader:
                 return decoder
         context.thread_type = "AUTO"
         return context
-
-    def _judge_end(self) -> None:
-        """Check whether the file ended before its declared end; half an mkv file decodes without any error."""
-        starts = self._recordings.starts
-        declared = None if starts else self.info.duration  # not valid for several recordings
-        if starts:
-            begins = ", ".join(self.info.described(round(each / self.info.time_base)) for each in starts[:3])
-            more = f" and {len(starts) - 3} more times" if len(starts) > 3 else ""
-            self.warnings.append(
-                f"{len(starts) + 1} consecutive recordings: the clock restarts at {begins}{more} and is made continuous"
-            )
-        with suppress(OSError):
-            if goes_on(self.info.path, self.info.container, self._recordings.last_beside(self._last_byte)):
-                self.incomplete = True
-                self.warnings.append(
-                    "the file contains another recording with its own tracks or header, which is not restored"
-                )
-        if "mov" in self.info.container:
-            with suppress(OSError):
-                self.incomplete |= lacks_fragments(self.info.path, self._stream.id, self._last_byte)
-        frame = 1 / float(self.info.rate) if self.info.rate else 0.04
-        # A sample index is exact; other formats round, or include the sound.
-        tolerance = 1.5 * frame if "mov" in self.info.container else max(0.2, 3 * frame)
-        short = declared is not None and self._end < declared - tolerance
-        losses = self._gaps.losses(complete=not short and not self.incomplete)
-        if losses.breaks_off and (declared is None or self._end < declared - 1.5 * frame):
-            self.incomplete = True
-        if self._filled:
-            self.warnings.append(f"damaged: {self._filled} frames were lost and are replaced by the previous one")
-        if losses.after is not None:
-            where = f"missing after {self.info.described(losses.after)}"
-            self.warnings.append(
-                f"damaged: frames may be {where}"
-                if losses.frames is None
-                else f"damaged: {losses.frames} frames are {where}"
-            )
-        elif (self._damaged or losses.broken) and not self._filled:
-            self.warnings.append("damaged in places")
-        self.incomplete |= short
-        if short or (self.incomplete and declared is not None and self._end < declared):
-            self.warnings.append(f"ended at {self._end:.1f} s of {declared:.1f} s")
-        elif self.incomplete:
-            self.warnings.append(f"damaged: ended at {self._end:.1f} s")
-
-
-def _rgb(picture: Any, info: ClipInfo) -> tuple[Pixels, Pixels | None]:
-    """Upright pixels and alpha of a decoded picture."""
-    from av.video.reformatter import Interpolation
-
-    deep = info.bit_depth > 8
-    name = ("rgba64le" if deep else "rgba") if info.has_alpha else ("rgb48le" if deep else "rgb24")
-    # The tags of the stream, not of the frame, since encoding must use the same ones.
-    if not picture.format.is_rgb:
-        picture.colorspace = info.matrix_used
-        if info.color_range:
-            picture.color_range = info.color_range
-    # By default the scaler truncates, which costs a whole level per round trip. Its exact mode is for 8 bits only; with
-    # 16 bits colours are wrong (FFmpeg 8).
-    exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
-    if not deep:
-        exact |= Interpolation.FULL_CHR_H_INT
-    array = picture.to_ndarray(format=name, interpolation=exact, dst_color_range=_FULL_RANGE, threads=1)
-    alpha = None
-    if info.has_alpha:
-        alpha = info.orientation.upright(array[:, :, 3])
-        array = array[:, :, :3]
-    return info.orientation.upright(array), alpha

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from derain_cli.config import ModelConfig, RestoreOptions, VideoOptions
+from derain_cli.config import ModelConfig, RestoreOptions
 from derain_cli.engine.restorer import Restorer
-from derain_cli.jobs.clips.beforehand import clip_pixels
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.jobs.clips.parts import engine_begun_with
-from derain_cli.jobs.items import Item
 from tests.conftest import make_network
 from tests.jobs.clips.conftest import good, restore
 from tests.sample_clips import write_clip
@@ -72,14 +70,3 @@ def test_frames_are_within_one_level_of_torch(engine: str) -> None:
     (ours,), (other,) = frame_restorer("torch").restore([window]), frame_restorer(engine).restore([window])
     assert np.abs(ours.astype(int) - other).max() <= 1
     assert frame_restorer("torch").identity != frame_restorer(engine).identity
-
-
-def test_the_work_of_clips_is_counted_by_their_headers(tmp_path: Path) -> None:
-    paths = [write_clip(tmp_path / f"{number}.mp4", frames=20) for number in range(2)]
-    (tmp_path / "broken.mp4").write_bytes(b"no clip")
-    items = [Item(str(path), "out") for path in (*paths, tmp_path / "broken.mp4")]
-    whole = list(clip_pixels(items, VideoOptions()))
-    assert whole == [20 * 48 * 32] * 2
-    (part, _) = clip_pixels(items, VideoOptions(start=0.2, end=0.4))
-    assert 0 < part < whole[0] // 2
-    assert list(clip_pixels(items, VideoOptions(preview=0.1))) == whole
