@@ -26,7 +26,7 @@ from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene, Shower
 
-__all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "make_clip"]
+__all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "disturbed", "make_clip"]
 
 Picture = NDArray[np.uint8]
 
@@ -47,6 +47,13 @@ DRY = 0.1
 
 _PRISTINE = 0.4
 """Probability of a clip without noise and compression artefacts: there the last traces of rain count."""
+
+
+_LACKING = 0.25
+"""Probability of a sample without some neighbours, as at cuts and at the ends of a clip: one frame must do then."""
+
+_ASTRAY = 0.1
+"""Probability of a sample whose neighbours on one side are out of place, as after a jolt that no flow follows."""
 
 
 class SyntheticClip:
@@ -108,6 +115,28 @@ def coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
 
 
+def disturbed(window: Picture, rng: np.random.Generator) -> Picture:
+    """Now and then a window that lacks neighbours, or whose neighbours on one side are out of place.
+
+    Args:
+        window: (H, W, 3*F); not modified.
+        rng: the only source of randomness; it is advanced.
+    """
+    frames = [window[:, :, start : start + 3] for start in range(0, window.shape[2], 3)]
+    reach = len(frames) // 2
+    if rng.random() < _LACKING:
+        before, after = divmod(int(rng.integers((reach + 1) ** 2 - 1)), reach + 1)  # not all of them
+        present = range(reach - before, reach + after + 1)
+        frames = [frame if place in present else frames[reach] for place, frame in enumerate(frames)]
+    elif rng.random() < _ASTRAY / (1 - _LACKING):
+        side = range(reach) if rng.random() < 0.5 else range(reach + 1, len(frames))
+        move = tuple(int(each) for each in rng.integers(4, 41, 2) * rng.choice((-1, 1), 2))
+        frames = [np.roll(frame, move, (0, 1)) if place in side else frame for place, frame in enumerate(frames)]
+    else:
+        return window
+    return np.concatenate(frames, axis=2)
+
+
 class ClipPatches(Dataset[Sample]):
     """Item i: F rainy frames and the clean one, (F + 1, 3, P, P) uint8; there are no real patches.
 
@@ -144,7 +173,8 @@ class ClipPatches(Dataset[Sample]):
         clip, bad = self._clip(turn * _ROUND + place % _ROUND)
         rng = np.random.default_rng((self.seed, index, 1))
         middle = int(rng.integers(len(clip.seen)))
-        both = np.concatenate([clip.seen[middle], clip.clean[middle]], axis=2)
+        seen = disturbed(clip.seen[middle], rng)
+        both = np.concatenate([seen, clip.clean[middle]], axis=2)
         rows, columns = crop_box(both.shape[0], both.shape[1], self.patch, rng)
         (cut,) = flip([both[rows, columns]], rng)
         if rng.random() < 0.5:  # time reversal: rain rises but keeps its tilt

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from derain_cli.config import ModelConfig
-from derain_cli.data.clips import ClipPatches, make_clip
+from derain_cli.data.clips import ClipPatches, disturbed, make_clip
 from derain_cli.errors import UsageError
 from derain_cli.media.photo import write_rgb
 from tests.conftest import make_picture
@@ -73,3 +73,26 @@ def test_what_cannot_work_is_refused(photos: list[Path]) -> None:
         patches(photos, model=ModelConfig())
     with pytest.raises(UsageError, match="two clean photos"):
         patches(photos[:1])
+
+
+def test_disturbed_windows_lack_neighbours_or_have_them_out_of_place() -> None:
+    window = np.random.default_rng(0).integers(0, 256, (50, 60, 15), np.uint8)
+    before, kinds = window.copy(), {"whole": 0, "lacking": 0, "astray": 0}
+    for seed in range(600):
+        found = disturbed(window, np.random.default_rng(seed))
+        frames, own = (np.split(each, 5, axis=2) for each in (found, window))
+        assert np.array_equal(frames[2], own[2])  # what is to be restored stays
+        same = [np.array_equal(a, b) for a, b in zip(frames, own, strict=True)]
+        middle = [np.array_equal(frame, own[2]) for frame in frames]
+        if all(same):
+            kinds["whole"] += 1
+        elif all(a or b for a, b in zip(same, middle, strict=True)):
+            kinds["lacking"] += 1
+            # The farther neighbours are lacking first.
+            assert middle[0] or not middle[1]
+            assert middle[4] or not middle[3]
+        else:
+            kinds["astray"] += 1
+            assert same in ([False, False, True, True, True], [True, True, True, False, False])
+    assert np.array_equal(window, before)
+    assert 350 < kinds["whole"] < 430 and 110 < kinds["lacking"] < 190 and 30 < kinds["astray"] < 95
