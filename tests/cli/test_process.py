@@ -154,6 +154,7 @@ def test_a_terminal_gets_a_bar_unless_it_is_dumb(term: str, bar: bool) -> None:
 )
 def test_how_threads_wait_is_settled_before_torch_unless_the_user_did(given, expected):
     """OpenMP reads the setting once, when torch is loaded."""
+    photo("a.png")
     watch = (
         "import os, sys\n"
         "def hook(event, arguments):\n"
@@ -161,7 +162,7 @@ def test_how_threads_wait_is_settled_before_torch_unless_the_user_did(given, exp
         "        print('at torch', os.environ.get('GOMP_SPINCOUNT'))\n"
         "sys.addaudithook(hook)\n"
         "from derain_cli.cli import main\n"
-        "sys.argv = ['derain', 'models', 'verify']\n"
+        "sys.argv = ['derain', 'a.png']\n"
         "sys.exit(main())\n"
     )
     clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
