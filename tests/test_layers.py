@@ -89,12 +89,14 @@ ROWS: dict[str, list[set[str]]] = {
         {"restorer"},
     ],
     "evaluation": [
-        {"baselines", "options", "published", "report", "turns"},
+        {"baselines", "options", "published", "report_tables", "turns"},
+        {"report_gallery"},
         {"names", "scores"},
         {"peers"},
         {"models"},
         {"document"},
-        {"benchmark"},
+        {"benchmark", "report_pictures"},
+        {"report"},
     ],
     "jobs": [
         {"admission", "arrivals", "items", "ordered", "prefetch"},

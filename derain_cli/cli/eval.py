@@ -207,7 +207,7 @@ def _run(wanted: BenchmarkOptions, page: Report | None, csv: Path | None, report
     if csv is not None:
         _write_csv(csv, result)
     if page is not None:
-        reporter.say(f"report: {page.finish(result.document)}")
+        reporter.say(f"report: {page.finish(result.document, result.rows, result.photo_rows)}")
     if reporter.json:
         print_json(result.document)
     else:
@@ -248,7 +248,7 @@ class _Listener:
             self.page.add(
                 (exhibit.dataset, exhibit.group, exhibit.picture),
                 exhibit.model,
-                f"{exhibit.rank}: {exhibit.picture}, {exhibit.value:.2f} {exhibit.ranked_by}",
+                f"{exhibit.rank}: {exhibit.picture}, {exhibit.value:.2f} {exhibit.ranked_by} by {exhibit.model}",
                 exhibit.rainy,
                 exhibit.restored,
                 exhibit.clean,

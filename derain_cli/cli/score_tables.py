@@ -12,7 +12,7 @@ __all__ = ["tables"]
 
 def tables(document: Mapping[str, Any]) -> list[str]:
     """The document as lines of text."""
-    from derain_cli.evaluation.report import identical_in_words
+    from derain_cli.evaluation.report_tables import identical_in_words
 
     lines: list[str] = []
     scored = [result for result in document["results"] if "output" in result]
@@ -27,7 +27,7 @@ def tables(document: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(scored: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> list[str]:
-    from derain_cli.evaluation.report import place_in_words, published_after
+    from derain_cli.evaluation.report_tables import place_in_words, published_after
 
     titles = ["data set", "model", "protocol", "pictures", "PSNR in", "mean", "median", "worst",
               "SSIM in", "mean", "median", "worst"]  # fmt: skip

@@ -5,9 +5,9 @@ Nothing is tuned here: all settings are fixed before the first picture and are p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from typing import Protocol as Interface
 
 from derain_cli.datasets.fingerprint import KnownPictures, overlap
@@ -22,6 +22,8 @@ from derain_cli.evaluation.scores import PhotoResult, PictureResult, Scores, eva
 from derain_cli.evaluation.turns import Picture
 from derain_cli.media.photo import read_rgb
 from derain_cli.remedies import Remedy
+
+R = TypeVar("R", Row, PhotoRow)
 
 __all__ = ["Benchmark", "Exhibit", "Listener", "SilentListener", "run_benchmark"]
 
@@ -131,6 +133,8 @@ class _BenchmarkRun:
                     reasons.append(error)
                     if len(views) * len(models) > 1:  # otherwise it is raised at the end
                         self.listener.warned(f"{view.name}, {model.name}: {error}")
+            if self.options.exhibits:
+                self._exhibit(view, models)
             # Sorted by group, so that models are listed next to each other.
             order = [group.name for group in view.groups]
             results += sorted(of_view, key=lambda r: order.index(r["group"]) if r["group"] in order else len(order))
@@ -208,20 +212,37 @@ class _BenchmarkRun:
         for of_group in rows.values():
             self.rows += of_group
             results.append(pair_result(of_group))
-            if self.options.exhibits:
-                self._exhibit_pairs(view, model, of_group)
         return results
 
-    def _exhibit_pairs(self, view: DatasetView, model: EvaluatedModel, rows: Sequence[Row]) -> None:
-        """Show three pictures, restored again: keeping all of them until they are ranked would not fit in memory."""
+    def _exhibit(self, view: DatasetView, models: Sequence[EvaluatedModel]) -> None:
+        """Show three pictures of each group by all models, ranked by the first one that is not the input itself.
+
+        They are restored again: keeping all of them until they are ranked would not fit in memory.
+        """
+        by_name = {model.name: model for model in models}
         pairs = {pair.rainy: pair for pair in view.pairs}
-        for rank, row in _ranked(rows, [row.after["rgb"].psnr for row in rows]):
-            rainy, clean = read_pair(pairs[row.source])
-            exhibit = Exhibit(
-                row.dataset, row.group, row.model, rank, row.picture, "dB (PSNR rgb)", row.after["rgb"].psnr,
-                row.before["rgb"].psnr, rainy, model(rainy), clean,
-            )  # fmt: skip
-            self.listener.shown(exhibit)
+        rows = [row for row in self.rows if row.dataset == view.name]
+        for group in dict.fromkeys(row.group for row in rows):
+            of_group = [row for row in rows if row.group == group]
+            for rank, chosen in _ranked_by_first(of_group, lambda row: row.after["rgb"].psnr):
+                rainy, clean = read_pair(pairs[chosen.source])
+                for row in of_group:
+                    if row.source == chosen.source:
+                        exhibit = Exhibit(
+                            row.dataset, row.group, row.model, rank, row.picture, "dB (PSNR rgb)",
+                            row.after["rgb"].psnr, row.before["rgb"].psnr, rainy, by_name[row.model](rainy), clean,
+                        )  # fmt: skip
+                        self.listener.shown(exhibit)
+        photo_rows = [row for row in self.photo_rows if row.dataset == view.name]
+        for rank, picked in _ranked_by_first(photo_rows, lambda row: row.figures["streak_energy_removed"]):
+            rainy = read_rgb(picked.source)
+            for photo in photo_rows:
+                if photo.source == picked.source:
+                    exhibit = Exhibit(
+                        photo.dataset, "", photo.model, rank, photo.picture, "of the streak energy removed",
+                        photo.figures["streak_energy_removed"], None, rainy, by_name[photo.model](rainy), None,
+                    )  # fmt: skip
+                    self.listener.shown(exhibit)
 
     def _measure_photos(self, view: DatasetView, model: EvaluatedModel) -> dict[str, Any]:
         rows: list[PhotoRow] = []
@@ -240,14 +261,6 @@ class _BenchmarkRun:
         for error in evaluation.failed:
             self._fail(error)
         self.photo_rows += rows
-        if self.options.exhibits:
-            for rank, row in _ranked(rows, [row.figures["streak_energy_removed"] for row in rows]):
-                rainy = read_rgb(row.source)
-                exhibit = Exhibit(
-                    row.dataset, "", row.model, rank, row.picture, "of the streak energy removed",
-                    row.figures["streak_energy_removed"], None, rainy, model(rainy), None,
-                )  # fmt: skip
-                self.listener.shown(exhibit)
         return photo_result(rows)
 
     def _fail(self, error: InputError) -> None:
@@ -262,9 +275,12 @@ def _overlap_in_words(dataset: str, model: str, names: Sequence[str], count: int
     return f"{dataset}: {len(names)} of {count} pictures are in the training set of {model}: {some}"
 
 
-def _ranked(rows: Sequence[Any], values: Sequence[float]) -> list[tuple[str, Any]]:
-    """The rows with the lowest, middle and highest value, without duplicates."""
-    order = sorted(range(len(rows)), key=lambda i: (values[i], i))
-    places = dict.fromkeys((order[0], order[(len(order) - 1) // 2], order[-1]))
-    names = {order[-1]: "best", order[(len(order) - 1) // 2]: "median", order[0]: "worst"}
-    return [(names[i], rows[i]) for i in places]
+def _ranked_by_first(rows: Sequence[R], value: Callable[[R], float]) -> list[tuple[str, R]]:
+    """The rows with the lowest, middle and highest value of the first model but `input`, without duplicates."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    first = next((model for model in models if model != "input"), models[0] if models else "")
+    own = sorted((row for row in rows if row.model == first), key=value)
+    if not own:
+        return []
+    places = {len(own) - 1: "best", (len(own) - 1) // 2: "median", 0: "worst"}
+    return [(places[place], own[place]) for place in sorted(places)]

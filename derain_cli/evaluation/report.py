@@ -1,6 +1,6 @@
-"""An evaluation as a self-contained HTML page: one folder, no scripts, nothing from the network.
+"""An evaluation as a self-contained HTML page: one folder that can be moved, nothing from the network.
 
-    DIR/index.html      tables, pictures, settings
+    DIR/index.html      tables, plots, pictures, settings; one script of its own, for sorting and comparing
     DIR/pictures/       the pictures on the page, lossless PNG
 
 The page is generated from the JSON document of the evaluation, so both agree.
@@ -10,20 +10,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.errors import DestinationError, printable, resource_error_from
+from derain_cli.errors import DestinationError, resource_error_from
+from derain_cli.evaluation.document import PhotoRow, Row
+from derain_cli.evaluation.report_gallery import SCRIPT, SCRIPT_HASH, Shown, gallery
+from derain_cli.evaluation.report_pictures import pictures_of
+from derain_cli.evaluation.report_tables import (
+    datasets,
+    figures,
+    models,
+    protocols,
+    published,
+    text_of,
+)
 from derain_cli.media.photo import write_rgb
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
 
-__all__ = ["ERROR_GAIN", "Report", "Shown", "error_picture", "identical_in_words", "place_in_words", "published_after"]
+__all__ = ["ERROR_GAIN", "Report", "error_picture"]
 
 Picture = NDArray[np.uint8]
 
@@ -36,47 +45,6 @@ def error_picture(restored: Picture, truth: Picture) -> Picture:
     difference = np.abs(restored.astype(np.int16) - truth.astype(np.int16)) * ERROR_GAIN
     picture: Picture = np.minimum(difference, 255).astype(np.uint8)
     return picture
-
-
-def place_in_words(dataset: str, group: str | None) -> str:
-    """Display name of a group of a data set, without repeating parts."""
-    if not group or group == dataset:
-        return dataset
-    return group if group.startswith(f"{dataset}/") else f"{dataset}/{group}"
-
-
-def published_after(
-    results: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]], index: int
-) -> list[Mapping[str, Any]]:
-    """The published results to list below `results[index]`, the last result of their data set."""
-
-    def last(dataset: str) -> int:
-        return max((i for i, r in enumerate(results) if dataset in (r["dataset"], r["group"])), default=-1)
-
-    return [entry for entry in published if last(entry["dataset"]) == index]
-
-
-def identical_in_words(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Readable notes on pictures identical to the ground truth, whose PSNR would be infinite."""
-    notes = []
-    for result in results:
-        place = place_in_words(result["dataset"], result["group"])
-        for what, count in (("inputs", "identical_inputs"), (f"outputs of {result['model']}", "identical")):
-            if result[count]["rgb"] and (count == "identical_inputs" or result["model"] != "input"):
-                same = "identical to the ground truth and count as 100 dB"
-                notes.append(f"{place}: {result[count]['rgb']} of {result['pictures']} {what} are {same}")
-    return list(dict.fromkeys(notes))
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One row of pictures on the page: its heading, and captions with their files."""
-
-    dataset: str
-    group: str
-    model: str
-    text: str
-    pictures: tuple[tuple[str, str], ...]
 
 
 class Report:
@@ -133,11 +101,20 @@ class Report:
             wrong = f"error, amplified {ERROR_GAIN} times"
             pictures.append(("ground truth", self._write(key, "truth", clean)))
             pictures.append((wrong, self._write(key, f"error {model}", error_picture(restored, clean))))
-        self.shown.append(Shown(key[0], key[1], model, text, tuple(pictures)))
+        height, width = rainy.shape[:2]
+        self.shown.append(Shown(key, model, text, width, height, tuple(pictures)))
 
-    def finish(self, document: Mapping[str, Any]) -> Path:
-        """Write the page; returns its path."""
-        atomic_text(self.page, _page(document, self.shown), overwrite=True)
+    def finish(
+        self, document: Mapping[str, Any], rows: Sequence[Row] = (), photo_rows: Sequence[PhotoRow] = ()
+    ) -> Path:
+        """Write the page; returns its path.
+
+        Args:
+            document: the result.
+            rows: of the pictures with ground truth.
+            photo_rows: of the pictures without.
+        """
+        atomic_text(self.page, _page(document, self.shown, rows, photo_rows), overwrite=True)
         return self.page
 
     def _write(self, key: tuple[str, str, str], role: str, picture: Picture) -> str:
@@ -162,156 +139,50 @@ tr.published td { opacity: .7; font-style: italic; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: .6rem; }
 figure { margin: 0; } figure img { width: 100%; height: auto; display: block; }
 figcaption { font-size: .85rem; opacity: .8; } .warn { color: #b45309; }
+h1, h2, h3, td.text, figcaption { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; } th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
+th[aria-sort="ascending"] button::after { content: " ↑"; } th[aria-sort="descending"] button::after { content: " ↓"; }
+.plot { width: min(100%, 34rem); height: auto; display: block; }
+.plot text { font: 12px system-ui, sans-serif; fill: currentColor; }
+.compare { --at: 50%; position: relative; max-width: 900px; overflow: hidden; margin: .3rem 0; }
+.compare img { position: absolute; inset: 0; width: 100%; height: 100%; }
+.compare .right { clip-path: inset(0 0 0 var(--at)); }
+.compare i { position: absolute; top: 0; bottom: 0; left: var(--at); width: 2px; margin-left: -1px; }
+.compare i { background: #fff; box-shadow: 0 0 5px #000; pointer-events: none; }
+.compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; }
+.compare input { cursor: ew-resize; touch-action: pan-y; } .compare:focus-within { outline: 2px solid; }
+.sides { display: flex; flex-wrap: wrap; gap: .5rem 1rem; font-size: .9rem; }
+.sides select { font: inherit; max-width: 16rem; }
+ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: #8881; padding: 1rem; border-radius: 6px; font-size: .8rem; }
 """
 
 
-def _text(value: object) -> str:
-    return escape(printable(str(value)))
-
-
-def _cell(value: object, kind: str = "") -> str:
-    return f'<td class="{kind}">{_text(value)}</td>' if kind else f"<td>{_text(value)}</td>"
-
-
-def _table(titles: Sequence[str], rows: Sequence[str], texts: Sequence[int]) -> str:
-    """`texts` are the indices of text columns; all others are numeric."""
-    heads = "".join(
-        f'<th class="text">{escape(t)}</th>' if i in texts else f"<th>{escape(t)}</th>" for i, t in enumerate(titles)
-    )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table>"
-
-
-def _scores(document: Mapping[str, Any]) -> str:
-    titles = ("data set", "model", "protocol", "pictures", "PSNR input", "PSNR mean", "median", "worst",
-              "SSIM input", "SSIM mean", "median", "worst")  # fmt: skip
-    rows = []
-    scored = [result for result in document["results"] if "output" in result]
-    for index, result in enumerate(scored):
-        for protocol, after in result["output"].items():
-            before = result["input"][protocol]
-            place = place_in_words(result["dataset"], result["group"])
-            cells = [_cell(place, "text"), _cell(result["model"], "text")]
-            cells += [_cell(protocol, "text"), _cell(result["pictures"])]
-            cells += [_cell(f"{before['psnr']['mean']:.2f}")]
-            cells += [_cell(f"{after['psnr'][name]:.2f}") for name in ("mean", "median", "worst")]
-            cells += [_cell(f"{before['ssim']['mean']:.4f}")]
-            cells += [_cell(f"{after['ssim'][name]:.4f}") for name in ("mean", "median", "worst")]
-            rows.append(f"<tr>{''.join(cells)}</tr>")
-        rows += [_published_row(entry) for entry in published_after(scored, document["published"], index)]
-    return _table(titles, rows, (0, 1, 2)) if rows else ""
-
-
-def _published_row(entry: Mapping[str, Any]) -> str:
-    cells = [_cell(entry["dataset"], "text"), _cell(entry["network"], "text")]
-    cells += [_cell("published", "text"), _cell(""), _cell(""), _cell(f"{entry['psnr']:.2f}"), _cell(""), _cell("")]
-    cells += [_cell(""), _cell(f"{entry['ssim']:.4f}"), _cell(""), _cell("")]
-    return f'<tr class="published">{"".join(cells)}</tr>'
-
-
-def _protocols(document: Mapping[str, Any]) -> str:
-    scored = [result for result in document["results"] if "output" in result]
-    if not scored:
-        return ""
-    lines = [f"<b>{_text(name)}</b>: {_text(text)}" for name, text in document["settings"]["protocols"].items()]
-    lines += [_text(note) for note in identical_in_words(scored)]
-    return f"<h2>Scores</h2>{_scores(document)}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
-
-
-def _published(document: Mapping[str, Any]) -> str:
-    lines = dict.fromkeys(f"{e['network']}: {e['source']}; {e['protocol']}." for e in document["published"])
-    if not lines:
-        return ""
-    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
-    return f"<p>Published results were not measured here and may use a different protocol:</p><ul>{items}</ul>"
-
-
-def _figures(document: Mapping[str, Any]) -> str:
-    found = [result for result in document["results"] if "figures" in result]
-    if not found:
-        return ""
-    names = list(found[0]["figures"])
-    rows = []
-    for result in found:
-        cells = [_cell(result["dataset"], "text"), _cell(result["model"], "text"), _cell(result["pictures"])]
-        means = [result["figures"][name]["mean"] for name in names]
-        cells += [_cell("-" if mean is None else f"{mean:.3f}") for mean in means]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    titles = ["data set", "model", "pictures", *(name.replace("_", " ") for name in names)]
-    meanings = "".join(
-        f"<li>{_text(name.replace('_', ' '))}: {_text(text)}</li>"
-        for name, text in document["settings"]["figures_without_truth"].items()
-    )
-    note = "<p>No ground truth: these figures describe change, not quality (means over the pictures).</p>"
-    return f"<h2>Without ground truth</h2>{note}{_table(titles, rows, (0, 1))}<ul>{meanings}</ul>"
-
-
-def _models(document: Mapping[str, Any]) -> str:
-    rows = []
-    for model in document["models"]:
-        parameters, macs, seconds = model["parameters"], model["macs_per_pixel"], model["seconds_per_megapixel"]
-        cells = [_cell(model["name"], "text"), _cell(model["about"], "text long"), _cell(model["device"], "text")]
-        cells += [_cell(model["precision"], "text")]
-        cells += [_cell("-" if parameters is None else f"{parameters:,}")]
-        cells += [_cell("-" if macs is None else f"{macs:,.0f}")]
-        cells += [_cell("-" if seconds is None else f"{seconds:.3f}")]
-        cells += [_cell((model["sha256"] or "-")[:16], "text")]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    titles = ("model", "", "device", "precision", "parameters", "MAC per pixel", "s per megapixel", "SHA-256")
-    return f"<h2>Models</h2>{_table(titles, rows, (0, 1, 2, 3, 7))}"
-
-
-def _datasets(document: Mapping[str, Any]) -> str:
-    parts = []
-    for dataset in document["datasets"]:
-        counts = ", ".join(f"{name}: {count} pairs" for name, count in dataset["groups"].items())
-        if dataset["photos"]:
-            counts += f"{', ' if counts else ''}{dataset['photos']} photos without ground truth"
-        parts.append(f"<li>{_text(dataset['name'])} ({_text(dataset['path'])}): {_text(counts)}")
-        parts += [f'<div class="warn">{_text(line)}</div>' for line in dataset["warnings"]]
-        parts.append("</li>")
-    failed = [f"<li>{_text(entry['path'])}: {_text(entry['error'])}</li>" for entry in document["failed"]]
-    tail = f"<p>Not scored: {len(failed)}</p><ul>{''.join(failed)}</ul>" if failed else ""
-    return f"<h2>Data</h2><ul>{''.join(parts)}</ul>{tail}"
-
-
-def _gallery(shown: Sequence[Shown]) -> str:
-    parts, heading = [], ""
-    for row in shown:
-        title = f"{place_in_words(row.dataset, row.group)}: {row.model}"
-        if title != heading:
-            parts.append(f"<h2>{_text(title)}</h2>")
-            heading = title
-        figures = "".join(
-            f'<figure><a href="{file}"><img src="{file}" alt="{_text(caption)}" loading="lazy"></a>'
-            f"<figcaption>{_text(caption)}</figcaption></figure>"
-            for caption, file in row.pictures
-        )
-        parts.append(f'<h3>{_text(row.text)}</h3><div class="row">{figures}</div>')
-    return "\n".join(parts)
-
-
-def _page(document: Mapping[str, Any], shown: Sequence[Shown]) -> str:
+def _page(
+    document: Mapping[str, Any], shown: Sequence[Shown], rows: Sequence[Row], photo_rows: Sequence[PhotoRow]
+) -> str:
     settings = document["settings"]
     names = ", ".join(dataset["name"] for dataset in document["datasets"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' data: file:; \
-style-src 'unsafe-inline'">
-<title>derain eval: {_text(names)}</title><style>{_STYLE}</style></head><body>
-<h1>derain eval: {_text(names)}</h1>
-<p>{_text(settings["date"])}, derain {_text(settings["versions"]["derain"])}</p>
-{_protocols(document)}
-{_published(document)}
-{_figures(document)}
-{_models(document)}
-{_datasets(document)}
-{_gallery(shown)}
+style-src 'unsafe-inline'; script-src '{SCRIPT_HASH}'">
+<title>derain eval: {text_of(names)}</title><style>{_STYLE}</style></head><body>
+<h1>derain eval: {text_of(names)}</h1>
+<p>{text_of(settings["date"])}, derain {text_of(settings["versions"]["derain"])}</p>
+{protocols(document)}
+{published(document)}
+{figures(document)}
+{pictures_of(rows, photo_rows)}
+{gallery(shown)}
+{models(document)}
+{datasets(document)}
 <h2>Settings</h2>
 <pre>{_text_lines(json.dumps(settings, indent=2))}</pre>
+<script>{SCRIPT}</script>
 </body></html>
 """
 
 
 def _text_lines(text: str) -> str:
-    return "\n".join(_text(line) for line in text.splitlines())
+    return "\n".join(text_of(line) for line in text.splitlines())

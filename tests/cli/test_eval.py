@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -206,7 +208,7 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.links += [value for name, value in attrs if name in ("src", "href") and value]
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -224,7 +226,10 @@ def test_the_report_stands_by_itself(derain: Derain, folder: Path) -> None:
     for link in page.links:
         assert not re.match(r"\w+:|//", link)
         assert (Path("page") / link).is_file()
-    assert "<script" not in text
+    # One script, of its own; no other runs, whatever names contain.
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text and text.count("<script") == 1
     for words in (
         "worst:",
         "median:",
@@ -243,6 +248,25 @@ def test_the_report_stands_by_itself(derain: Derain, folder: Path) -> None:
     assert len(shown) > 6
     assert derain("eval", "--dataset", folder, "-m", "input", "--report", "page").code == 7
     assert derain("eval", "--dataset", folder, "-m", "input", "--report", "page", "--overwrite").code == 0
+
+
+def test_every_picture_of_the_report_is_shown_by_all_models_and_stands_in_its_table(derain: Derain) -> None:
+    folder = make_pairs(Path("pairs"), count=4)
+    ended = derain(
+        "eval", "--dataset", folder, "-m", "input", "-m", "median", "-m", "guided", "--report", "page", "--json"
+    )
+    text = Path("page/index.html").read_text()
+    comparisons = re.findall(r'<div class="comparison".*?</div></div>', text, re.DOTALL)
+    assert len(comparisons) == 3  # worst, median, best
+    for each in comparisons:
+        assert "output of median" in each and "output of guided" in each and "ground truth" in each
+        assert each.count(" selected") == 2
+    (each_picture,) = re.findall(r"<table><thead><tr><th class=text><button>.*?</table>", text, re.DOTALL)
+    assert each_picture.count("<tr>") == 1 + 4
+    (result,) = [r for r in document(ended)["results"] if r["model"] == "median"]
+    gain = result["output"]["rgb"]["psnr"]["mean"] - result["input"]["rgb"]["psnr"]["mean"]
+    assert f"<td>{gain:+.2f}</td>" in text
+    assert text.count("<circle") == 4 * 2 + 2  # one for each picture and model, and the legend
 
 
 def test_names_in_the_report_are_text(derain: Derain) -> None:
