@@ -19,6 +19,7 @@ import random
 import resource
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +211,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=2000, help="MB that a target may map beyond what is loaded")
     asked = parser.parse_args()
     av.logging.set_level(av.logging.PANIC)
+    warnings.simplefilter("ignore")
     bad, rows = False, []
     for name in asked.targets or TARGETS:
         folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
@@ -231,7 +233,15 @@ def main() -> None:
         for text, count in collections.Counter(unnamed).most_common(10):
             print(f"{name}: {count} x {text} (cases in {folder})")
         bad |= bool(unnamed) or longest > asked.seconds
-    heads = ("target", "files", "read", "refused", "errors without a name", "longest, s of CPU", "memory that stayed, MB")
+    heads = (
+        "target",
+        "files",
+        "read",
+        "refused",
+        "errors without a name",
+        "longest, s of CPU",
+        "memory that stayed, MB",
+    )
     print(table(heads, rows))
     if bad:
         raise SystemExit(1)

@@ -34,7 +34,9 @@ class Tally:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Content by name of everything in a folder except the record of how it was made."""
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name != RECORD_NAME} if folder.is_dir() else {}
+    return (
+        {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name != RECORD_NAME} if folder.is_dir() else {}
+    )
 
 
 def run(source: Path, out: Path, weights: Path) -> int:

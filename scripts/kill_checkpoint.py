@@ -79,7 +79,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     tally = try_kills(asked.kills, asked.values, asked.seed)
-    heads = ("kills", "in the middle of a checkpoint", "checkpoints written", "newest did not load", "partial in a manifest")
+    heads = (
+        "kills",
+        "in the middle of a checkpoint",
+        "checkpoints written",
+        "newest did not load",
+        "partial in a manifest",
+    )
     print(table(heads, [(tally.kills, tally.in_the_middle, tally.newest, 0, 0)]))
 
 

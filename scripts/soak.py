@@ -110,7 +110,13 @@ def main() -> None:
             watches["frames"] = soak_frames(folder, restorer, asked.frames, asked.side)
         if asked.photos:
             watches["photos"] = soak_photos(folder, restorer, asked.photos, asked.side)
-    heads = ("kind", "number", "MB at 1/10, half, end", "MB per 1,000 in the second half", "open files, first and second half")
+    heads = (
+        "kind",
+        "number",
+        "MB at 1/10, half, end",
+        "MB per 1,000 in the second half",
+        "open files, first and second half",
+    )
     print(table(heads, [watch.row(kind) for kind, watch in watches.items()]))
     if any(watch.growth() > 1 or watch.files()[1] > watch.files()[0] for watch in watches.values()):
         raise SystemExit("memory or open files grow")

@@ -79,7 +79,7 @@ def load_checkpoint(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if hashlib.sha256(blob).hexdigest() != sums[name]:
                 raise WeightsError(f"checksum mismatch in {name}", path=place)
         return safetensors.torch.load(blobs[_TENSORS]), json.loads(blobs[_STATE])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise WeightsError(f"not a usable checkpoint: {error}", path=place) from error
 
 

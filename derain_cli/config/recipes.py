@@ -24,7 +24,7 @@ def load_recipe(name_or_path: str) -> dict[str, Any]:
     """The tables of a recipe: a name from `recipe_names`, or the path of a TOML file.
 
     Raises:
-        UsageError: no such recipe, or invalid TOML.
+        UsageError: no such recipe, or one that cannot be read: invalid TOML, unreadable.
     """
     path = RECIPES / f"{name_or_path}.toml"
     if name_or_path not in recipe_names():
@@ -33,7 +33,7 @@ def load_recipe(name_or_path: str) -> dict[str, Any]:
             raise UsageError(f"no recipe {name_or_path!r}", hint=f"known: {', '.join(recipe_names())}, or a TOML file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also numbers too long for Python, tables nested too deep
         raise UsageError(f"not a usable recipe: {error}", path=path) from error
 
 
@@ -50,7 +50,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         require_option(bool(equals) and all(parts), "set", f"takes table.key=value, not {pair!r}")
         try:
             read = tomllib.loads(f"v = {text.strip()}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             read = {}
         value = read["v"] if len(read) == 1 else text.strip()
         table = tables

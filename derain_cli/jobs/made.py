@@ -139,7 +139,7 @@ def _read_record(folder: str) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     with contextlib.suppress(OSError), open(os.path.join(folder, RECORD_NAME), "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line from a killed run
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # half a line of a killed run
                 entry = json.loads(line)
                 found[entry["output"]] = entry
     return found

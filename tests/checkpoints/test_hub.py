@@ -97,6 +97,7 @@ def test_a_pull_of_what_is_there_downloads_nothing(hub: FakeHub, content: bytes)
     assert len(hub.asked("GET /cdn")) == 1
 
 
+@pytest.mark.fault(59)
 def test_a_download_that_breaks_off_goes_on_where_it_was(hub: FakeHub, content: bytes, no_waiting: None) -> None:
     hub.add("owner/name", {FILE: content})
     hub.cut = 1
@@ -113,6 +114,7 @@ def test_a_download_that_does_not_come_to_an_end(hub: FakeHub, content: bytes, n
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["lfs", "git"])
+@pytest.mark.fault(59)
 def test_other_content_than_the_hub_states_is_never_used(hub: FakeHub, content: bytes, plain: bool) -> None:
     hub.plain, hub.wrong = plain, True
     hub.add("owner/name", {FILE: content})
@@ -193,6 +195,7 @@ def test_a_hub_that_answers_too_slowly(hub: FakeHub, content: bytes, monkeypatch
     assert "cannot be reached" in refused()
 
 
+@pytest.mark.fault(59)
 def test_what_was_pulled_stays_usable_if_the_hub_is_not_there(
     hub: FakeHub, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +230,7 @@ def test_offline_mode_is_heeded(hub: FakeHub, content: bytes, tmp_path: Path) ->
     assert told() == str(path)
 
 
+@pytest.mark.fault(59)
 def test_a_disk_that_fills_up(hub: FakeHub, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

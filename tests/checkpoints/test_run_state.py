@@ -57,6 +57,7 @@ def test_nothing_but_checkpoints_is_dropped(tmp_path):
     assert {"step-notes", "step-1"} <= set(steps(tmp_path))
 
 
+@pytest.mark.fault(61)
 def test_manifest_is_written_last(tmp_path, monkeypatch):
     order = []
     real = run_state.atomic_bytes
@@ -73,6 +74,7 @@ def test_manifest_is_written_last(tmp_path, monkeypatch):
     assert order == ["state.safetensors", "state.json", "manifest.json"]
 
 
+@pytest.mark.fault(61)
 def test_a_folder_without_manifest_does_not_count(tmp_path):
     save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
     place = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
@@ -87,6 +89,7 @@ def test_a_folder_without_manifest_does_not_count(tmp_path):
 
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("kind", [OSError(errno.ENOSPC, "full"), ResourceError("no space left on the disk")])
+@pytest.mark.fault(40)
 def test_full_disk_while_saving_leaves_the_one_before(tmp_path, monkeypatch, file, kind):
     save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
     real = run_state.atomic_bytes

@@ -137,6 +137,7 @@ def flips(blob: bytes, count: int) -> list[tuple[int, int]]:
     return [*places, (header - 1, 0), (header, 0), (len(blob) - 1, 7)]
 
 
+@pytest.mark.fault(56)
 def test_one_flipped_bit_anywhere_is_noticed(good, tmp_path):
     blob = good.read_bytes()
     path = tmp_path / "w.safetensors"
@@ -161,6 +162,7 @@ def test_every_flipped_bit_of_the_header_is_noticed(good, tmp_path):
 
 
 @pytest.mark.parametrize("part", range(33))
+@pytest.mark.fault(53)
 def test_cut_anywhere(good, tmp_path, part):
     blob = good.read_bytes()
     end = min(len(blob) - 1, len(blob) * part // 32)
@@ -181,6 +183,7 @@ class Evil:
         return (os.mkdir, (str(self.canary),))
 
 
+@pytest.mark.fault(54)
 def test_a_pickle_is_refused_and_not_executed(tmp_path):
     canary = tmp_path / "canary"
     for number, blob in enumerate([pickle.dumps(Evil(canary)), pickle.dumps({"state_dict": Evil(canary)})]):
@@ -224,10 +227,12 @@ def nonsense() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", nonsense())
+@pytest.mark.fault(53, 55)
 def test_nonsense(tmp_path, name):
     refused(written(tmp_path, nonsense()[name]), "not a usable weights file")
 
 
+@pytest.mark.fault(53)
 def test_a_folder_and_a_missing_file_and_a_fifo(tmp_path):
     refused(tmp_path, "not a regular file")
     refused(tmp_path / "missing.safetensors", "No such file")
@@ -255,6 +260,7 @@ def test_a_forged_file_is_read_when_it_fits(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["missing", "extra", "other width", "other depth", "other detail"])
+@pytest.mark.fault(57)
 def test_tensors_of_another_network_name_the_key(tiny, tmp_path, what):
     tensors, config = dict(tiny.state_dict()), TINY
     if what == "missing":
@@ -275,6 +281,7 @@ def test_tensors_of_another_network_name_the_key(tiny, tmp_path, what):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("key", ["drn.blocks.0.norm1.running_var", "rrn.head.weight"])
+@pytest.mark.fault(58)
 def test_non_finite_values_inside(tiny, tmp_path, key, value):
     tensors = {k: v.clone() for k, v in tiny.state_dict().items()}
     tensors[key].flatten()[-1] = value
@@ -310,6 +317,7 @@ def test_parts_of_the_metadata_left_out(tiny, tmp_path, key):
     refused(written(tmp_path, forged(tiny.state_dict(), meta)))
 
 
+@pytest.mark.fault(55)
 def test_tables_that_lie_are_refused(tiny, tmp_path):
     """Overlapping offsets, or a shape that does not fit, with a correct checksum."""
     plain = safetensors.torch.save(dict(tiny.state_dict()), metadata={"derain": ""})

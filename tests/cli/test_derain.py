@@ -43,12 +43,14 @@ def test_the_output_is_what_the_restorer_gives(derain: Derain, weights: Path) ->
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 7), (33, 31)])
+@pytest.mark.fault(14)
 def test_any_size_stays(derain: Derain, size: tuple[int, int]) -> None:
     photo("a.png", height=size[0], width=size[1])
     assert derain("a.png").code == 0
     assert read_rgb("a_derained.png").shape == (*size, 3)
 
 
+@pytest.mark.fault(15, 16)
 def test_depth_alpha_grey_and_metadata_stay(derain: Derain) -> None:
     Path("in").mkdir()
     deep = np.random.default_rng(1).integers(0, 65536, (9, 8), dtype=np.uint16)
@@ -140,6 +142,7 @@ def test_outcomes_come_in_order_whatever_the_threads_do(derain: Derain, jobs: in
 
 @pytest.mark.parametrize("jobs", [0, 1, 2])
 @pytest.mark.parametrize("side", [30, 130])
+@pytest.mark.fault(35)
 def test_at_most_one_photo_more_than_jobs_is_in_memory(
     derain: Derain, side: int, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +209,7 @@ def test_patterns_are_expanded(derain: Derain) -> None:
     assert sorted(snapshot("out")) == ["out/a.png", "out/x/b.png"]
 
 
+@pytest.mark.fault(26)
 def test_names_of_any_bytes(derain: Derain) -> None:
     names = ["-rf.png", "a\nb.png", "\x1b[31mred.png", os.fsdecode(b"\xff\xfe.png"), "🌧 .png", "n" * 251 + ".png"]
     for name in names:
@@ -239,6 +243,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(derain: Derain) -> None:
     assert [r.get("status") for r in records] == ["planned", "planned", None]
 
 
+@pytest.mark.fault(50)
 def test_left_overs_of_dead_processes_are_swept(derain: Derain) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -292,6 +297,7 @@ def bad_inputs(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.fault(1, 2, 3)
 def test_bad_files_do_not_stop_the_batch(derain: Derain) -> None:
     expected = bad_inputs(Path("in"))
     good = [photo("in/0_good.png", seed=1), photo("in/z_good.jpg", seed=2)]
@@ -309,6 +315,7 @@ def test_bad_files_do_not_stop_the_batch(derain: Derain) -> None:
     assert ended.records[-1]["code"] == 3
 
 
+@pytest.mark.fault(23)
 def test_a_socket_is_refused_not_opened(derain: Derain) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s.png")
@@ -317,6 +324,7 @@ def test_a_socket_is_refused_not_opened(derain: Derain) -> None:
     assert "not a regular file" in ended.err
 
 
+@pytest.mark.fault(5)
 def test_a_photo_without_end_marker_is_restored_with_a_note(derain: Derain) -> None:
     path = photo("a.jpg")
     path.write_bytes(path.read_bytes()[:-2])
@@ -325,6 +333,7 @@ def test_a_photo_without_end_marker_is_restored_with_a_note(derain: Derain) -> N
     assert "lacks its end marker" in ended.err
 
 
+@pytest.mark.fault(11)
 def test_max_pixels(derain: Derain) -> None:
     photo("a.png", height=24, width=32)
     ended = derain("a.png", "--max-pixels", "700")
@@ -342,6 +351,7 @@ def test_missing_inputs_do_not_stop_the_others(derain: Derain) -> None:
 
 
 @pytest.mark.parametrize("argv", [["empty"], ["*.jpg"], ["gone.jpg"], ["empty", "gone", "*.png"], [""]])
+@pytest.mark.fault(34)
 def test_nothing_to_do_is_4(derain: Derain, argv: list[str]) -> None:
     Path("empty").mkdir()
     ended = derain(*argv, "--json")
@@ -361,12 +371,14 @@ def test_all_failed_is_3(derain: Derain) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+@pytest.mark.fault(32)
 def test_an_unreadable_file_fails_alone(derain: Derain) -> None:
     photo("in/a.png").chmod(0)
     photo("in/b.png")
     assert derain("in").code == 3
 
 
+@pytest.mark.fault(32)
 def test_a_file_that_vanishes_fails_alone(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
     photo("in/a.png")
     photo("in/b.png")
@@ -399,6 +411,7 @@ def test_fail_fast_stops_at_the_first_failure(derain: Derain, jobs: str) -> None
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
 @pytest.mark.parametrize("out", ["a.png", "./a.png", "hard.png", "soft.png", "."])
+@pytest.mark.fault(28)
 def test_an_output_that_is_the_input_is_7(derain: Derain, out: str, flags: list[str]) -> None:
     photo("a.png")
     os.link("a.png", "hard.png")
@@ -410,6 +423,7 @@ def test_an_output_that_is_the_input_is_7(derain: Derain, out: str, flags: list[
     assert snapshot() == before
 
 
+@pytest.mark.fault(27)
 def test_two_inputs_on_one_output_are_7(derain: Derain) -> None:
     photo("in/a.png")
     photo("in/a.jpg")
@@ -420,6 +434,7 @@ def test_two_inputs_on_one_output_are_7(derain: Derain) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.fault(30)
 def test_an_existing_output_is_skipped_or_refused_or_replaced(derain: Derain) -> None:
     photo("a.png")
     Path("a_derained.png").write_bytes(b"mine")
@@ -436,6 +451,7 @@ def test_an_existing_output_is_skipped_or_refused_or_replaced(derain: Derain) ->
     assert read_rgb("a_derained.png").shape == (24, 32, 3)
 
 
+@pytest.mark.fault(30)
 def test_a_failure_leaves_the_old_output(derain: Derain) -> None:
     Path("a.png").write_bytes(b"junk")
     Path("b.png").write_bytes(b"mine")
@@ -443,6 +459,7 @@ def test_a_failure_leaves_the_old_output(derain: Derain) -> None:
     assert Path("b.png").read_bytes() == b"mine"
 
 
+@pytest.mark.fault(31)
 def test_destinations_refused_before_the_model_is_loaded(derain: Derain) -> None:
     photo("a.png")
     photo("b.png")
@@ -479,6 +496,7 @@ def test_companions_that_exist_stay(derain: Derain) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "junk", "picture", "folder", "flipped", "unnamed"])
+@pytest.mark.fault(53)
 def test_unusable_weights_are_5_before_any_work(derain: Derain, kind: str, weights: Path) -> None:
     photo("a.png")
     bad = Path("bad.safetensors")
@@ -501,6 +519,7 @@ def test_unusable_weights_are_5_before_any_work(derain: Derain, kind: str, weigh
     assert not Path("a_derained.png").exists()
 
 
+@pytest.mark.fault(58)
 def test_weights_with_infinite_values_are_5(derain: Derain, network: Any) -> None:
     model = network()
     next(iter(model.parameters())).data.view(-1)[0] = float("inf")
@@ -511,6 +530,7 @@ def test_weights_with_infinite_values_are_5(derain: Derain, network: Any) -> Non
     assert "non-finite" in ended.err
 
 
+@pytest.mark.fault(44)
 def test_a_device_that_is_not_there_is_6(derain: Derain) -> None:
     photo("a.png")
     ended = derain("a.png", "-d", "cuda:99")
@@ -536,6 +556,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, after: int, number: int = errno.E
 
 @pytest.mark.parametrize("jobs", ["0", "1"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.fault(39)
 def test_a_full_disk_stops_all_with_6(derain: Derain, monkeypatch: pytest.MonkeyPatch, number: int, jobs: str) -> None:
     for each in range(8):
         photo(f"in/{each}.png", seed=each)
@@ -550,6 +571,7 @@ def test_a_full_disk_stops_all_with_6(derain: Derain, monkeypatch: pytest.Monkey
         assert np.abs(read_rgb(f"out/{each}.png").astype(int) - noise(seed=each)).max() <= 1
 
 
+@pytest.mark.fault(42, 43)
 def test_out_of_memory_concerns_its_own_file(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
     photo("in/a.png", height=16, width=16)
     photo("in/b.png", height=16, width=18)
@@ -593,6 +615,7 @@ def test_what_the_network_may_raise(
     assert not Path("a_derained.png").exists()
 
 
+@pytest.mark.fault(44)
 def test_a_lost_device_stops_all_and_a_bug_does_not(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in range(4):
         photo(f"in/{each}.png", height=16, width=16 + each)

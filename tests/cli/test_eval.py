@@ -138,6 +138,7 @@ def test_groups_are_kept_apart_and_folders_of_one_name_too(derain: Derain) -> No
     assert {d["name"] for d in found["datasets"]} == {"one/val", "two/val"}
 
 
+@pytest.mark.fault(38)
 def test_identical_pictures_count_as_100_db_with_a_note(derain: Derain, folder: Path) -> None:
     shutil.copytree(folder / "norain", folder / "rain", dirs_exist_ok=True)
     ended = derain("eval", "--dataset", folder)
@@ -280,6 +281,7 @@ def test_names_in_the_report_are_text(derain: Derain) -> None:
 # --- problems of the data ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(37)
 def test_bad_pairs_fail_by_themselves(derain: Derain) -> None:
     folder = make_pairs(Path("pairs"), count=6)
     (folder / "rain/000.png").write_bytes(b"")
@@ -319,6 +321,7 @@ def test_data_sets_that_are_not_there(derain: Derain, dataset: str, code: int, w
     assert ended.out == ""
 
 
+@pytest.mark.fault(37)
 def test_nothing_that_can_be_scored_is_4(derain: Derain) -> None:
     folder = make_pairs(Path("pairs"), count=2)
     for path in (folder / "rain").iterdir():
@@ -336,6 +339,7 @@ def test_models_that_are_not_there(derain: Derain, folder: Path, model: str, cod
     assert len(ended.errors) == 1
 
 
+@pytest.mark.fault(37)
 def test_swapped_folders_are_noticed(derain: Derain) -> None:
     # `looks_swapped` checks pictures in folders whose names define the sides.
     folder = make_pairs(Path("pairs"), count=6, height=96, width=96, names=("norain", "rain"))
@@ -347,6 +351,7 @@ def test_swapped_folders_are_noticed(derain: Derain) -> None:
     assert strict.out == ""
 
 
+@pytest.mark.fault(66)
 def test_test_pictures_in_the_training_set_are_counted_and_named(derain: Derain, folder: Path) -> None:
     hashes = hash_files([folder / "norain/001.png", folder / "norain/003.png"])
     save_weights(Path("seen.safetensors"), unchanging(), Card(hashes=hashes))

@@ -42,6 +42,7 @@ def wait_for_output(process: subprocess.Popen[str], folder: str = "out", count: 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
 )
+@pytest.mark.fault(46, 47)
 def test_a_signal_ends_the_run_with_a_summary_and_whole_files(number: int, code: int) -> None:
     many()
     process = start("in", "-o", "out")
@@ -57,6 +58,7 @@ def test_a_signal_ends_the_run_with_a_summary_and_whole_files(number: int, code:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.fault(48)
 def test_killed_at_once_then_finished_by_a_second_run(kills: int) -> None:
     many(20)
     for count in range(kills):
@@ -73,6 +75,7 @@ def test_killed_at_once_then_finished_by_a_second_run(kills: int) -> None:
     assert len(snapshot("out")) == 20
 
 
+@pytest.mark.fault(49)
 def test_two_processes_into_one_folder() -> None:
     many(12)
     processes = [start("in", "-o", "out", "--overwrite") for _ in range(2)]
@@ -83,6 +86,7 @@ def test_two_processes_into_one_folder() -> None:
     assert all(read_rgb(path).shape == (160, 160, 3) for path in Path("out").glob("*.png"))
 
 
+@pytest.mark.fault(47)
 def test_nobody_reads_stdout_any_more() -> None:
     many(20)
     process = start("in", "-o", "out", "--json")
@@ -98,6 +102,7 @@ def test_nobody_reads_stdout_any_more() -> None:
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.fault(51)
 def test_closed_streams_do_not_harm(closed: str) -> None:
     photo("a.png")
     Path("empty.png").write_bytes(b"")
@@ -107,6 +112,7 @@ def test_closed_streams_do_not_harm(closed: str) -> None:
     assert read_rgb("a_derained.png").shape == (24, 32, 3)
 
 
+@pytest.mark.fault(51)
 def test_names_that_the_streams_cannot_show() -> None:
     photo("in/🌧.png")
     photo(f"in/{os.fsdecode(bytes([255]))}.png")
@@ -123,6 +129,7 @@ def test_names_that_the_streams_cannot_show() -> None:
 
 
 @pytest.mark.parametrize(("term", "bar"), [("xterm", True), ("dumb", False)])
+@pytest.mark.fault(51)
 def test_a_terminal_gets_a_bar_unless_it_is_dumb(term: str, bar: bool) -> None:
     many(3)
     ours, theirs = pty.openpty()

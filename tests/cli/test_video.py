@@ -63,6 +63,7 @@ def test_a_preview_and_a_part_have_names_and_lengths_of_their_own(derain: Derain
 
 
 @pytest.mark.parametrize("make", ["empty", "junk", "folder", "text", "sound"])
+@pytest.mark.fault(67)
 def test_what_is_no_clip_ends_with_4_and_no_output(derain: Derain, make: str) -> None:
     if make == "sound":
         write_sound("a.m4a")
@@ -86,6 +87,7 @@ def test_a_bad_clip_among_good_ones_ends_with_3(derain: Derain) -> None:
     assert Path("out/good.mp4").exists()
 
 
+@pytest.mark.fault(68)
 def test_a_clip_that_is_cut_off_ends_with_3_and_what_there_is(derain: Derain) -> None:
     path = write_clip("a.mkv", frames=50, options={"preset": "ultrafast", "g": "10"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -111,6 +113,7 @@ def test_frames_that_went_with_a_hole_are_told_and_the_rest_is_done(derain: Dera
     assert any(note in each for each in ended.records[0]["notes"])
 
 
+@pytest.mark.fault(74)
 def test_a_signal_ends_the_run_keeps_a_part_and_the_command_goes_on(
     derain: Derain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

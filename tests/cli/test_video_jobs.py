@@ -79,6 +79,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, frames: int, rate: float, second
         tally.progress(done // frames, Pace(done % frames, frames, 0))
 
 
+@pytest.mark.fault(76)
 def test_the_first_estimate_is_a_line_and_then_there_is_one_a_minute(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

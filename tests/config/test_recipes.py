@@ -122,7 +122,9 @@ def test_recipe_from_a_file(tmp_path):
     assert load_recipe(str(path)) == {"optim": {"lr": 0.5}}
 
 
-@pytest.mark.parametrize("content", [b"[optim\n", b"\xff\xfe\x00", b"lr = \n"])
+@pytest.mark.parametrize(
+    "content", [b"[optim\n", b"\xff\xfe\x00", b"lr = \n", b"a = " + b"[" * 9999, b"a = " + b"9" * 5000]
+)
 def test_recipe_that_is_not_toml(tmp_path, content):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)

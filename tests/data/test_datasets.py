@@ -92,6 +92,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.fault(64)
 def test_unusable_pairs_are_rejected_with_the_reason(tmp_path, pairs, picture, fault):
     found = broken_pairs(tmp_path, pairs, picture, fault, count=21)
     for kept in (check_sources([found], [], [], PATCH), check_sources([], [found], [], PATCH)):
@@ -103,6 +104,7 @@ def test_unusable_pairs_are_rejected_with_the_reason(tmp_path, pairs, picture, f
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.fault(64)
 def test_more_than_a_twentieth_unusable_is_an_error(tmp_path, pairs, picture, fault):
     assert MAX_BAD_SHARE == 0.05
     found = broken_pairs(tmp_path, pairs, picture, fault, count=18)

@@ -105,6 +105,7 @@ def test_other_errors_arrive_as_they_are():
 
 
 @pytest.mark.slow  # torch checks every five seconds
+@pytest.mark.fault(64)
 def test_a_process_that_dies_ends_the_run_in_one_line():
     with pytest.raises(TrainingError, match="a data-loading process died") as caught:
         list(BatchStream(Plain(die=True), 2, 0, 1))

@@ -187,6 +187,7 @@ def test_refusals_are_one_line_with_the_way_by_hand(rain13k, tmp_path, status, w
     assert "\n" not in text
 
 
+@pytest.mark.fault(59)
 def test_no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # no server is listening
     with pytest.raises(NothingToDoError, match="cannot get dronefreak/Rain13K from the Hub") as caught:
@@ -222,6 +223,7 @@ def test_a_full_disk_is_known_beforehand(rain13k, tmp_path, monkeypatch):
     assert rain13k.fetched == []
 
 
+@pytest.mark.fault(59)
 def test_a_disk_that_fills_up(rain13k, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -305,6 +307,7 @@ def test_somebody_elses_folder_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/tmp/out.png", "..\\out.png", "C:\\out.png"])
 @pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.fault(36)
 def test_names_that_lead_out_are_refused(tmp_path, kind, name):
     archive = tmp_path / "in" / f"set.{kind}"
     archive.parent.mkdir()

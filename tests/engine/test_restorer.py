@@ -380,6 +380,7 @@ def test_same_input_same_output(network, picture):
 
 @pytest.mark.parametrize("config", [TINY, ModelConfig(width=16, blocks=1, unshuffle=2)], ids=["s1", "s2"])
 @pytest.mark.parametrize("free", [0, 10**7, 4 * 10**7])
+@pytest.mark.fault(43)
 def test_automatic_tiles_follow_the_free_memory(config, free, network, picture, monkeypatch):
     model, pixels = busy(network, config), picture(500, 700)
     whole = make(model, tile=0)(pixels)
@@ -466,6 +467,7 @@ OUT_OF_MEMORY = [
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: f"{type(e).__name__}{str(e)[:8]}")
 @pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
 @pytest.mark.parametrize("tile", [0, 256, "auto"])
+@pytest.mark.fault(42)
 def test_out_of_memory_halves_the_tiles_and_gives_the_same_picture(error, config, tile, network, picture):
     model, pixels = busy(network, config), picture(300, 420)
     restorer = make(model, tile=tile)
@@ -489,6 +491,7 @@ def test_out_of_memory_while_gates_are_measured(network, picture, monkeypatch):
 
 @pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
 @pytest.mark.parametrize("tile", [0, 256])
+@pytest.mark.fault(42)
 def test_out_of_memory_with_the_smallest_tiles_is_a_resource_error(config, tile, network, picture):
     restorer = make(busy(network, config), tile=tile)
     restorer.engine.net = Faulty(restorer.engine.net, 1000, OUT_OF_MEMORY[1])
@@ -528,6 +531,7 @@ class Overflowing(nn.Module):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("config", [PLAIN, TINY], ids=["bl", "se"])
+@pytest.mark.fault(45)
 def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, picture):
     model, pixels = busy(network, config), picture(130, 140)
     restorer = make(model, tile=64, precision="bf16")
@@ -547,6 +551,7 @@ def test_a_tile_that_is_not_finite_is_redone_in_float32(value, config, network, 
     assert torch.equal(whole.restore(batch), make(model).restore(batch))
 
 
+@pytest.mark.fault(45)
 def test_a_network_that_is_never_finite_gives_no_picture(network, picture):
     model = busy(network)
     with torch.no_grad():

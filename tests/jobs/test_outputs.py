@@ -85,6 +85,7 @@ def test_output_file_or_folder() -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("spelling", ["a.jpg", "./a.jpg", "x/../a.jpg", "hard.jpg", "soft.jpg", "{tmp}/a.jpg", "."])
+@pytest.mark.fault(28)
 def test_an_output_that_is_the_input_is_refused(spelling: str, overwrite: bool, tmp_path: Path) -> None:
     touch("a.jpg", "x/b.jpg")
     os.link("a.jpg", "hard.jpg")
@@ -104,6 +105,7 @@ def test_an_output_that_is_another_input_is_refused() -> None:
         planned(["d.jpg", "b.jpg"], output="out", overwrite=True, companions=(COMPARE,))
 
 
+@pytest.mark.fault(27)
 def test_two_inputs_for_one_output_are_refused_and_named() -> None:
     touch("in/a.jpg", "in/a.png", "in/b.jpg", "in/b.png")
     with pytest.raises(DestinationError) as caught:
@@ -131,6 +133,7 @@ def test_an_input_named_twice_is_done_once() -> None:
     assert len(work.notes) == 2
 
 
+@pytest.mark.fault(29)
 def test_own_outputs_are_no_inputs() -> None:
     touch("in/a.jpg", "in/a_derained.jpg", "in/a_derained_compare.jpg", "in/a_derained_rain.png")
     touch(
@@ -181,6 +184,7 @@ def test_a_folder_without_write_permission() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(35)
 def test_a_hundred_thousand_files() -> None:
     import tracemalloc
 

@@ -75,6 +75,7 @@ def test_any_exception_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG])
+@pytest.mark.fault(41)
 def test_a_full_or_failing_disk_in_the_block_is_a_resource_error(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
@@ -87,6 +88,7 @@ def test_a_full_or_failing_disk_in_the_block_is_a_resource_error(tmp_path: Path,
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.fault(41)
 def test_a_disk_that_fails_only_when_flushed_is_a_resource_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_disk_that_fails_only_when_flushed_is_a_resource_error(
 
 
 @posix
+@pytest.mark.fault(39)
 def test_a_real_write_limit_is_a_resource_error_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from derain_cli.system.files import atomic_bytes\n"
@@ -119,6 +122,7 @@ def test_a_real_write_limit_is_a_resource_error_and_leaves_nothing(tmp_path: Pat
 
 
 @posix
+@pytest.mark.fault(48)
 def test_a_process_killed_while_writing_leaves_no_final_name_and_is_swept(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from derain_cli.system.files import atomic_file\n"
@@ -141,6 +145,7 @@ def test_a_file_that_came_meanwhile_wins_without_overwrite(tmp_path: Path) -> No
     assert names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.fault(49)
 def test_of_many_writers_without_overwrite_one_wins_whole(tmp_path: Path) -> None:
     path, refused = tmp_path / "a.bin", []
 
@@ -235,6 +240,7 @@ def test_a_missing_folder_or_too_long_a_name_is_a_destination_error(tmp_path: Pa
 
 @posix
 @pytest.mark.parametrize("name", [b"x" * 255, b"\xff\xfe.png", b"-rf.png", "😀 ".encode(), b"line\nbreak\x1b[31m"])
+@pytest.mark.fault(26)
 def test_any_file_name_the_system_allows_works(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     try:
@@ -252,6 +258,7 @@ def test_undecodable_names_survive_in_text(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.fault(50)
 def test_sweep_takes_the_dead_and_leaves_the_living_and_the_foreign(tmp_path: Path) -> None:
     dead, mine = temporary_name(tmp_path, dead_pid()), temporary_name(tmp_path, os.getpid())
     far_old = temporary_name(tmp_path, os.getpid(), host="00000000")

@@ -106,12 +106,14 @@ def test_include_and_exclude() -> None:
     assert search.skipped.filtered == 5
 
 
+@pytest.mark.fault(26)
 def test_names_of_any_bytes_keep_them() -> None:
     names = ["-rf.png", "a\nb.png", "\x1b[31m.png", os.fsdecode(b"\xff\xfe.png"), "🌧.png", "a .png", "n" * 251 + ".png"]
     touch(*(f"in/{name}" for name in names))
     assert {os.path.basename(source) for source in found("in")} == set(names) == set(os.listdir("in"))
 
 
+@pytest.mark.fault(25)
 def test_symbolic_links() -> None:
     touch("far/a.jpg", "far/d/b.jpg")
     Path("in").mkdir()
@@ -140,6 +142,7 @@ def test_missing_inputs_concern_themselves_only() -> None:
     assert [error.exit_code for error in search.failed] == [3, 3]
 
 
+@pytest.mark.fault(22)
 def test_a_folder_named_like_a_picture_is_passed_over_with_a_note() -> None:
     touch("in/x.png/a.jpg", "in/b.jpg")
     sources, search = finder(["in"])
@@ -183,6 +186,7 @@ def test_where_nothing_is_found_it_is_known_how_more_could_be() -> None:
     assert remedy("none") is None
 
 
+@pytest.mark.fault(35)
 def test_deep_trees_need_no_recursion() -> None:
     place = Path(*["d"] * 400)
     place.mkdir(parents=True)

@@ -91,6 +91,7 @@ def test_a_disk_without_locks_is_worked_on(tmp_path: Path, monkeypatch: pytest.M
     take(tmp_path)
 
 
+@pytest.mark.fault(49)
 def test_where_locks_do_nothing_work_is_done_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(fcntl, "flock", lambda *arguments: None)

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.fault(46)
 def test_a_second_signal_ends_at_once_and_ignored_ones_stay_ignored() -> None:
     code = """
 import os, signal, sys, time

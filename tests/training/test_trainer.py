@@ -261,6 +261,7 @@ class Spoiled(Supervised):
 
 @pytest.mark.parametrize("fault", ["nan", "inf", "-inf", "gradient"])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.fault(65)
 def test_a_step_that_is_not_finite_leaves_no_trace(fault, ema):
     settings = config(ema=ema)
     trainer = Trainer(settings, CPU, objective=Spoiled(settings.optim, {2, 3}, fault))
@@ -288,6 +289,7 @@ def test_a_non_finite_batch_is_survived_too():
     assert same(snapshot(trainer), before) == []
 
 
+@pytest.mark.fault(65)
 def test_bad_steps_in_a_row_end_the_run():
     settings = config(max_bad_steps=3)
     objective = Spoiled(settings.optim, {1, 2, 4, 5, 6}, "nan")

@@ -55,14 +55,12 @@ def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
     """Whether `record` matches the record in the run folder, if there is one; changes nothing on disk.
 
     Raises:
-        UsageError: the run was started with other settings.
+        UsageError: the run was started with other settings, or its record is damaged.
     """
     path = plan.out / "run.json"
     if not path.exists():
         return False
-    before = json.loads(path.read_text(encoding="utf-8"))
-    # Runs started by earlier versions lack newer settings, which then have their defaults.
-    before["config"] = apply_overrides(to_mapping(TrainConfig()), before["config"])
+    before = _read_record(path)
     binding = ("config", "data", "start", "features")
     different = [key for part in binding for key in differing_keys({part: before.get(part)}, {part: record[part]})]
     if different and not plan.force:
@@ -76,6 +74,17 @@ def agrees(plan: RunPlan, record: dict[str, Any], listener: Listener) -> bool:
     if different:
         listener.note(f"continuing with other settings: {', '.join(different)}")
     return not different
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Runs started by earlier versions lack newer settings, which then have their defaults."""
+    try:
+        before: dict[str, Any] = json.loads(path.read_bytes())
+        before["config"] = apply_overrides(to_mapping(TrainConfig()), dict(before["config"]))
+        before["environment"] = dict(before["environment"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError("not a usable record of a run", path=path) from error
+    return before
 
 
 def claim(plan: RunPlan, record: dict[str, Any]) -> None:

@@ -119,6 +119,7 @@ def test_a_segment_that_was_damaged_meanwhile_is_made_again(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.fault(74)
 def test_stopping_leaves_no_final_file_and_the_job_goes_on(tmp_path: Path, keep: bool) -> None:
     source, target = write_clip(tmp_path / "a.mp4", frames=40, audio=["aac"]), tmp_path / "b.mp4"
     told: list[ClipOutcome] = []
@@ -180,6 +181,7 @@ restore_clips([Item(sys.argv[1], sys.argv[2])], FrameRestorer(slow, "inverse"), 
 """
 
 
+@pytest.mark.fault(74)
 def test_a_killed_process_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     source, target = write_clip(tmp_path / "a.mp4", frames=60, audio=["aac"]), tmp_path / "b.mp4"
     engine, _ = failing_after(-1)

@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.fault(71)
 def test_frames_times_and_what_the_picture_is_stay(tmp_path: Path, kind: str) -> None:
     suffix, changes = KINDS[kind]
     source, target = write_clip(tmp_path / f"a.{suffix}", **changes), tmp_path / f"b.{suffix}"
@@ -72,6 +73,7 @@ def test_frames_times_and_what_the_picture_is_stay(tmp_path: Path, kind: str) ->
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.fault(71)
 def test_high_dynamic_range_stays(tmp_path: Path) -> None:
     params = "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
     options = {"preset": "ultrafast", "crf": "10", "x265-params": f"{params}:max-cll=1000,400"}
@@ -87,6 +89,7 @@ def test_high_dynamic_range_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.fault(71)
 def test_sound_subtitles_chapters_and_tags_stay(tmp_path: Path, suffix: str) -> None:
     source = write_clip(
         tmp_path / f"a.{suffix}",
@@ -114,6 +117,7 @@ def test_sound_subtitles_chapters_and_tags_stay(tmp_path: Path, suffix: str) -> 
 
 @pytest.mark.parametrize("fields", ["tff", "bff"])
 @pytest.mark.parametrize(("before", "after"), [("mp4", "mp4"), ("mkv", "mkv"), ("ts", "mp4"), ("mov", "mkv")])
+@pytest.mark.fault(71)
 def test_interlaced_frames_stay_so_in_their_order(tmp_path: Path, fields: str, before: str, after: str) -> None:
     base = {"mkv": Fraction(1, 1000), "ts": Fraction(1, 90000)}.get(before, Fraction(1, 12800))
     source = write_clip(tmp_path / f"a.{before}", fields=fields, time_base=base)
@@ -201,6 +205,7 @@ def test_alpha_that_cannot_be_held_is_named(tmp_path: Path) -> None:
     assert any("transparency" in note for note in good(restore(source, tmp_path / "b.mp4", codec="h264")).notes)
 
 
+@pytest.mark.fault(71)
 def test_an_odd_size_stays_in_h264_too(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.webm", codec="libvpx-vp9", width=49, height=33, options=QUICK_VP9)
     outcome = good(restore(source, tmp_path / "b.mp4", codec="h264"))
@@ -322,6 +327,7 @@ def motion_jpegs(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("scale", "rate"), [(1, 0), (0, 25), (0, 0)])
+@pytest.mark.fault(72)
 def test_a_rate_of_zero_counts_as_25(tmp_path: Path, scale: int, rate: int) -> None:
     source = patched(motion_jpegs(tmp_path / "a.avi"), b"strh", 28, struct.pack("<II", scale, rate))
     patched(source, b"avih", 8, bytes(4))  # microseconds per frame
@@ -341,6 +347,7 @@ def test_a_rate_beyond_reason_loses_no_frame(tmp_path: Path, scale: int, rate: i
 
 
 @pytest.mark.parametrize("count", [0, 2**32 - 1, 2**32 - 5, 2**31])
+@pytest.mark.fault(72)
 def test_a_number_of_frames_that_is_zero_or_negative_is_not_believed(tmp_path: Path, count: int) -> None:
     source = patched(motion_jpegs(tmp_path / "a.avi"), b"strh", 40, struct.pack("<I", count))
     patched(source, b"avih", 24, struct.pack("<I", count))
@@ -368,6 +375,7 @@ def test_a_length_of_a_matroska_file_that_is_no_length_is_none(tmp_path: Path, v
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(67)
 def test_what_is_no_clip_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     outcome = restore(tmp_path / "a.mp4", tmp_path / "b.mp4")
@@ -375,6 +383,7 @@ def test_what_is_no_clip_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.fault(68)
 def test_half_a_clip_gives_what_there_is_and_says_so(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", frames=50, options={"preset": "ultrafast", "g": "10"}, audio=["aac"])
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
@@ -398,6 +407,7 @@ def test_a_full_disk_is_seen_before_the_work(tmp_path: Path, monkeypatch: pytest
     assert done[0] == 0 and leftovers(tmp_path) == []
 
 
+@pytest.mark.fault(73)
 def test_a_disk_that_fills_up_during_the_work_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -449,6 +459,7 @@ restore_clips([Item(sys.argv[1], sys.argv[2])], IDENTITY, options, report=told, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="tells how much memory is in use now")
+@pytest.mark.fault(76)
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     # In one arena: by itself glibc gives each thread one of its own, which fill by and by with nothing lost, and the
     # noise of that hides what grows by the frame.

@@ -24,6 +24,7 @@ def test_frames_come_in_order_with_their_times_and_pictures(tmp_path: Path) -> N
     assert not reader.warnings and not reader.incomplete
 
 
+@pytest.mark.fault(71)
 def test_a_variable_rate_keeps_every_timestamp(tmp_path: Path) -> None:
     pts = [0, 512, 1100, 1300, 3000, 3100, 3333]
     frames, _ = read(write_clip(tmp_path / "a.mp4", pts=pts))
@@ -75,6 +76,7 @@ def test_alpha_of_vp9_is_read(tmp_path: Path) -> None:
     assert difference(frames[0].alpha[0], np.linspace(0, 255, 48)) < 6
 
 
+@pytest.mark.fault(72)
 def test_a_single_frame(tmp_path: Path) -> None:
     frames, reader = read(write_clip(tmp_path / "a.mp4", frames=1))
     assert len(frames) == 1
@@ -98,6 +100,7 @@ def test_half_a_matroska_file_is_noticed(tmp_path: Path) -> None:
     assert reader.warnings == [f"ended at {len(frames) / 25:.1f} s of 2.0 s"]
 
 
+@pytest.mark.fault(70)
 def test_damage_in_the_middle_keeps_every_timestamp(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", **LONG)
     expected = times_of(path)
@@ -128,6 +131,7 @@ def test_packets_that_were_lost_do_not_take_frames_with_them(tmp_path: Path) -> 
     assert not reader.incomplete
 
 
+@pytest.mark.fault(75)
 def test_a_change_of_size_is_refused_at_its_time(tmp_path: Path) -> None:
     one = write_clip(tmp_path / "one.ts", frames=10).read_bytes()
     later = [6400 + 512 * n for n in range(10)]

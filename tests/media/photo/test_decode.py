@@ -59,6 +59,7 @@ def test_lossless_formats_give_back_every_bit_they_can_hold(
 
 @quick
 @given(height=st.integers(1, 40), width=st.integers(1, 40), mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA"]))
+@pytest.mark.fault(15)
 def test_pillow_modes_read_as_pillow_converts_them(height: int, width: int, mode: str) -> None:
     source = Image.fromarray(noise(height, width, 4 if "A" in mode else 3, seed=height)).convert(mode)
     with tempfile.TemporaryDirectory() as folder:
@@ -75,6 +76,7 @@ def test_pillow_modes_read_as_pillow_converts_them(height: int, width: int, mode
 @given(
     data=st.binary(max_size=300), head=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM"])
 )
+@pytest.mark.fault(2)
 def test_arbitrary_bytes_raise_only_expected_errors(data: bytes, head: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = put(Path(folder), "a.jpg", head + data)
@@ -86,6 +88,7 @@ def test_arbitrary_bytes_raise_only_expected_errors(data: bytes, head: bytes) ->
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM"])
+@pytest.mark.fault(7)
 def test_flipped_bytes_never_crash(tmp_path: Path, kind: str) -> None:
     sound, chance = coded(scene(), kind), random.Random(5)
     for _ in range(60):
@@ -129,6 +132,7 @@ def test_palette_transparency_is_expanded(tmp_path: Path) -> None:
     assert np.array_equal(photo.pixels, wanted[..., :3]) and np.array_equal(photo.alpha, wanted[..., 3])
 
 
+@pytest.mark.fault(15)
 def test_cmyk_is_converted_with_a_note_and_without_its_profile(tmp_path: Path) -> None:
     source = Image.fromarray(scene()).convert("CMYK")
     for kind in ("JPEG", "TIFF"):
@@ -138,6 +142,7 @@ def test_cmyk_is_converted_with_a_note_and_without_its_profile(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("mode", "word"), [("F", "floating"), ("I", "signed"), ("LAB", "LAB")])
+@pytest.mark.fault(17)
 def test_pixels_that_are_not_counts_of_light_are_refused_by_name(tmp_path: Path, mode: str, word: str) -> None:
     pixels = noise(4, 4, 1).astype(np.float32)
     pixels[0, 0] = np.nan

@@ -60,6 +60,7 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp", ".ppm"])
+@pytest.mark.fault(30)
 def test_a_failing_encoder_keeps_the_old_file(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path, f"a{suffix}", b"old")
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -69,6 +70,7 @@ def test_a_failing_encoder_keeps_the_old_file(tmp_path: Path, suffix: str, monke
 
 
 @posix
+@pytest.mark.fault(39)
 def test_a_disk_that_takes_no_more_is_a_resource_error_for_every_format(tmp_path: Path) -> None:
     code = (
         "import resource, sys, numpy as np; from pathlib import Path\n"

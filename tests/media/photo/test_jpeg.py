@@ -25,6 +25,7 @@ JPEG_KINDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", JPEG_KINDS)
+@pytest.mark.fault(5)
 def test_a_jpeg_without_its_end_marker_is_read_with_a_note(tmp_path: Path, options: dict[str, Any]) -> None:
     for picture in (scene(), scene(40, 48)[..., 0]):
         data = coded(picture, "JPEG", **options)

@@ -19,6 +19,7 @@ from tests.media.photo.samples import HAS_AVIF, XMP, camera, chunk, coded, exif,
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "PNG16", "GREY16", "XMP"])
+@pytest.mark.fault(18)
 def test_orientation_is_applied_as_pillow_does_and_reset(tmp_path: Path, kind: str, orientation: int) -> None:
     picture = scene(24, 40)
     if kind == "PNG16":
@@ -72,6 +73,7 @@ def test_16_bit_colour_tiff_with_an_orientation_keeps_its_bits(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "WEBP", "PNG16"])
+@pytest.mark.fault(19)
 def test_metadata_survives_from_and_to_every_format_that_holds_it(tmp_path: Path, source: str) -> None:
     picture = scene()
     if source == "PNG16":

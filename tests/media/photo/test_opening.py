@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
@@ -25,6 +28,7 @@ from derain_cli.media.photo import (
 from tests.media.photo.samples import HAS_AVIF, chunk, coded, noise, png, posix, put, reason, scene
 
 
+@pytest.mark.fault(1, 2, 6, 22, 24)
 def test_reasons_of_the_usual_broken_files(tmp_path: Path) -> None:
     whole_png, whole_jpeg = coded(scene(), "PNG"), coded(scene(), "JPEG")
     assert reason(put(tmp_path, "a.png", b"")) == "empty file"
@@ -43,6 +47,7 @@ def test_reasons_of_the_usual_broken_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "AVIF"])
+@pytest.mark.fault(3, 4)
 def test_a_file_cut_anywhere_is_refused_never_half_read(tmp_path: Path, kind: str) -> None:
     if kind == "AVIF" and not HAS_AVIF:
         pytest.skip("Pillow without AVIF")
@@ -52,6 +57,7 @@ def test_a_file_cut_anywhere_is_refused_never_half_read(tmp_path: Path, kind: st
         assert why == "empty file" if part == 0 else "truncated" in why or "not a readable" in why or "corrupt" in why
 
 
+@pytest.mark.fault(8)
 def test_junk_behind_the_picture_is_ignored_and_not_copied(tmp_path: Path) -> None:
     for kind in ("PNG", "JPEG", "WEBP", "BMP"):
         path = put(tmp_path, f"a.{kind.lower()}", coded(scene(), kind) + b"JUNK" * 100)
@@ -63,6 +69,7 @@ def bomb(width: int, height: int) -> bytes:
     return png(width, height, 8, 2, b"\0" * 1000)
 
 
+@pytest.mark.fault(10, 12)
 def test_decompression_bombs_are_refused_from_the_header(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png", bomb(60000, 60000))
     start = time.monotonic()
@@ -76,6 +83,7 @@ def test_decompression_bombs_are_refused_from_the_header(tmp_path: Path) -> None
     assert Image.MAX_IMAGE_PIXELS is not None  # other users of Pillow in the process keep their limit
 
 
+@pytest.mark.fault(11)
 def test_max_pixels_is_the_limit_in_both_directions(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png", coded(scene(), "PNG"))
     assert read_photo(path, max_pixels=96 * 128).pixels.shape == (96, 128, 3)
@@ -93,6 +101,7 @@ def test_our_limit_counts_not_the_one_of_pillow(tmp_path: Path, suffix: str, mon
 
 
 @posix
+@pytest.mark.fault(10)
 def test_a_bomb_needs_no_memory(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from derain_cli.media.photo import read_photo\n"
@@ -108,6 +117,7 @@ def test_a_bomb_needs_no_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.fault(20)
 def test_several_frames_are_refused_with_their_number(tmp_path: Path, kind: str) -> None:
     frames = [Image.fromarray(noise(8, 8, seed=n)) for n in range(3)]
     path = put(tmp_path, "a.img", coded(frames[0], kind, save_all=True, append_images=frames[1:]))
@@ -125,6 +135,7 @@ def test_the_main_picture_of_a_phone_jpeg_is_used_with_a_note(tmp_path: Path) ->
 
 
 @posix
+@pytest.mark.fault(22, 23, 24)
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "fifo.png")
@@ -158,3 +169,26 @@ def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypat
     monkeypatch.setattr(ImageFile.ImageFile, "load", exhausted)
     with pytest.raises(ResourceError):
         read_photo(path)
+
+
+@pytest.mark.fault(33)
+def test_a_file_that_changes_while_it_is_read_gives_one_of_its_pictures_or_an_error(tmp_path: Path) -> None:
+    versions = [coded(scene(), "PNG"), coded(noise(40, 56), "PNG")]
+    pictures = [read_rgb(put(tmp_path, f"{n}.png", data)) for n, data in enumerate(versions)]
+    path, done = put(tmp_path, "a.png", versions[0]), threading.Event()
+
+    def rewrite() -> None:
+        while not done.is_set():
+            for data in versions:
+                path.write_bytes(data)  # in place: empty and half at times
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        for _ in range(100):
+            with contextlib.suppress(InputError):
+                read = read_rgb(path)
+                assert any(np.array_equal(read, one) for one in pictures)
+    finally:
+        done.set()
+        writer.join()

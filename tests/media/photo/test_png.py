@@ -46,6 +46,7 @@ def test_a_black_png_is_not_taken_for_a_truncated_one(tmp_path: Path) -> None:
             read_photo(put(tmp_path, "c.png", short[:8] + chunk(b"IHDR", head) + short[33:]))
 
 
+@pytest.mark.fault(13)
 def test_text_payloads_in_png_are_dropped_with_a_note(tmp_path: Path) -> None:
     body = coded(scene(), "PNG")
     payload = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000), 1))

@@ -226,6 +226,7 @@ def test_the_caller_s_signal_handlers_are_given_back(plan):
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
+@pytest.mark.fault(62)
 def test_stopped_at_any_step_it_goes_on_to_the_same_bits(plan, unbroken, step):
     """Before the first validation, at one, at a checkpoint, between two."""
     listener = Recorder(interrupt_at=step)
@@ -243,6 +244,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bits(plan, unbroken, step):
 
 
 @pytest.mark.parametrize("fault", [{"die_at": 1}, {"die_at": 5}, {"die_validating": 6}, {"die_validating": 3}])
+@pytest.mark.fault(61, 62)
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(plan, unbroken, fault):
     """Steps since the last checkpoint are repeated, and appear in the log once."""
     with pytest.raises(Stop):
@@ -316,6 +318,7 @@ def test_without_any_checkpoint_it_starts_from_its_beginning(plan, unbroken):
     assert_same_bits(final(plan.out), unbroken[0])
 
 
+@pytest.mark.fault(40)
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(plan, unbroken, monkeypatch):
     real = run_state.atomic_bytes
 
@@ -400,6 +403,7 @@ def test_no_run_to_resume(plan):
         ({"model": {"width": 5}}, "config.model.width"),
     ],
 )
+@pytest.mark.fault(63)
 def test_other_settings_are_refused_by_name(plan, sections, key):
     train(plan, Recorder(interrupt_at=2))
     before = tree(plan.out)
@@ -411,6 +415,7 @@ def test_other_settings_are_refused_by_name(plan, sections, key):
     assert tree(plan.out) == before
 
 
+@pytest.mark.fault(63)
 def test_force_goes_on_with_other_settings_and_says_so(plan, unbroken):
     train(plan, Recorder(interrupt_at=2))
     other = change(resumed(plan, force=True), optim={"lr": 0.02})
@@ -443,6 +448,16 @@ def test_a_refused_resume_makes_no_validation_pairs(plan, tmp_path, picture):
     assert tree(plan.out) == before
 
 
+@pytest.mark.fault(63)
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"config": 1}', b"[" * 99_999, b"\xff"])
+def test_a_damaged_record_of_a_run_is_refused_in_a_line(plan, content):
+    train(plan, Recorder(interrupt_at=1))
+    (plan.out / "run.json").write_bytes(content)
+    with pytest.raises(UsageError, match="not a usable record of a run"):
+        train(resumed(plan))
+
+
+@pytest.mark.fault(63)
 def test_other_data_are_refused(plan, tmp_path, pairs):
     mine = dataclasses.replace(plan, datasets=(pairs(tmp_path / "mine", count=8, height=36, width=40),))
     train(mine, Recorder(interrupt_at=2))
@@ -453,6 +468,7 @@ def test_other_data_are_refused(plan, tmp_path, pairs):
         train(resumed(mine, datasets=(Path(moved),)))
 
 
+@pytest.mark.fault(62)
 def test_another_machine_is_noted_not_refused(plan):
     train(plan, Recorder(interrupt_at=2))
     record = json.loads((plan.out / "run.json").read_text())
@@ -616,6 +632,7 @@ def test_photos_alone_make_validation_pairs_of_their_own(plan, tmp_path, picture
     assert tree(plan.out / "validation") == before
 
 
+@pytest.mark.fault(64)
 def test_unusable_files_are_told_and_too_many_end_it(plan, tmp_path, pairs):
     mine = pairs(tmp_path / "mine", count=25, height=36, width=40)
     (mine / "rain" / "007.png").write_bytes(b"")
@@ -688,6 +705,7 @@ def test_a_run_with_real_photos_shows_and_weighs_them(semi_unbroken):
 
 
 @pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.fault(62)
 def test_stopped_with_the_bank_part_filled_it_goes_on_to_the_same_bits(semi, semi_unbroken, step):
     listener = Recorder(interrupt_at=step)
     assert train(semi, listener).step == step

@@ -11,6 +11,7 @@ from tests.sample_clips import write_clip
 
 
 @pytest.mark.parametrize("flags", [FRAGMENTED, "frag_keyframe", "frag_keyframe+empty_moov+separate_moof"])
+@pytest.mark.fault(69)
 def test_a_fragmented_file_that_breaks_off_is_noticed_wherever_it_does(tmp_path: Path, flags: str) -> None:
     path = write_clip(tmp_path / "a.mp4", container={"movflags": flags}, audio=["aac"], **LONG)
     frames, reader = read(path)
