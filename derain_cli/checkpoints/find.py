@@ -8,9 +8,12 @@ from derain_cli.checkpoints.hub import WEIGHTS_FILE, cached, pull
 from derain_cli.checkpoints.hub_name import HubName
 from derain_cli.errors import WeightsError
 
-__all__ = ["DEFAULT_MODEL", "find_weights", "installed_models"]
+__all__ = ["DEFAULT_CLIP_MODEL", "DEFAULT_MODEL", "find_weights", "installed_models"]
 
 DEFAULT_MODEL = "fast"
+
+DEFAULT_CLIP_MODEL = "clip"
+"""For clips; weights/clip.md has the comparison with `fast`."""
 
 
 def _weight_folders() -> list[Path]:

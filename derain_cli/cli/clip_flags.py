@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from derain_cli.checkpoints.find import DEFAULT_MODEL
+from derain_cli.checkpoints.find import DEFAULT_CLIP_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.flags import options_from
 from derain_cli.cli.help import OUTPUT
@@ -158,7 +158,7 @@ class ClipFlags:
         ),
     ]
     output: options.Output = None
-    model: options.Model = DEFAULT_MODEL
+    model: options.Model = DEFAULT_CLIP_MODEL
     computing: options.Computing = field(default_factory=options.Computing)
     temporal: TemporalFilter = VideoOptions.temporal
     codec: Codec = VideoOptions.codec

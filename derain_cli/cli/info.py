@@ -121,13 +121,14 @@ def _devices() -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     try:
-        from derain_cli.checkpoints.find import DEFAULT_MODEL, installed_models
+        from derain_cli.checkpoints.find import DEFAULT_CLIP_MODEL, DEFAULT_MODEL, installed_models
     except Exception:
         return {"installed": None}
     installed = installed_models()
     asked = os.environ.get("DERAIN_MODEL")
     return {
         "default": asked or DEFAULT_MODEL,
+        "default for clips": asked or DEFAULT_CLIP_MODEL,
         "reason for default": "set by DERAIN_MODEL" if asked else "made for laptop CPUs",
         "installed": {name: str(path) for name, path in installed.items()},
     }

@@ -167,6 +167,18 @@ Model = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+OtherModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE|OWNER/NAME",
+        envvar="DERAIN_MODEL",
+        show_default="fast for photos, clip for clips",
+        help="Weights to use for both: an installed model, a file, or a model on the Hugging Face Hub.",
+        rich_help_panel=MODEL,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

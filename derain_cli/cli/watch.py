@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from derain_cli.checkpoints.find import DEFAULT_MODEL
+from derain_cli.checkpoints.find import DEFAULT_CLIP_MODEL, DEFAULT_MODEL
 from derain_cli.cli import options
 from derain_cli.cli.clip_flags import ClipFlags
 from derain_cli.cli.console import as_derain_error
@@ -65,7 +65,7 @@ class WatchFlags:
     ]
     quality: options.Quality = EncodeOptions.quality
     overwrite: options.Overwrite = False
-    model: options.Model = DEFAULT_MODEL
+    model: options.OtherModel = None
     computing: options.Computing = field(default_factory=options.Computing)
     files: options.Files = field(default_factory=options.Files)
     settle: Settle = 3.0
@@ -98,10 +98,12 @@ def watch(flags: WatchFlags) -> int:
             clips = [path for path in paths if not are_photos.is_readable(path)]
             output = os.path.join(flags.output, subfolder, "")
             if photos:
-                batch = options_from(PhotoFlags, flags, paths=photos, output=output)
+                batch = options_from(PhotoFlags, flags, paths=photos, output=output, model=flags.model or DEFAULT_MODEL)
                 _survive(reporter, partial(restore_photo_files, batch, reporter, models))
             if clips:
-                job = options_from(ClipFlags, flags, paths=clips, output=output)
+                job = options_from(
+                    ClipFlags, flags, paths=clips, output=output, model=flags.model or DEFAULT_CLIP_MODEL
+                )
                 _survive(reporter, partial(restore_clip_files, job, reporter, models))
         time.sleep(max(flags.settle / _SCANS_PER_SETTLING, (scanned - began) / _SCANNING_SHARE))
 
