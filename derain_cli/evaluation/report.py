@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derain_cli.errors import DestinationError, resource_error_from
-from derain_cli.evaluation.document import PhotoRow, Row
 from derain_cli.evaluation.report_gallery import SCRIPT, SCRIPT_HASH, Shown, gallery
 from derain_cli.evaluation.report_pictures import pictures_of
 from derain_cli.evaluation.report_tables import (
@@ -31,6 +30,9 @@ from derain_cli.evaluation.report_tables import (
 from derain_cli.media.photo import write_rgb
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import atomic_text
+
+if TYPE_CHECKING:
+    from derain_cli.evaluation.document import PhotoRow, Row
 
 __all__ = ["ERROR_GAIN", "Report", "error_picture"]
 

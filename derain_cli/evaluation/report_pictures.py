@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean, quantiles, stdev
+from typing import TYPE_CHECKING
 
-from derain_cli.evaluation.document import PhotoRow, Row
 from derain_cli.evaluation.report_tables import cell, place_in_words, table, text_of
+
+if TYPE_CHECKING:
+    from derain_cli.evaluation.document import PhotoRow, Row
 
 __all__ = ["interval", "pictures_of", "quartiles"]
 
