@@ -142,10 +142,11 @@ tr.published td { opacity: .7; font-style: italic; }
 figure { margin: 0; } figure img { width: 100%; height: auto; display: block; }
 figcaption { font-size: .85rem; opacity: .8; } .warn { color: #b45309; }
 h1, h2, h3, td.text, figcaption { overflow-wrap: anywhere; }
-.wide { overflow-x: auto; } th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
+.wide { overflow-x: auto; } .wide td.text { min-width: 6rem; } .wide td.long { min-width: 14rem; }
+th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
 th[aria-sort="ascending"] button::after { content: " ↑"; } th[aria-sort="descending"] button::after { content: " ↓"; }
 .plot { width: min(100%, 34rem); height: auto; display: block; }
-.plot text { font: 12px system-ui, sans-serif; fill: currentColor; }
+.plot text { font: 13px system-ui, sans-serif; fill: currentColor; }
 .compare { --at: 50%; position: relative; max-width: 900px; overflow: hidden; margin: .3rem 0; }
 .compare img { position: absolute; inset: 0; width: 100%; height: 100%; }
 .compare .right { clip-path: inset(0 0 0 var(--at)); }

@@ -31,9 +31,12 @@ for (const button of document.querySelectorAll("th button")) {
     for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const value = (row) => row.cells[column].textContent;
+    const number = /^[+-]?\\d+(\\.\\d+)?$/;
     const compare = (a, b) => {
-      const [x, y] = [parseFloat(value(a)), parseFloat(value(b))];
-      const order = Number.isNaN(x) || Number.isNaN(y) ? value(a).localeCompare(value(b)) : x - y;
+      const [x, y] = [value(a), value(b)];
+      if ((x === "-") !== (y === "-")) return x === "-" ? 1 : -1;  // what is missing comes last
+      const both = number.test(x) && number.test(y);
+      const order = both ? Number(x) - Number(y) : x.localeCompare(y, undefined, { numeric: true });
       return up ? order : -order;
     };
     body.append(...[...body.rows].sort(compare));

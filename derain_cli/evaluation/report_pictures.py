@@ -16,8 +16,11 @@ __all__ = ["interval", "pictures_of", "quartiles"]
 
 _COLOURS = ("#2f6fde", "#d9822b", "#2a9d5c", "#b3439c", "#c23b3b", "#6b7a99")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 480, 300, 46, 34
-_NORMAL = 1.96
-"""Standard deviations on each side of the mean that hold 95 % of a normal distribution."""
+_STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""Quantiles of Student's t distribution at 0.975 for 1 to 30 degrees of freedom."""
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -29,8 +32,12 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def interval(values: Sequence[float]) -> float:
-    """Half the width of the 95 % confidence interval of the mean; infinite for one value."""
-    return _NORMAL * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    """Half the width of the 95 % confidence interval of the mean (Student's t); infinite for one value."""
+    freedom = len(values) - 1
+    if freedom < 1:
+        return math.inf
+    quantile = _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else 1.96 + 2.4 / freedom
+    return quantile * stdev(values) / math.sqrt(len(values))
 
 
 def pictures_of(rows: Sequence[Row], photo_rows: Sequence[PhotoRow]) -> str:
@@ -135,13 +142,8 @@ def _plot(rows: Sequence[Row]) -> str:
     parts.append(
         f'<path d="M{x(low):.1f} {y(low):.1f}L{x(high):.1f} {y(high):.1f}" stroke="currentColor" opacity=".6"/>'
     )
-    for found, colour in zip(points.values(), _COLOURS * (1 + len(points) // len(_COLOURS)), strict=False):
-        parts += [
-            f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3" fill="{colour}" fill-opacity=".75"/>' for a, b in found
-        ]
-    for place, (model, colour) in enumerate(zip(points, _COLOURS, strict=False)):
-        parts.append(f'<circle cx="{_LEFT + 14}" cy="{20 + 17 * place}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{_LEFT + 24}" y="{24 + 17 * place}">{text_of(model)}</text>')
+    for number, found in enumerate(points.values()):
+        parts += [_marker(number, x(a), y(b)) for a, b in found]
     parts.append(
         f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 3}" text-anchor="middle">PSNR of the input, dB (rgb)</text>'
     )
@@ -151,4 +153,19 @@ def _plot(rows: Sequence[Row]) -> str:
     )
     inside = "".join(parts)
     label = "PSNR of the outputs over PSNR of the inputs; above the line it has risen"
-    return f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{inside}</svg>'
+    legend = "".join(
+        f'<span><svg width="14" height="14">{_marker(number, 7, 7)}</svg> {text_of(model)}</span>'
+        for number, model in enumerate(points)
+    )
+    plot = f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{inside}</svg>'
+    return f'{plot}<div class="sides">{legend}</div>'
+
+
+def _marker(number: int, x: float, y: float) -> str:
+    """The mark of a model: models differ in colour and in shape."""
+    fill = f'fill="{_COLOURS[number % len(_COLOURS)]}" fill-opacity=".75"'
+    if number % 3 == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" {fill}/>'
+    if number % 3 == 1:
+        return f'<path d="M{x - 3:.1f} {y - 3:.1f}h6v6h-6z" {fill}/>'
+    return f'<path d="M{x:.1f} {y - 4.5:.1f}l4 7.5h-8z" {fill}/>'
