@@ -77,6 +77,7 @@ def test_given_settings_win_over_the_table_s_and_the_row_s_over_them(tmp_path):
     assert (model.width, model.blocks, model.detail) == (7, 4, "sdcab")
 
 
+@pytest.mark.slow
 def test_a_table_from_end_to_end_and_again(call, tmp_path, picture, capsys, monkeypatch):
     for number in range(2):
         (tmp_path / "photos").mkdir(exist_ok=True)

@@ -147,10 +147,10 @@ th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2p
 th[aria-sort="ascending"] button::after { content: " ↑"; } th[aria-sort="descending"] button::after { content: " ↓"; }
 .plot { width: min(100%, 34rem); height: auto; display: block; }
 .plot text { font: 13px system-ui, sans-serif; fill: currentColor; }
-.compare { --at: 50%; position: relative; max-width: 900px; overflow: hidden; margin: .3rem 0; }
+.compare { position: relative; max-width: 900px; overflow: hidden; margin: .3rem 0; }
 .compare img { position: absolute; inset: 0; width: 100%; height: 100%; }
-.compare .right { clip-path: inset(0 0 0 var(--at)); }
-.compare i { position: absolute; top: 0; bottom: 0; left: var(--at); width: 2px; margin-left: -1px; }
+.compare .right { clip-path: inset(0 0 0 50%); }
+.compare i { position: absolute; top: 0; bottom: 0; left: 50%; width: 2px; margin-left: -1px; }
 .compare i { background: #fff; box-shadow: 0 0 5px #000; pointer-events: none; }
 .compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; }
 .compare input { cursor: ew-resize; touch-action: pan-y; } .compare:focus-within { outline: 2px solid; }

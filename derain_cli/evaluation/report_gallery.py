@@ -16,7 +16,10 @@ for (const part of document.querySelectorAll(".comparison")) {
   const box = part.querySelector(".compare"), range = box.querySelector("input");
   const [left, right] = part.querySelectorAll("select");
   const [under, over] = box.querySelectorAll("img");
-  const place = () => box.style.setProperty("--at", range.value + "%");
+  const place = () => {
+    over.style.clipPath = `inset(0 0 0 ${range.value}%)`;
+    box.querySelector("i").style.left = range.value + "%";
+  };
   const show = (image, select) => { image.src = select.value; image.alt = select.selectedOptions[0].text; };
   range.addEventListener("input", place);
   left.addEventListener("change", () => show(under, left));

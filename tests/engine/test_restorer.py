@@ -338,7 +338,7 @@ def trained():
     return load_network(weights)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("height", "width", "tile"), [(200, 333, 128), (301, 150, 100)])
 def test_tiles_of_trained_weights_equal_the_whole(trained, precision, height, width, tile, picture):
     clean = picture(height, width, 3).astype(np.float32) / np.float32(255)
