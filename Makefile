@@ -27,7 +27,7 @@ types: env
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: env
 	$(BIN)/pytest -m slow
