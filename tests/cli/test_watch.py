@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,8 +29,8 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise Interrupted(2)
             left.pop(0)()
 
-        monkeypatch.setattr(time, "sleep", sleep)
-        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        # The clock of the command alone: others, such as processes that are waited for, need the real one.
+        monkeypatch.setattr("derain_cli.cli.watch.time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
 
     return plan
 
