@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from derain_cli.checkpoints.hub_name import HubName
 from derain_cli.errors import DerainError, WeightsError, resource_error_from
 from derain_cli.system.hub_client import bars, first_line, hub_address, is_transport, quiet_client
 
-__all__ = ["WEIGHTS_FILE", "Why", "cached", "discard", "pull", "why"]
+__all__ = ["WEIGHTS_FILE", "Why", "cached", "discard", "pull", "transfer"]
 
 WEIGHTS_FILE = "model.safetensors"
 """In a repository, and in a folder of the same form."""
@@ -62,16 +63,34 @@ def pull(name: HubName, *, show: bool = True) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
+    with transfer(name, _refused, show=show):
+        for _ in range(2):  # the first file may come from the cache, where it was damaged
+            facts = _look_up(name)
+            # With a commit, the client would not note which one the branch is at, and find nothing offline.
+            path = Path(hf_hub_download(name.repo, WEIGHTS_FILE, revision=name.revision, endpoint=hub_address()))
+            if _has_content(path, facts):
+                return path
+            discard(path)
+    raise _refused(name, Why("what came is damaged: its hash is not the one that the Hub states", "try again later"))
+
+
+@contextmanager
+def transfer(name: HubName, refused: Callable[[HubName, Why], DerainError], *, show: bool) -> Iterator[None]:
+    """Within the context the client is quiet, and its errors become ours.
+
+    Args:
+        name: of the model.
+        refused: makes the error for what the Hub, its client or the network objects to.
+        show: whether the client shows its progress bars on stderr.
+
+    Raises:
+        DerainError: what `refused` made.
+        ResourceError: out of memory or disk space.
+    """
     quiet_client()
     try:
         with bars(show):
-            for _ in range(2):  # the first file may come from the cache, where it was damaged
-                facts = _look_up(name)
-                # With a commit, the client would not note which one the branch is at, and find nothing offline.
-                path = Path(hf_hub_download(name.repo, WEIGHTS_FILE, revision=name.revision, endpoint=hub_address()))
-                if _has_content(path, facts):
-                    return path
-                discard(path)
+            yield
     except DerainError:
         raise
     except Exception as error:
@@ -81,8 +100,7 @@ def pull(name: HubName, *, show: bool = True) -> Path:
         known = why(error, name)
         if known is None:
             raise
-        raise _refused(name, known) from error
-    raise _refused(name, Why("what came is damaged: its hash is not the one that the Hub states", "try again later"))
+        raise refused(name, known) from error
 
 
 def discard(path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from derain_cli import __version__
-from derain_cli.checkpoints.hub import why
+from derain_cli.checkpoints.hub import Why, transfer
 from derain_cli.checkpoints.hub_name import HubName
 from derain_cli.checkpoints.weight_file import Weights
-from derain_cli.errors import DerainError, DestinationError, resource_error_from
-from derain_cli.system.hub_client import bars, first_line, hub_address, quiet_client
+from derain_cli.errors import DestinationError, resource_error_from
+from derain_cli.system.hub_client import first_line, hub_address
 
 __all__ = ["Published", "publish"]
 
@@ -45,23 +45,14 @@ def publish(
             reached.
         ResourceError: out of memory or disk space.
     """
-    quiet_client()
     message = f"Weights {weights.card.name}, SHA-256 {weights.sha256[:16]} (derain {__version__})"
-    try:
-        with bars(show):
+    with transfer(name, _refused, show=show):
+        try:
             return _publish(name, files, " ".join(message.split()), private)
-    except DerainError:
-        raise
-    except Exception as error:
-        full = resource_error_from(error)
-        if full is not None:
-            raise full from error
-        if isinstance(error, ValueError) and not isinstance(error, OSError):  # such as metadata that the Hub refuses
-            raise _refused(name, first_line(error), None) from error
-        known = why(error, name)
-        if known is None:
-            raise
-        raise _refused(name, known.reason, known.hint) from error
+        except ValueError as error:  # such as metadata that the Hub refuses
+            if isinstance(error, OSError) or resource_error_from(error) is not None:
+                raise
+            raise _refused(name, Why(first_line(error))) from error
 
 
 def _publish(name: HubName, files: Mapping[str, bytes], message: str, private: bool) -> Published:
@@ -70,7 +61,7 @@ def _publish(name: HubName, files: Mapping[str, bytes], message: str, private: b
 
     token = get_token()
     if token is None:
-        raise _refused(name, "there is no token", _TOKEN)
+        raise _refused(name, Why("there is no token", _TOKEN))
     api = HfApi(endpoint=hub_address(), token=token, library_name="derain-cli")
     created = False
     try:
@@ -81,7 +72,9 @@ def _publish(name: HubName, files: Mapping[str, bytes], message: str, private: b
         api.create_repo(name.repo, private=private, exist_ok=False)
         is_private, created = private, True
     if private and not is_private:
-        raise _refused(name, "the repository exists and is public", "choose another name, or make it private first")
+        raise _refused(
+            name, Why("the repository exists and is public", "choose another name, or make it private first")
+        )
     if name.revision is not None:
         api.create_branch(name.repo, branch=name.revision, exist_ok=True)
     made = api.create_commit(
@@ -93,5 +86,5 @@ def _publish(name: HubName, files: Mapping[str, bytes], message: str, private: b
     return Published(name, made.oid, is_private, created)
 
 
-def _refused(name: HubName, reason: str, hint: str | None) -> DestinationError:
-    return DestinationError(f"cannot publish {name} on the Hub: {reason}", hint=hint)
+def _refused(name: HubName, known: Why) -> DestinationError:
+    return DestinationError(f"cannot publish {name} on the Hub: {known.reason}", hint=known.hint)

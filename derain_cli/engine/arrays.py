@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.model.architecture import COLOURS
-
-__all__ = ["HOST", "Host", "blend", "inference", "middle_of", "to_arrays", "to_batch"]
+__all__ = ["HOST", "ArrayLayers", "Host", "blend", "inference", "to_arrays", "to_batch"]
 
 Array = NDArray[Any]
 
@@ -31,6 +29,14 @@ class Host:
 
 
 HOST = Host()
+
+
+class ArrayLayers(NamedTuple):
+    """`model.Layers` of an engine of either kind, without torch."""
+
+    derained: Any
+    rain: Any
+    detail: Any
 
 
 def inference(device: Any) -> AbstractContextManager[Any]:
@@ -70,12 +76,6 @@ def to_arrays(layer: Any, dtype: np.dtype[Any]) -> Array:
     from derain_cli.engine import tensors
 
     return tensors.to_arrays(layer, dtype)
-
-
-def middle_of(batch: Any) -> Any:
-    """(N, 3*F, H, W), F successive frames -> the middle frame, (N, 3, H, W), a view."""
-    start = (batch.shape[1] - COLOURS) // 2
-    return batch[:, start : start + COLOURS]
 
 
 def blend(rainy: Any, derained: Any, strength: float) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.engine.arrays import HOST
+from derain_cli.engine.arrays import HOST, ArrayLayers
 from derain_cli.engine.memory import is_out_of_memory, pass_budget
 from derain_cli.engine.onnx_graph import PICTURES, GraphKind, onnx_graph
 from derain_cli.engine.own import finite_layers, tile_halo
@@ -27,14 +27,6 @@ what was measured of both runtimes on three networks (docs/performance.md)."""
 
 Floats = NDArray[np.float32]
 Gates = list[Floats]
-
-
-class ArrayLayers(NamedTuple):
-    """`Layers` as arrays."""
-
-    derained: Floats
-    rain: Floats
-    detail: Floats
 
 
 class GraphEngine:

@@ -16,7 +16,7 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.config.restore import EngineName
-from derain_cli.engine.arrays import Host, blend, inference, middle_of, to_arrays, to_batch
+from derain_cli.engine.arrays import Host, blend, inference, to_arrays, to_batch
 from derain_cli.engine.choice import has_torch, make_engine, make_graph_engine, on_cpu
 from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.hub_mixin import HubMixin
@@ -26,7 +26,7 @@ from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
 from derain_cli.errors import InputError, OutOfMemoryError, UsageError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
-from derain_cli.model.architecture import COLOURS
+from derain_cli.model.architecture import COLOURS, middle_frame
 from derain_cli.model.folding import folded
 from derain_cli.motion.window import middle
 from derain_cli.remedies import Remedy
@@ -258,7 +258,7 @@ class Restorer(HubMixin):
                 rainy: Any = pictures.float().cpu().numpy()
             else:
                 rainy = pictures.to(self.device, torch.float32)
-            blended = blend(middle_of(rainy), self.engine.run(rainy).derained, self.options.strength)
+            blended = blend(middle_frame(rainy), self.engine.run(rainy).derained, self.options.strength)
             return torch.as_tensor(blended).to(pictures.device, pictures.dtype)
 
     def _restore_pil(self, image: Image, progress: Progress | None) -> Image:
@@ -402,7 +402,7 @@ class Restorer(HubMixin):
         with inference(self.device):
             rainy = to_batch(pictures, self.device)
             layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
-            layers[0] = blend(middle_of(rainy)[(..., *inner)], layers[0], self.options.strength)
+            layers[0] = blend(middle_frame(rainy)[(..., *inner)], layers[0], self.options.strength)
             if wanted > 1:
                 layers[2] += 0.5
             arrays = [to_arrays(layer, pictures[0].dtype) for layer in layers]

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from derain_cli.config import ModelConfig
 
-__all__ = ["COLOURS", "DILATIONS", "SQUEEZE", "count_parameters", "macs_per_pixel", "receptive_radius", "tensor_shapes"]
+__all__ = [
+    "COLOURS",
+    "DILATIONS",
+    "SQUEEZE",
+    "count_parameters",
+    "macs_per_pixel",
+    "middle_frame",
+    "receptive_radius",
+    "tensor_shapes",
+]
 
 COLOURS = 3
 
@@ -16,6 +27,7 @@ DILATIONS = (1, 3, 5)
 SQUEEZE = 4
 """Width of the squeeze layer, the same for every M (the authors' layer list)."""
 
+Batch = TypeVar("Batch")
 Shape = tuple[int, ...]
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Tensors of a batch normalisation that are not trained."""
@@ -39,10 +51,7 @@ def count_parameters(config: ModelConfig) -> int:
     for name, shape in tensor_shapes(config).items():
         repeated = config.detail == "msarr" and name.startswith("drn.blocks.") and not name.startswith("drn.blocks.0.")
         if not name.endswith(_STATISTICS) and not repeated:
-            size = 1
-            for side in shape:
-                size *= side
-            total += size
+            total += math.prod(shape)
     return total
 
 
@@ -103,6 +112,14 @@ def macs_per_pixel(config: ModelConfig) -> float:
         more = 2 * 9 * config.frames * COLOURS * unshuffle**2 * m if config.detail == "msarr" else 0
         total += (ends(m, unshuffle) + config.drn_blocks * per_block + more) / unshuffle**2
     return total
+
+
+def middle_frame(frames: Batch) -> Batch:
+    """(N, 3*F, H, W), F successive frames, a tensor or an array -> the middle frame, (N, 3, H, W), a view."""
+    batch: Any = frames
+    start = (batch.shape[1] - COLOURS) // 2
+    middle: Batch = batch[:, start : start + COLOURS]
+    return middle
 
 
 def receptive_radius(config: ModelConfig) -> int:

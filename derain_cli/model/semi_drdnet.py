@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain_cli.config import DetailBlock, ModelConfig
-from derain_cli.model.architecture import COLOURS
+from derain_cli.model.architecture import COLOURS, middle_frame
 from derain_cli.model.blocks import (
     SDCAB,
     DirectBlock,
@@ -136,12 +136,6 @@ def detail_network(config: ModelConfig) -> DetailRepairNetwork | None:
         return None
     channels = COLOURS * config.drn_unshuffle**2
     return DetailRepairNetwork(channels, config.drn_width, config.drn_blocks, config.detail, config.frames)
-
-
-def middle_frame(frames: Tensor) -> Tensor:
-    """(N, 3*F, H, W), F successive frames -> the middle frame, (N, 3, H, W)."""
-    start = (frames.shape[1] - COLOURS) // 2
-    return frames[:, start : start + COLOURS]
 
 
 class SemiDRDNet(nn.Module):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derain_cli.engine.arrays import Host
+from derain_cli.engine.arrays import ArrayLayers, Host
 from derain_cli.engine.protocol import Batches, Engine
 from derain_cli.system.memory import free_memory
 
@@ -18,14 +18,6 @@ __all__ = ["RememberedEngine"]
 
 _MOST = 2 << 30
 """Maximum cache size in bytes; less if a quarter of the free memory is less. A 12-megapixel photo takes 144 MB."""
-
-
-class _Known(NamedTuple):
-    """Layers of a cached result."""
-
-    derained: Any
-    rain: Any
-    detail: Any
 
 
 @dataclass
@@ -121,16 +113,16 @@ class RememberedEngine:
         self._known.clear()
         self.engine.empty_cache()
 
-    def _layers(self, derained: NDArray[Any]) -> _Known:
+    def _layers(self, derained: NDArray[Any]) -> ArrayLayers:
         """A cached picture as the engine would return it; it is overwritten."""
         if isinstance(self.device, Host):
             nothing = np.broadcast_to(np.zeros((), derained.dtype), derained.shape)
-            return _Known(derained, nothing, nothing)
+            return ArrayLayers(derained, nothing, nothing)
         import torch
 
         tensor = torch.from_numpy(derained).to(self.device)
         none = torch.zeros((), device=self.device).expand_as(tensor)
-        return _Known(tensor, none, none)
+        return ArrayLayers(tensor, none, none)
 
     def _remember(self, key: bytes, derained: Any) -> None:
         if derained.nbytes > self.most:
