@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from derain_cli.media.pixels import Pixels
 
 __all__ = ["fill_hidden", "keep_hidden"]
+
+_Floats = NDArray[np.float32]
 
 _WORKED_ON = 2**21
 """Maximum number of pixels for the fill; larger pictures are filled from a downscaled copy."""
@@ -42,12 +44,10 @@ def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     height, width = alpha.shape
     step = max(1, math.ceil(math.sqrt(height * width / _WORKED_ON)))
     size = (math.ceil(width / step), math.ceil(height / step))
-    weight = cv2.resize(visible.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(size[::-1])
-    seen: NDArray[Any] = np.where(visible[..., None], pixels, 0).astype(pixels.dtype)
-    colours = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3).astype(np.float32)
-    filled = _pull_push(colours, weight)
-    # A no-op if the size is the same.
-    large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
+    weight = _resized(visible[..., None].astype(np.float32), size, Image.Resampling.BOX)
+    seen: NDArray[Any] = np.where(visible[..., None], pixels, np.float32(0))
+    colours = _resized(seen, size, Image.Resampling.BOX)
+    large = _resized(_pull_push(colours, weight), (width, height), Image.Resampling.BILINEAR)
     levels = np.rint(np.clip(large, 0, np.iinfo(pixels.dtype).max)).astype(pixels.dtype)
     return np.where(visible[..., None], pixels, levels)
 
@@ -59,15 +59,22 @@ def keep_hidden(restored: Pixels, original: Pixels, alpha: Pixels | None) -> Pix
     return np.where((alpha > 0)[..., None], restored, original)
 
 
-def _pull_push(sums: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[Any]:
-    """Filled colours, from `sums` of colours times `weight` and the `weight`, (h, w, 3) and (h, w)."""
-    height, width = weight.shape
+def _pull_push(sums: _Floats, weight: _Floats) -> _Floats:
+    """Filled colours, from `sums` of colours times `weight` and the `weight`, (h, w, 3) and (h, w, 1)."""
+    height, width = weight.shape[:2]
     if min(height, width) == 1 or weight.min() > 0:
-        total = max(float(weight.sum()), 1e-6)
-        mean = sums.reshape(-1, 3).sum(0) / total
-        return np.where(weight[..., None] > 0, sums / np.maximum(weight, 1e-6)[..., None], mean)
-    smaller, less = (np.asarray(cv2.pyrDown(part), np.float32) for part in (sums, weight))
-    coarse = np.asarray(_pull_push(smaller, less), np.float32)
-    around = cv2.pyrUp(coarse, dstsize=(width, height))
-    share = np.clip(weight, 0, 1)[..., None]
-    return np.asarray(share * (sums / np.maximum(weight, 1e-6)[..., None]) + (1 - share) * around, np.float32)
+        mean = sums.reshape(-1, 3).sum(0) / max(float(weight.sum()), 1e-6)
+        return np.where(weight > 0, sums / np.maximum(weight, 1e-6), mean).astype(np.float32)
+    half = (math.ceil(width / 2), math.ceil(height / 2))
+    coarse = _pull_push(*(_resized(part, half, Image.Resampling.BOX) for part in (sums, weight)))
+    around = _resized(coarse, (width, height), Image.Resampling.BILINEAR)
+    share = np.clip(weight, 0, 1)
+    return share * (sums / np.maximum(weight, 1e-6)) + (1 - share) * around
+
+
+def _resized(planes: _Floats, size: tuple[int, int], filter: Image.Resampling) -> _Floats:
+    """(H, W, C) resized to `size`, width and height."""
+    if planes.shape[1::-1] == size:
+        return planes
+    channels = (np.asarray(Image.fromarray(planes[..., n]).resize(size, filter)) for n in range(planes.shape[2]))
+    return np.stack(tuple(channels), axis=2)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from derain_cli.media.pixels import Pixels
 
@@ -19,12 +20,10 @@ _CAPTION, _GAP = 36, 8
 
 def thumbnail(picture: NDArray[np.uint8], box: tuple[int, int] = CELL) -> NDArray[np.uint8]:
     """(H, W, 3) or (H, W) downscaled to fit `box` (width, height); smaller pictures are unchanged."""
-    import cv2
-
     height, width = picture.shape[:2]
     scale = min(1.0, box[0] / width, box[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
 def contact_sheet(
@@ -40,19 +39,16 @@ def contact_sheet(
     Returns:
         (H, W, 3) RGB on dark grey.
     """
-    import cv2
-
     across, down = CELL[0] + _GAP, CELL[1] + _CAPTION + _GAP
     rows = -(-len(pictures) // columns)
-    sheet = np.full((rows * down + _GAP, columns * across + _GAP, 3), 32, np.uint8)
+    sheet = Image.new("RGB", (columns * across + _GAP, rows * down + _GAP), (32, 32, 32))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for number, (picture, lines) in enumerate(zip(pictures, captions, strict=True)):
-        top, left = _GAP + number // columns * down, _GAP + number % columns * across
-        height, width = picture.shape[:2]
-        sheet[top : top + height, left : left + width] = picture
+        left, top = _GAP + number % columns * across, _GAP + number // columns * down
+        sheet.paste(Image.fromarray(picture), (left, top))
         for line, text in enumerate(lines):
-            place = (left, top + CELL[1] + 14 + 16 * line)
-            cv2.putText(sheet, text[:48], place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (230, 230, 230), 1, cv2.LINE_AA)
-    return sheet
+            pen.text((left, top + CELL[1] + 2 + 16 * line), text[:48], (230, 230, 230), font)
+    return np.asarray(sheet)
 
 
 def compare(before: Pixels, after: Pixels, *, divider: int = 4) -> Pixels:

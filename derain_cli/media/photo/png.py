@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
-__all__ = ["drop_png_text", "png_chunk", "png_chunks", "png_rows_are_complete", "with_png_chunks"]
+__all__ = ["drop_png_text", "png_chunk", "png_chunks", "png_passes", "png_rows_are_complete", "with_png_chunks"]
 
 _HEADER_END = 33
 
@@ -62,7 +62,10 @@ def png_rows_are_complete(data: bytes) -> bool:
     """
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    missing = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in _png_passes(width, height, interlaced))
+    missing = 0
+    for x, y, dx, dy in png_passes(width, height, interlaced):
+        columns, rows = len(range(x, width, dx)), len(range(y, height, dy))
+        missing += rows * (1 + (columns * bits + 7) // 8)
     inflate = zlib.decompressobj()
     for name, body in png_chunks(data):
         if name == b"IDAT":
@@ -74,10 +77,9 @@ def png_rows_are_complete(data: bytes) -> bool:
     return bool(missing <= len(inflate.flush()))
 
 
-def _png_passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
-    """(columns, rows) of each non-empty pass."""
+def png_passes(width: int, height: int, interlaced: int) -> list[tuple[int, int, int, int]]:
+    """(x, y, dx, dy) of each non-empty pass: its pixels are every dx-th from x and every dy-th row from y."""
     if not interlaced:
-        return [(width, height)]
+        return [(0, 0, 1, 1)]
     grid = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-    passes = (((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in grid)
-    return [(columns, rows) for columns, rows in passes if columns > 0 and rows > 0]
+    return [(x, y, dx, dy) for x, y, dx, dy in grid if x < width and y < height]

@@ -1,16 +1,15 @@
 """Reading and writing of 16-bit colour in PNG, TIFF and PPM, which Pillow does not support.
 
-These readers do not decide whether a file is valid: Pillow has accepted it before, and their result must agree with
-the 8 bits that Pillow returned.
+Readers do not decide whether a file is valid: Pillow has accepted it before, and their result must agree with the 8
+bits that Pillow returned. `deep_samples` decodes.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
+from derain_cli.media.photo.deep_samples import png_samples, tiff_planes, tiff_samples
 from derain_cli.media.photo.iptc import TIFF_IPTC, TIFF_PHOTOSHOP, iptc_from_photoshop
 from derain_cli.media.photo.metadata import Metadata, exif_for_tiff, save_arguments
+from derain_cli.media.photo.opening import open_unlimited
 from derain_cli.media.photo.png import png_chunk
 from derain_cli.media.pixels import row_blocks
 
@@ -58,32 +59,46 @@ def sixteen_bit_planes(
 ) -> tuple[_Array, _Array | None] | None:
     """16-bit pixels and alpha in the layout of Pillow's 8-bit ones, or None.
 
-    None if the second decoder does not return the same picture (other channel order, premultiplied alpha, a
-    colour transform): 8 correct bits are better than 16 doubtful ones.
+    None if they are not the same picture (premultiplied alpha, a colour transform): 8 correct bits are better than 16
+    doubtful ones.
     """
+    premultiplied, orientation, certain = False, 1, False
     if kind == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
-        if image.tag_v2.get(_PLANAR) == _SEPARATE:  # Pillow decodes these wrongly: nothing to compare with
-            deep = upright(_separate_planes(data, image.tag_v2), image.tag_v2.get(274, 1))
-            return _with_alpha(deep, alpha is not None, premultiplied=_is_premultiplied(image))
+        certain = image.tag_v2.get(_PLANAR) == _SEPARATE  # Pillow decodes these wrongly: nothing to compare with
         premultiplied = alpha is not None and _is_premultiplied(image)
+        orientation = _stored_orientation(data, image)
+        found = tiff_planes(data, image.tag_v2) if certain else _tried(tiff_samples, data, image.tag_v2)
+    elif kind == "PPM":
+        found = _ppm_samples(data)
     else:
-        premultiplied = False
-    found = _ppm_samples(data) if kind == "PPM" else _opencv_rgb(data)
-    if found is None or found.dtype != np.uint16 or found.ndim != 3 or (alpha is not None and found.shape[2] != 4):
+        found = _tried(png_samples, data)
+    if found is None:
         return None
-    deep_pixels, deep_alpha = _with_alpha(found, alpha is not None, premultiplied=premultiplied)
-    deep_pixels = deep_pixels[..., 0] if pixels.ndim == 2 else deep_pixels
-    # OpenCV rotates some TIFF files upright, and Pillow has rotated all: find the orientation that matches.
-    for orientation in range(1, 9) if kind == "TIFF" else (1,):
-        turned = upright(deep_pixels, orientation)
-        if not _same_high_bits(turned, pixels, alpha if premultiplied else None):
-            continue
-        if alpha is None:
-            key = image.info.get("transparency") if kind == "PNG" else None
-            return turned, keyed_alpha(turned, key)
-        if deep_alpha is not None and _same_high_bits(upright(deep_alpha, orientation), alpha):
-            return turned, upright(deep_alpha, orientation)
-    return None
+    deep, deep_alpha = _with_alpha(found, alpha is not None, premultiplied=premultiplied)
+    deep = upright(deep[..., 0] if pixels.ndim == 2 else deep, orientation)
+    if not certain and not _same_high_bits(deep, pixels, alpha if premultiplied else None):
+        return None
+    if alpha is None or deep_alpha is None:
+        key = image.info.get("transparency") if kind == "PNG" else None
+        return deep, keyed_alpha(deep, key)
+    deep_alpha = upright(deep_alpha, orientation)
+    return (deep, deep_alpha) if certain or _same_high_bits(deep_alpha, alpha) else None
+
+
+def _tried(decode: Callable[..., _Array], *arguments: Any) -> _Array | None:
+    """(H, W, C) uint16, at least 3 channels; None if they cannot be decoded."""
+    try:
+        samples = decode(*arguments)
+    except (OSError, ValueError, KeyError, zlib.error):
+        return None
+    return np.repeat(samples, (3, 1), axis=2) if samples.shape[2] == 2 else samples
+
+
+def _stored_orientation(data: bytes, image: TiffImagePlugin.TiffImageFile) -> int:
+    """The orientation in the file, which Pillow removed when it rotated the picture."""
+    with open_unlimited(io.BytesIO(data), "TIFF") as again:
+        again.seek(image.tell())
+        return int(again.tag_v2.get(274, 1)) if isinstance(again, TiffImagePlugin.TiffImageFile) else 1
 
 
 def _is_premultiplied(image: TiffImagePlugin.TiffImageFile) -> bool:
@@ -103,62 +118,6 @@ def _straight(pixels: _Array, alpha: _Array) -> _Array:
         shares = np.maximum(alpha[rows, :, None].astype(np.float64), 1) / 65535
         out[rows] = np.minimum(np.rint(pixels[rows] / shares), 65535)
     return out
-
-
-def _separate_planes(data: bytes, tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Array:
-    """The samples (H, W, C) of a TIFF with separate planes, each read as a grey TIFF from the same bytes."""
-    places, sizes = (324, 325) if 324 in tags else (273, 279)
-    count = len(tags[places]) // tags[277]
-    planes = []
-    for start in range(0, tags[277] * count, count):
-        layout = {tag: tags[tag] for tag in (256, 257, 259, 266, 278, 317, 322, 323) if tag in tags}
-        layout |= {258: 16, 262: 1, 277: 1, 339: 1}
-        for tag in (places, sizes):
-            layout[tag] = tags[tag][start : start + count]
-        with Image.open(io.BytesIO(_with_directory(data, tags.prefix, layout)), formats=["TIFF"]) as plane:
-            planes.append(np.asarray(plane).astype(np.uint16))
-    return np.stack(planes, axis=-1)
-
-
-def _with_directory(data: bytes, prefix: bytes, layout: Mapping[int, Any]) -> bytes:
-    """The file with a different directory, appended at its end; all values as 32-bit numbers."""
-    order = "<" if prefix == b"II" else ">"
-    start = len(data) + len(data) % 2
-    beyond = start + 2 + 12 * len(layout) + 4
-    entries, lists = b"", b""
-    for tag, value in sorted(layout.items()):
-        values = value if isinstance(value, tuple) else (value,)
-        packed = struct.pack(f"{order}{len(values)}I", *values)
-        if len(values) > 1:
-            place = beyond + len(lists)
-            lists += packed
-            packed = struct.pack(order + "I", place)
-        entries += struct.pack(order + "HHI", tag, 4, len(values)) + packed
-    head = prefix + struct.pack(order + "HI", 42, start)
-    directory = struct.pack(order + "H", len(layout)) + entries + bytes(4)
-    return head + data[len(head) :].ljust(start - len(head), b"\0") + directory + lists
-
-
-def _opencv_rgb(data: bytes) -> _Array | None:
-    """The samples as stored, (H, W, C) in RGB(A) order; None if OpenCV cannot decode them."""
-    import cv2
-
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints warnings about unusual TIFF tags
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    finally:
-        logging.setLogLevel(level)
-    if decoded is None or decoded.ndim != 3 or decoded.shape[2] not in (3, 4):
-        return None
-    code = cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    samples: _Array = decoded
-    for rows in row_blocks(len(samples), samples[0].size):
-        samples[rows] = cv2.cvtColor(samples[rows], code)
-    return samples
 
 
 def _same_high_bits(deep: _Array, shallow: _Array, alpha: _Array | None = None) -> bool:
