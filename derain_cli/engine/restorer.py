@@ -28,7 +28,7 @@ from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model.architecture import COLOURS, middle_frame
 from derain_cli.model.folding import folded
-from derain_cli.motion.window import middle
+from derain_cli.motion.stacking import middle
 from derain_cli.remedies import Remedy
 
 if TYPE_CHECKING:

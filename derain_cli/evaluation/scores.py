@@ -21,7 +21,7 @@ from derain_cli.evaluation.turns import Job, Picture, Restore, results_of
 from derain_cli.media.photo import read_rgb
 from derain_cli.metrics import PROTOCOLS, Protocol, Score, score_levels
 from derain_cli.metrics.no_reference import Figures, figures
-from derain_cli.motion.window import middle, unstacked
+from derain_cli.motion.stacking import middle, unstacked
 
 __all__ = [
     "Evaluation",

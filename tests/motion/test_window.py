@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from derain_cli.motion.flow import grey_of, is_repeated
-from derain_cli.motion.window import REPEATS, stacked, unstacked, windows
+from derain_cli.motion.stacking import stacked, unstacked
+from derain_cli.motion.window import REPEATS, windows
 
 
 def pan(count, speed=(3, 0), height=96, width=128, seed=0, dtype=np.uint8):

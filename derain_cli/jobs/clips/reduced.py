@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from derain_cli.jobs.clips.frame_restorer import FrameRestorer
 from derain_cli.media.pixels import Pixels
-from derain_cli.motion.window import middle
+from derain_cli.motion.stacking import middle
 
 __all__ = ["reduced"]
 

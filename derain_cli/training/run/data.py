@@ -17,7 +17,7 @@ from derain_cli.datasets.pairs import Pair, PairGroup, PairSet, list_photos
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.media.pixels import Pixels
-from derain_cli.motion.window import stacked
+from derain_cli.motion.stacking import stacked
 from derain_cli.rain import PROFILES, add_rain
 from derain_cli.remedies import Remedy
 from derain_cli.training.run.plan import Listener, RunPlan, SilentListener

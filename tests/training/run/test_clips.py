@@ -13,7 +13,7 @@ from derain_cli.engine.restorer import Restorer
 from derain_cli.errors import NothingToDoError, UsageError
 from derain_cli.media.photo import read_rgb, write_rgb
 from derain_cli.model.architecture import macs_per_pixel
-from derain_cli.motion.window import unstacked
+from derain_cli.motion.stacking import unstacked
 from derain_cli.training.run import RunPlan, train
 from derain_cli.training.run.data import prepare
 from tests.conftest import make_picture
