@@ -7,7 +7,7 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY derain_cli /src/derain_cli
 COPY weights /src/weights
 COPY docs/derain.1 /src/docs/
-RUN pip install --no-cache-dir '/src[web]'
+RUN pip install --no-cache-dir '/src[video,web]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/derain /opt/derain

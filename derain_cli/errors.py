@@ -32,6 +32,15 @@ __all__ = [
 ]
 
 
+_OPTIONAL = {
+    "torch": ("PyTorch", Remedy.INSTALL_FULL),
+    "torchvision": ("PyTorch", Remedy.INSTALL_FULL),
+    "cv2": ("OpenCV", Remedy.INSTALL_VIDEO),
+    "av": ("PyAV", Remedy.INSTALL_VIDEO),
+}
+"""Libraries that restoring photos does without, and the installation that has them."""
+
+
 def printable(text: str | os.PathLike[str]) -> str:
     """Any file name as one printable line, with control characters, line breaks and undecodable bytes escaped."""
     raw = os.fsdecode(os.fspath(text))
@@ -165,8 +174,10 @@ def expected(error: Exception, path: str | os.PathLike[str] | None = None) -> De
         error: any exception; it becomes the cause of a newly created error.
         path: the file to name if disk space or memory ran out.
     """
-    known = error if isinstance(error, DerainError) else resource_error_from(error, path) or _lost_device(error)
-    if known is not None and known is not error:
+    if isinstance(error, DerainError):
+        return error
+    known = resource_error_from(error, path) or _lost_device(error) or _missing_library(error)
+    if known is not None:
         known.__cause__ = error
     return known
 
@@ -177,6 +188,13 @@ def _lost_device(error: Exception) -> DeviceLostError | None:
         return None
     first = (str(error).strip().splitlines() or [""])[0]
     return DeviceLostError(f"the device failed: {first}", remedy=Remedy.USE_CPU)
+
+
+def _missing_library(error: Exception) -> UsageError | None:
+    if not isinstance(error, ModuleNotFoundError) or error.name not in _OPTIONAL:
+        return None
+    name, remedy = _OPTIONAL[error.name]
+    return UsageError(f"this needs {name}, which is not installed", remedy=remedy)
 
 
 def is_fatal(error: Exception) -> bool:

@@ -44,6 +44,7 @@ class Remedy(StrEnum):
     SMALLER_TILES = "try smaller tiles"
     OTHER_PRECISION = "use another precision: auto or fp32"
     INSTALL_FULL = "install the full program, with PyTorch"
+    INSTALL_VIDEO = "install the program with its libraries for clips"
     OTHER_ENGINE = "use another engine: auto or torch"
     NO_TILES = "use automatic tiling"
 

@@ -32,13 +32,13 @@ ROWS: dict[str, list[set[str]]] = {
     "media": [{"pixels"}, {"borders", "clip", "hidden", "montage", "photo"}],
     "media/photo": [
         {"colour", "exif", "formats", "iptc", "jpeg", "libtiff", "png"},
-        {"packed"},
+        {"deep_samples", "packed"},
         {"metadata", "opening"},
         {"photo", "sixteen_bit"},
         {"decode", "encode"},
     ],
     "media/clip": [
-        {"boxes", "hardware", "info", "names"},
+        {"boxes", "hardware", "info", "libraries", "names"},
         {"damage", "pictures", "tables"},
         {"container"},
         {"encoding", "streams", "timing"},
@@ -63,7 +63,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"additive", "photographed"},
         {"apply", "motion"},
     ],
-    "motion": [{"flow"}, {"window"}],
+    "motion": [{"flow", "stacking"}, {"window"}],
     "metrics": [{"niqe", "psnr_ssim"}, {"no_reference"}],
     "datasets": [
         {"pairs"},

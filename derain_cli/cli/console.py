@@ -20,8 +20,7 @@ from typing import Any, BinaryIO, TextIO
 
 from derain_cli.cli.hints import hint_of, line_of, reason_of
 from derain_cli.cli.log_file import log
-from derain_cli.errors import DerainError, ResourceError, UsageError, expected, printable
-from derain_cli.remedies import Remedy
+from derain_cli.errors import DerainError, ResourceError, expected, printable
 from derain_cli.system.signals import Interrupted
 
 __all__ = [
@@ -40,9 +39,6 @@ __all__ = [
 _OUT_OF_MEMORY = ("failed to map segment", "Cannot allocate memory", "cannot allocate memory")
 """Messages of the dynamic loader when a library does not fit into memory."""
 
-_OF_FULL_INSTALL = ("torch", "torchvision")
-"""What a light installation lacks: restoring works without."""
-
 _SIGPIPE = int(getattr(signal, "SIGPIPE", 13))
 
 
@@ -58,8 +54,6 @@ def as_derain_error(error: Exception, path: str | os.PathLike[str] | None = None
     known = expected(error, path)
     if known is None and isinstance(error, ImportError) and any(words in str(error) for words in _OUT_OF_MEMORY):
         known = ResourceError("not enough memory to load torch", hint="close other programs, or raise the limit")
-    if known is None and isinstance(error, ModuleNotFoundError) and error.name in _OF_FULL_INSTALL:
-        known = UsageError("this needs PyTorch, which is not installed", remedy=Remedy.INSTALL_FULL)
     if known is None:
         first = (str(error).strip().splitlines() or [""])[0]
         known = DerainError(

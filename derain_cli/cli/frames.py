@@ -162,6 +162,9 @@ def frames(flags: FrameFlags) -> int:
     manifest.csv lists the source of each picture, sheets/ shows them all. To replace pictures, put their names into
     reject.txt and run the same command again. Measurements are saved: the same command also resumes an interrupted run.
     """
+    from derain_cli.media.clip.libraries import require_clip_libraries
+
+    require_clip_libraries()
     from derain_cli.jobs.frame_set.choice import choose
     from derain_cli.jobs.frame_set.layout import read_rejected
     from derain_cli.jobs.frame_set.plan import plan_frame_set

@@ -39,6 +39,7 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.OTHER_PRECISION: "--precision auto or fp32",
     Remedy.OTHER_ENGINE: "--engine auto or torch",
     Remedy.INSTALL_FULL: "pip install 'derain-cli[full]'",
+    Remedy.INSTALL_VIDEO: "pip install 'derain-cli[video]'",
     Remedy.NO_TILES: "omit --tile",
     # web page
     Remedy.OTHER_PORT: "--port N uses another one, --port 0 a free one",

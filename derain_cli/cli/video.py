@@ -50,9 +50,11 @@ def restore_clip_files(flags: ClipFlags, reporter: Reporter, models: LoadedModel
         reporter: for messages.
         models: loaded by earlier jobs.
     """
-    restore, wanted = flags.computing.restore_options(), flags.video_options()
     from derain_cli.media.clip.encoding import WRITABLE_CLIPS
+    from derain_cli.media.clip.libraries import require_clip_libraries
 
+    require_clip_libraries()
+    restore, wanted = flags.computing.restore_options(), flags.video_options()
     refuse_output_as_input(flags.paths, flags.output, WRITABLE_CLIPS)
     if flags.join is not None and (wanted.start or wanted.end is not None):
         raise UsageError("--join takes whole clips: omit --start and --end")

@@ -21,6 +21,7 @@ from derain_cli.cli.console import as_derain_error
 from derain_cli.cli.derain import PhotoFlags, restore_photo_files
 from derain_cli.cli.flags import command_from_flags, options_from
 from derain_cli.cli.help import FILES, OUTPUT
+from derain_cli.cli.hints import line_of
 from derain_cli.cli.items import LoadedModels
 from derain_cli.cli.reporter import Reporter
 from derain_cli.cli.video import restore_clip_files
@@ -80,12 +81,19 @@ def watch(flags: WatchFlags) -> int:
     it changes. After a restart, finished files are skipped.
     """
     from derain_cli.jobs.arrivals import Arrivals
+    from derain_cli.media.clip.libraries import require_clip_libraries
     from derain_cli.media.clip.names import READABLE_CLIPS
     from derain_cli.media.photo import READABLE_SUFFIXES
 
     _refuse(flags)
     reporter = flags.messages.reporter()
-    selection = flags.files.selection(READABLE_SUFFIXES | READABLE_CLIPS)
+    readable = READABLE_SUFFIXES | READABLE_CLIPS
+    try:
+        require_clip_libraries()
+    except UsageError as error:
+        reporter.note(f"clips are ignored: {line_of(error)}")
+        readable = READABLE_SUFFIXES
+    selection = flags.files.selection(readable)
     models = LoadedModels()
     are_photos, arrivals = Selection(READABLE_SUFFIXES), Arrivals(flags.settle)
     reporter.say(f"watching {', '.join(flags.folders)}; press Ctrl-C to stop")

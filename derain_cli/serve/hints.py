@@ -22,6 +22,7 @@ WORDS: Mapping[Remedy, str] = {
     Remedy.USE_CPU: f"{_AT_THE_SERVER} start it on the CPU",
     Remedy.USE_CPU_OR_SMALLER: f"try a smaller picture; {_AT_THE_SERVER} also start it on the CPU",
     Remedy.SMALLER_TILES: "close other programs, or try a smaller picture",
+    Remedy.INSTALL_VIDEO: f"{_AT_THE_SERVER} install them",
     Remedy.NO_TILES: f"{_AT_THE_SERVER} use automatic tiling",
     Remedy.LIST_MODELS: "choose another model",
     Remedy.VERIFY_MODELS: "choose another model: these weights may be damaged",

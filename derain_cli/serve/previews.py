@@ -10,6 +10,7 @@ from pathlib import Path
 from derain_cli.config import EncodeOptions
 from derain_cli.errors import InputError
 from derain_cli.media.clip.info import ClipInfo
+from derain_cli.media.clip.libraries import require_clip_libraries
 from derain_cli.media.clip.names import READABLE_CLIPS
 from derain_cli.media.clip.reader import Frame, open_clip
 from derain_cli.media.montage import thumbnail
@@ -41,6 +42,7 @@ def look_at(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path
 
     Raises:
         InputError: not a photo or clip, or one that is refused.
+        UsageError: a clip, and the libraries for clips are not installed.
     """
     with source.open("rb") as file:
         known = sniff(file.read(64)) is not None
@@ -84,6 +86,7 @@ def write_clip_stills(source: Path, stem: Path, moments: Sequence[float]) -> dic
 
 
 def _look_at_clip(source: Path, stem: Path, max_pixels: int) -> tuple[Look, tuple[Path, ...]]:
+    require_clip_libraries()
     with open_clip(source, max_pixels=max_pixels) as reader:
         info = reader.info
     stills = write_clip_stills(source, stem, _spread(info)) or write_clip_stills(source, stem, (0.0,))
