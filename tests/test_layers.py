@@ -127,7 +127,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"server"},
     ],
     "training": [
-        {"muon", "objectives", "output", "pictures"},
+        {"curve", "muon", "objectives", "output", "pictures"},
         {"drift", "semi_supervised", "threads"},
         {"selection", "trainer"},
         {"run"},

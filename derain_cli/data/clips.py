@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from derain_cli.config import ModelConfig
-from derain_cli.data.augment import crop_box, flip
+from derain_cli.data.augment import crop_box, flip, recoloured
 from derain_cli.data.datasets import PictureCache, Sample
 from derain_cli.errors import DerainError, UsageError
 from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene, Shower
+from derain_cli.rain.lookalikes import plain
 
 __all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "disturbed", "make_clip"]
 
@@ -48,6 +49,12 @@ DRY = 0.1
 _PRISTINE = 0.4
 """Probability of a clip without noise and compression artefacts: there the last traces of rain count."""
 
+
+_RECOLOURED = 0.25
+"""Probability of a scene in unusual colours."""
+
+_PLAIN = 0.1
+"""Probability that one of the photos is replaced by flat colours, of the other scenes."""
 
 _LACKING = 0.25
 """Probability of a sample without some neighbours, as at cuts and at the ends of a clip: one frame must do then."""
@@ -88,6 +95,11 @@ def make_clip(
         dry: probability of no rain.
     """
     count = frames - 1 + middles
+    if rng.random() < _RECOLOURED:
+        photo, other = recoloured(photo, rng), recoloured(other, rng) if rng.random() < 0.5 else other
+    elif rng.random() < _PLAIN:
+        flat: Picture = np.rint(plain(photo.shape[0], photo.shape[1], rng) * 255).astype(np.uint8)
+        photo, other = (flat, other) if rng.random() < 0.5 else (photo, flat)
     scene = MovingScene(photo, other, side, side, count, rng)
     shower, pristine = Shower.drawn(rng), rng.random() < _PRISTINE
     if pristine:

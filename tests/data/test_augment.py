@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derain_cli.data.augment import crop_box, cut_warped, flip, orient, upright_detail
+from derain_cli.data.augment import crop_box, cut_warped, flip, orient, recoloured, upright_detail
 
 SEEDS = st.integers(0, 2**31)
 
@@ -104,3 +104,17 @@ def test_upright_detail_is_that_of_upright_lines():
     assert upright_detail(upright) > 3 * upright_detail(noise)
     assert upright_detail(upright) > 3 * upright_detail(lying)
     assert upright_detail(np.full((40, 40, 3), 7, np.uint8)) == 0
+
+
+def test_recoloured_scenes_keep_their_edges_and_often_lack_a_channel():
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:, :20], picture[:, 20:] = (60, 90, 120), (200, 180, 160)
+    lacking = 0
+    for seed in range(200):
+        made = recoloured(picture, rng(seed))
+        assert made.dtype == np.uint8 and made.shape == picture.shape
+        assert np.ptp(made[:, :20].reshape(-1, 3), axis=0).max() == 0
+        assert np.ptp(made[:, 20:].reshape(-1, 3), axis=0).max() == 0
+        channels = made.reshape(-1, 3).mean(0)
+        lacking += channels.min() < 0.15 * channels.max()
+    assert 40 < lacking < 180

@@ -3,6 +3,7 @@
 RUN/run.json             what the run depends on; must match when it is resumed
 RUN/log.jsonl            one record per `log_every` steps and per validation
 RUN/tensorboard/         the same for TensorBoard, if installed
+RUN/curve.png            validation PSNR and training loss against the step, redrawn at every validation
 RUN/pictures/            rainy | restored | clean, for every validation; real-step-N.png: real photos before and after,
                          in runs that use them
 RUN/checkpoints/         the two newest

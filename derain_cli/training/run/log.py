@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ class RunLog:
     def picture(self, name: str, step: int, picture: NDArray[np.uint8]) -> None:
         if self.board is not None:
             self.board.add_image(name, picture, step, dataformats="HWC")
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """All records so far, including those from before the run was resumed."""
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    yield record
 
     def forget_after(self, step: int) -> None:
         """Drop records after the last checkpoint of a killed run: those steps will be repeated."""

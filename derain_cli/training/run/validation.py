@@ -30,6 +30,7 @@ from derain_cli.model.attach import DerainedOnly
 from derain_cli.model.fold import fold
 from derain_cli.system.files import atomic_bytes
 from derain_cli.system.provenance import program_version, today
+from derain_cli.training.curve import draw_curve
 from derain_cli.training.drift import Look, RealWatch, drift_error
 from derain_cli.training.pictures import grid
 from derain_cli.training.run.folder import data_name, fingerprint, read_hashes
@@ -114,6 +115,7 @@ class Run:
         scored = self._score(self._restorer(trainer.average))
         self.log.write("validation", trainer.step, scored.values())
         self._show("step", "validation", scored.grid)
+        write_rgb(plan.out / "curve.png", draw_curve(self.log.records()))
         if scored.look:
             self._show("real-step", "real", scored.look.grid)
         drifted = drift_error(scored.look.mean, plan.config.contrast) if scored.look else None
