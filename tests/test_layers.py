@@ -86,6 +86,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"foreign", "gates"},
         {"graph_engine", "onnx_engine", "torch_engine"},
         {"choice", "export"},
+        {"passes"},
         {"restorer"},
     ],
     "evaluation": [

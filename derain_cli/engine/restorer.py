@@ -16,14 +16,12 @@ from derain_cli.checkpoints.find import DEFAULT_MODEL, find_weights
 from derain_cli.checkpoints.weight_file import load_weights, network
 from derain_cli.config import RestoreOptions
 from derain_cli.config.restore import EngineName
-from derain_cli.engine.arrays import Host, blend, inference, to_arrays, to_batch
+from derain_cli.engine.arrays import Host, blend
 from derain_cli.engine.choice import has_torch, make_engine, make_graph_engine, on_cpu
-from derain_cli.engine.gates import are_sampled, picture_gates
 from derain_cli.engine.hub_mixin import HubMixin
-from derain_cli.engine.memory import NO_MEMORY, is_out_of_memory
+from derain_cli.engine.passes import Passes
 from derain_cli.engine.protocol import Engine
-from derain_cli.engine.tiling import SMALLEST_TILE, Box, Tile, plan_tiles
-from derain_cli.errors import InputError, OutOfMemoryError, UsageError
+from derain_cli.errors import InputError, UsageError
 from derain_cli.media.borders import content_box
 from derain_cli.media.hidden import fill_hidden, keep_hidden
 from derain_cli.model.architecture import COLOURS, middle_frame
@@ -110,6 +108,7 @@ class Restorer(HubMixin):
         self.frames = self.engine.frames
         if self.engine.halo is None and self.options.tile not in ("auto", 0):
             raise UsageError("this network cannot be tiled", remedy=Remedy.NO_TILES)
+        self._passes = Passes(self.engine, self.options)
 
     @property
     def device(self) -> torch.device | Host:
@@ -212,15 +211,11 @@ class Restorer(HubMixin):
             raise InputError("pictures of a batch must have one shape and one dtype")
         if any(image[content_box(image)].shape != image.shape for image in images):
             return [self._run(image, None, 1)[0] for image in images]  # without borders, shapes differ
-        return self._restore_batch(self._filled(images))[: len(images)]
+        return self._passes.batch(self._passes.filled(images))[: len(images)]
 
     def at_once(self, height: int, width: int) -> int:
         """The best number of pictures of this size per call of `batch`; 1 if batching has no benefit."""
-        batches = self.engine.batches
-        tile = self.options.tile
-        if batches is None or height * width > batches.largest or (tile != "auto" and 0 < tile < max(height, width)):
-            return 1
-        return min(batches.most, batches.pixels // (height * width))
+        return self._passes.at_once(height, width)
 
     @property
     def same_together(self) -> bool:
@@ -298,112 +293,10 @@ class Restorer(HubMixin):
         return layers
 
     def _run_inside(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
-        filled = self._filled([image])
+        filled = self._passes.filled([image])
         if wanted > 1 or len(filled) == 1:
-            return self._restore_one(image, progress, wanted)
-        derained = self._restore_batch(filled)[0]
+            return self._passes.one(image, progress, wanted)
+        derained = self._passes.batch(filled)[0]
         if progress:
             progress(1.0)
         return [derained]
-
-    def _tile_side(self, height: int, width: int, held: int) -> int:
-        """Side of a tile; `held` is the size in bytes of the arrays that tiles are read from and written to."""
-        if self.options.tile != "auto":
-            return self.options.tile or max(height, width)
-        most = self.engine.pixels_at_once(held)
-        if self.halo is None or height * width <= most:
-            return max(height, width)
-        return max(SMALLEST_TILE, int(most**0.5) - 2 * self.halo)
-
-    def _restore_batch(self, images: Sequence[Array]) -> list[Array]:
-        height, width = images[0].shape[:2]
-        side = self._tile_side(height, width, 2 * images[0].nbytes)
-        if len(images) == 1 or side < max(height, width) or are_sampled(height, width):
-            # One by one, since tiles need gates measured in advance.
-            return [self._restore_one(image, None, 1)[0] for image in images]
-        try:
-            return [derained for (derained,) in self._pass(images, None, 1)]
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        self.engine.empty_cache()
-        half = len(images) // 2
-        self.notes.append(f"out of memory with {len(images)} pictures at once: halved")
-        return self._restore_batch(images[:half]) + self._restore_batch(images[half:])
-
-    def _filled(self, images: Sequence[Array]) -> Sequence[Array]:
-        batches = self.engine.batches
-        if batches is None or not batches.filled:
-            return images
-        missing = self.at_once(*images[0].shape[:2]) - len(images)
-        return [*images, *[images[-1]] * missing]
-
-    def _restore_one(self, image: Array, progress: Progress | None, wanted: int) -> list[Array]:
-        height, width = image.shape[:2]
-        whole = Box(0, 0, height, width)
-        out = [np.empty((height, width, COLOURS), image.dtype) for _ in range(wanted)]
-        side = self._tile_side(height, width, image.nbytes + sum(each.nbytes for each in out))
-        gates = None
-        if side < max(height, width) or are_sampled(height, width):
-            gates = picture_gates(self.engine, image)
-        done = 0
-        for tile in plan_tiles(whole, side, self.halo or 0, height, width, self.engine.grid):
-            self._write_tile(image, tile, gates, out)
-            done += tile.write.height * tile.write.width
-            if progress:
-                progress(done / (height * width))
-        return out
-
-    def _write_tile(self, image: Array, tile: Tile, gates: Any, out: list[Array]) -> None:
-        try:
-            results = self._tile(image, tile, gates, len(out))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            side = max(tile.write.height, tile.write.width)
-            if self.halo is None or side <= SMALLEST_TILE:
-                raise OutOfMemoryError(NO_MEMORY, hint="close other programs") from error
-            results = None
-        if results is not None:
-            for target, result in zip(out, results, strict=True):
-                target[tile.write.slices] = result
-            return
-        # Outside the handler, because the traceback keeps the tensors of the failed tile alive.
-        self.engine.empty_cache()
-        half = max(SMALLEST_TILE, -(-side // 2))
-        self.notes.append(f"out of memory with tiles of {side} px: halved")
-        if gates is None:
-            gates = picture_gates(self.engine, image)
-        for part in plan_tiles(tile.write, half, self.halo or 0, image.shape[0], image.shape[1], self.engine.grid):
-            self._write_tile(image, part, gates, out)
-
-    def _tile(self, image: Array, tile: Tile, gates: Any, wanted: int) -> list[Array]:
-        (arrays,) = self._pass([image[tile.read.slices]], gates, wanted, tile.inner)
-        return arrays
-
-    def _pass(
-        self,
-        pictures: Sequence[Array],
-        gates: Any,
-        wanted: int,
-        inner: tuple[slice, slice] = (slice(None), slice(None)),
-    ) -> list[list[Array]]:
-        """One pass over pictures or tiles of equal size: for each, the first arrays of `PictureLayers` in `inner`.
-
-        Args:
-            pictures: (H, W, 3*F) uint8 or uint16, of one shape and dtype.
-            gates: gates of the whole picture, for tiles; None measures them on each picture.
-            wanted: how many of derained picture, rain layer and repaired detail to return.
-            inner: rows and columns of the result to return.
-
-        Raises:
-            InputError: non-finite values.
-        """
-        with inference(self.device):
-            rainy = to_batch(pictures, self.device)
-            layers = [layer[(..., *inner)] for layer in self.engine.run(rainy, gates)[:wanted]]
-            layers[0] = blend(middle_frame(rainy)[(..., *inner)], layers[0], self.options.strength)
-            if wanted > 1:
-                layers[2] += 0.5
-            arrays = [to_arrays(layer, pictures[0].dtype) for layer in layers]
-        return [list(of_one) for of_one in zip(*arrays, strict=True)]

@@ -409,7 +409,7 @@ def test_automatic_tiles_have_a_bound_on_a_cpu(network, monkeypatch):
     sides = []
     for restorer, free in zip(restorers, (2**36, 2**40), strict=True):
         monkeypatch.setattr(torch_engine, "free_device_memory", lambda device, free=free: free)
-        sides.append(restorer._tile_side(10_000, 10_000, 0))
+        sides.append(restorer._passes.tile_side(10_000, 10_000, 0))
     assert sides[0] == sides[1] < 4000
 
 
