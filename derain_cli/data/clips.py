@@ -27,7 +27,7 @@ from derain_cli.motion.window import windows
 from derain_cli.rain import MovingRain, MovingScene, Shower
 from derain_cli.rain.lookalikes import plain
 
-__all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "disturbed", "make_clip"]
+__all__ = ["DRY", "ClipPatches", "SyntheticClip", "coded", "disturbed", "in_other_colours", "make_clip"]
 
 Picture = NDArray[np.uint8]
 
@@ -95,11 +95,6 @@ def make_clip(
         dry: probability of no rain.
     """
     count = frames - 1 + middles
-    if rng.random() < _RECOLOURED:
-        photo, other = recoloured(photo, rng), recoloured(other, rng) if rng.random() < 0.5 else other
-    elif rng.random() < _PLAIN:
-        flat: Picture = np.rint(plain(photo.shape[0], photo.shape[1], rng) * 255).astype(np.uint8)
-        photo, other = (flat, other) if rng.random() < 0.5 else (photo, flat)
     scene = MovingScene(photo, other, side, side, count, rng)
     shower, pristine = Shower.drawn(rng), rng.random() < _PRISTINE
     if pristine:
@@ -116,6 +111,16 @@ def make_clip(
     first = frames // 2
     seen = [window.astype(np.uint8, copy=False) for _, window in windows(enumerate(rainy), frames)]
     return SyntheticClip(seen[first : first + middles], clean[first : first + middles])
+
+
+def in_other_colours(photo: Picture, other: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """The photos of a scene; now and then in unusual colours, or one of them replaced by flat colours."""
+    if rng.random() < _RECOLOURED:
+        return recoloured(photo, rng), recoloured(other, rng) if rng.random() < 0.5 else other
+    if rng.random() < _PLAIN:
+        flat: Picture = np.rint(plain(photo.shape[0], photo.shape[1], rng) * 255).astype(np.uint8)
+        return (flat, other) if rng.random() < 0.5 else (photo, flat)
+    return photo, other
 
 
 def coded(frame: NDArray[np.float32], quality: int | None) -> Picture:
@@ -217,4 +222,5 @@ class ClipPatches(Dataset[Sample]):
                 if bad > 20:
                     raise
                 continue
+            photo, other = in_other_colours(photo, other, rng)
             return make_clip(photo, other, self.patch + _MARGIN, self.model.frames, _MIDDLES, rng), bad
