@@ -86,7 +86,7 @@ ROWS: dict[str, list[set[str]]] = {
         {"foreign", "gates"},
         {"graph_engine", "onnx_engine", "torch_engine"},
         {"choice", "export"},
-        {"passes"},
+        {"notebook", "passes"},
         {"restorer"},
     ],
     "evaluation": [

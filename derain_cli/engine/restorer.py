@@ -19,6 +19,7 @@ from derain_cli.config.restore import EngineName
 from derain_cli.engine.arrays import Host, blend
 from derain_cli.engine.choice import has_torch, make_engine, make_graph_engine, on_cpu
 from derain_cli.engine.hub_mixin import HubMixin
+from derain_cli.engine.notebook import BeforeAfter, table
 from derain_cli.engine.passes import Passes
 from derain_cli.engine.protocol import Engine
 from derain_cli.errors import InputError, UsageError
@@ -187,6 +188,30 @@ class Restorer(HubMixin):
         if isinstance(image, np.ndarray):
             return self._run(image, progress, wanted=1)[0]
         return self._restore_pil(image, progress)
+
+    def compare(self, image: Array) -> BeforeAfter:
+        """The picture before and after; the last line of a notebook's cell shows them under a slider.
+
+        Args:
+            image: as for a call, but an array.
+
+        Raises:
+            InputError, OutOfMemoryError: as for a call; a multi-frame network shows the middle frame.
+        """
+        after = self(image)
+        return BeforeAfter(middle(image), after)
+
+    def _repr_html_(self) -> str:
+        card = self.card
+        rows = {
+            "frames at once": self.frames,
+            "runs on": f"{self.device}, {self.precision}, {self.engine.name}",
+            "strength": self.options.strength,
+            "trained on": f"{card.patches:,} patches" if card.patches else "unknown",
+            "licence of the weights": card.licence or "unknown",
+            "limits": card.limits or "unknown",
+        }
+        return table(card.name or "a network without a card", rows)
 
     def batch(self, images: Sequence[Array]) -> list[Array]:
         """Restore pictures in one pass of the network; each picture has its own gates.
