@@ -95,6 +95,7 @@ class Page:
                 "version": __version__,
                 "models": [offer.view() for offer in models.offers.values()],
                 "model": models.first,
+                "clip_model": models.first_for_clips,
                 "strength": self.options.restore.strength,
                 "max_upload": limits.max_upload,
                 "max_files": limits.max_files,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derain_cli.checkpoints.find import find_weights, installed_models
+from derain_cli.checkpoints.find import DEFAULT_CLIP_MODEL, DEFAULT_MODEL, find_weights, installed_models
 from derain_cli.checkpoints.header import Head, read_head
 from derain_cli.config import RestoreOptions
 from derain_cli.errors import UsageError, WeightsError
@@ -85,6 +85,12 @@ class Models:
                 if each == path:
                     raise
         return cls(offers, first, options)
+
+    @property
+    def first_for_clips(self) -> str:
+        """Name of the default for clips: as for `derain video`, unless another model was asked for."""
+        is_usual = self.first == DEFAULT_MODEL and DEFAULT_CLIP_MODEL in self.offers
+        return DEFAULT_CLIP_MODEL if is_usual else self.first
 
     def checked(self, settings: Settings, kind: Kind) -> Settings:
         """The settings unchanged.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from derain_cli.checkpoints import find
 from derain_cli.errors import UsageError, WeightsError
 from derain_cli.serve.entry import Settings
 from derain_cli.serve.models import Models
@@ -39,6 +40,18 @@ def test_networks_for_clips_are_refused_for_photos() -> None:
         models.checked(Settings("three"), "photo")
     with pytest.raises(UsageError, match="unknown model"):
         models.checked(Settings("../one"), "clip")
+
+
+def test_clips_have_a_default_of_their_own_unless_another_model_was_asked_for(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "_weight_folders", lambda: [tmp_path])
+    for name in ("fast", "other"):
+        shutil.copy(weights_folder / "one.safetensors", tmp_path / f"{name}.safetensors")
+    assert Models.found("fast", CPU).first_for_clips == "fast"
+    shutil.copy(weights_folder / "three.safetensors", tmp_path / "clip.safetensors")
+    assert Models.found("fast", CPU).first_for_clips == "clip"
+    assert Models.found("other", CPU).first_for_clips == "other"
 
 
 def test_one_network_is_loaded_and_serves_every_strength() -> None:

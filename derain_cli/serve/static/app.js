@@ -22,6 +22,7 @@ class Page {
     this.facts = facts;
     this.models = facts.models;
     this.settings = { model: facts.model, strength: facts.strength };
+    this.clipModel = facts.clip_model;
     this.session = await this.ask(Session.open());
     tellFacts(facts);
     this.poll();

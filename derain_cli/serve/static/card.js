@@ -7,10 +7,11 @@ const APPLY_AFTER = 500; // milliseconds without a move of the strength slider
 const WORKING = ["waiting", "preparing", "restoring"];
 
 export class Card {
-  // `page`: session, models, settings (to begin with), changed(card, text), removed(card), enlarge(card), ask(promise)
+  // `page`: session, models, settings (to begin with), clipModel (to begin with), changed(card, text), removed(card), enlarge(card), ask(promise)
   constructor(file, page) {
     Object.assign(this, { file, page, view: null, share: 0, problem: null, moment: 0, saved: false });
     this.wanted = { ...page.settings };
+    if (this.clip) this.wanted.model = page.clipModel;
     this.build();
     this.draw();
   }
