@@ -6,7 +6,7 @@ is refused as a whole; problems of single inputs are listed separately, so that 
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a trailing slash or a
 # leading `./`, which `Path` drops, is significant.
-# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH100, PTH112, PTH114, PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 

@@ -204,7 +204,9 @@ class Finder:
         if _any_matches(inner, entry.name, self.selection.exclude):
             return False
         identity = identity_of(entry.path)
-        if self._is_own_output(entry.name, stems) or (self.output and identity and identity == identity_of(self.output)):
+        if self._is_own_output(entry.name, stems) or (
+            self.output and identity and identity == identity_of(self.output)
+        ):
             self.skipped.outputs += 1
             return False
         if self.selection.folder_links:  # links may form a loop, or lead to the same folder twice

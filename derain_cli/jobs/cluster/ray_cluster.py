@@ -34,12 +34,12 @@ from derain_cli.jobs.items import Item
 from derain_cli.jobs.photos.outcome import PhotoOutcome
 from derain_cli.remedies import Remedy
 
-__all__ = ["ray_workers"]
+__all__ = ["ray_workers", "require_ray"]
 
 _EVERY = 0.2
 """Seconds between looks at the event that ends a wait."""
-_GRACE = 30.0
-"""Seconds a worker has for finishing a tile and what it is writing, before it is killed."""
+_GRACE = 5.0
+"""Seconds a worker has for finishing what it is writing, before it is killed: its temporary files are removed then."""
 _STORE = 80 << 20
 """Bytes of the object store of a Ray that is started here; only names and results pass through it."""
 _MESSAGES = (
@@ -48,6 +48,16 @@ _MESSAGES = (
     ("No module named", "derain or a package it needs is not installed there"),
 )
 """What Ray's explanations say, and in our words; without any of these, they list what it might have been."""
+
+
+def require_ray() -> None:
+    """Look for Ray, without loading it.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("this needs Ray, which is not installed", hint="pip install 'derain-cli[ray]'")
 
 
 @contextlib.contextmanager
@@ -62,9 +72,8 @@ def ray_workers(cluster: ClusterOptions, options: WorkerOptions) -> Iterator[Wor
         UsageError: Ray is not installed.
         ResourceError: the cluster cannot be reached, or has no such device.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise UsageError("this needs Ray, which is not installed", hint="pip install 'derain-cli[ray]'")
-    with _quiet_ray() as ray, _connected(ray, cluster.ray):
+    require_ray()
+    with _quiet_ray(cluster.ray) as ray, _connected(ray, cluster.ray):
         count, share = shares_of([node["Resources"] for node in ray.nodes() if node["Alive"]], cluster, options.restore)
         restore = replace(options.restore, device="cuda" if share.gpus else "cpu")
         launcher = _Launcher(ray, share, replace(options, restore=restore))
@@ -174,10 +183,18 @@ class _MainThreadOnly:
         return getattr(self._stream, name)
 
 
-@contextlib.contextmanager
-def _quiet_ray() -> Iterator[Any]:
-    """The module, loaded without its reports; within the context it prints nothing."""
+def _prepare_environment(address: str) -> None:
+    """Set what Ray and the processes it starts read when they are loaded: once, for the rest of this process."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address == LOCAL and "RAY_AUTH_TOKEN" not in os.environ:
+        # Without this secret nobody talks to the Ray started here. Ray would write one into the home folder.
+        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+
+
+@contextlib.contextmanager
+def _quiet_ray(address: str) -> Iterator[Any]:
+    """The module, loaded without its reports; within the context it prints nothing."""
+    _prepare_environment(address)
     logger = logging.getLogger("ray")
     level, logger.propagate = logger.level, False
     logger.setLevel(logging.CRITICAL + 1)
@@ -186,7 +203,8 @@ def _quiet_ray() -> Iterator[Any]:
     if stdout is not None:
         sys.stdout = cast("TextIO", _MainThreadOnly(stdout))
     try:
-        import ray
+        with _no_stderr():
+            import ray
 
         yield ray
     finally:
@@ -195,18 +213,39 @@ def _quiet_ray() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Within the context, what is written to the file descriptor of standard error is dropped.
+
+    The part of Ray in C++ writes there until it has opened its log files.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """Connected to a cluster; one on this machine is started, and removed again with everything it wrote."""
     with contextlib.ExitStack() as undo:
         settings: Mapping[str, Any] = {"address": address}
         if address == LOCAL:
-            undo.enter_context(_own_token())
             settings = _local_settings(undo)
         undo.callback(ray.shutdown)
         # It replaces the handlers of signals.
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            ray.init(**settings, log_to_driver=False, configure_logging=False)
+            with _no_stderr():
+                ray.init(**settings, log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             where = "cannot start Ray" if address == LOCAL else f"cannot reach the Ray cluster {address}"
@@ -216,22 +255,6 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
         yield
-
-
-@contextlib.contextmanager
-def _own_token() -> Iterator[None]:
-    """The secret without which nobody talks to the Ray started here; Ray would write one into the home folder."""
-    values = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _local_settings(undo: contextlib.ExitStack) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import platform
@@ -52,7 +53,7 @@ class PhotoWorker:
         assert self._restorer is not None
         assert self._writer is not None
         outcomes: list[PhotoOutcome] = []
-        try:
+        with contextlib.suppress(Interrupted):  # photos that were being written are finished and reported
             restore_photos(
                 items,
                 self._restorer,
@@ -61,8 +62,6 @@ class PhotoWorker:
                 progress=self._check,
                 writer=self._writer,
             )
-        except Interrupted:
-            pass  # photos that were being written are finished and reported
         return tuple(map(_portable_outcome, outcomes))
 
     def stop(self) -> None:
