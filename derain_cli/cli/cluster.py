@@ -44,7 +44,8 @@ def restore_on_cluster(job: PhotoJob, cluster: ClusterOptions, tally: PhotoTally
     from derain_cli.jobs.cluster.run import restore_photos_with
 
     require_ray()
-    head, record = tally.head_and_record(job)
+    # The devices are those of other machines.
+    head, record = tally.head_and_record(replace(job, restore=replace(job.restore, device="auto")))
     tally.finding = True
     items = _found(job, record, tally)
     first = next(items, None)

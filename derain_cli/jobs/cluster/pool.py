@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ _STARTS = 3
 _EVERY = 0.2
 """Seconds between looks at the events that end a wait."""
 _PATIENCE = 20.0
-"""Seconds without any worker before the user is told."""
+"""Seconds without the first worker before the user is told."""
 
 
 class WorkerLostError(Exception):
@@ -70,6 +71,8 @@ class WorkerPool:
     _idle: deque[Worker] = field(default_factory=deque)
     _lent: int = 0
     _starting: int = 0
+    _entered: float = field(default_factory=time.monotonic)
+    _said_waiting: bool = False
     _threads: set[threading.Thread] = field(default_factory=set)
     _problem: DerainError | None = None
     _closed: threading.Event = field(default_factory=threading.Event)
@@ -95,7 +98,6 @@ class WorkerPool:
         Raises:
             DerainError: there is none left, and none can be started.
         """
-        waited = 0.0
         with self._changed:
             while not stop.is_set():
                 if self._idle:
@@ -103,10 +105,10 @@ class WorkerPool:
                     return self._idle.popleft()
                 if not self._lent and not self._starting:
                     raise self._problem or ResourceError("no worker is left")
-                if not self._changed.wait(_EVERY) and not self._lent:
-                    waited += _EVERY
-                    if waited - _EVERY < _PATIENCE <= waited and not self.notes:
-                        self.notes.append("still waiting for a worker: the cluster may be busy")
+                self._changed.wait(_EVERY)
+                if not self.seen and not self._said_waiting and time.monotonic() - self._entered > _PATIENCE:
+                    self._said_waiting = True
+                    self.notes.append("still waiting for the first worker: the cluster may be busy")
         return None
 
     def give_back(self, worker: Worker) -> None:

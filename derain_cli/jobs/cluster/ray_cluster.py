@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -40,6 +41,8 @@ _EVERY = 0.2
 """Seconds between looks at the event that ends a wait."""
 _GRACE = 5.0
 """Seconds a worker has for finishing what it is writing, before it is killed: its temporary files are removed then."""
+_KNOCK = 10.0
+"""Seconds in which the head node has to accept a connection."""
 _STORE = 80 << 20
 """Bytes of the object store of a Ray that is started here; only names and results pass through it."""
 _MESSAGES = (
@@ -240,6 +243,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         settings: Mapping[str, Any] = {"address": address}
         if address == LOCAL:
             settings = _local_settings(undo)
+        else:
+            _require_answer(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
         undo.callback(ray.shutdown)
         # It replaces the handlers of signals.
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -248,13 +253,33 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
                 ray.init(**settings, log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            where = "cannot start Ray" if address == LOCAL else f"cannot reach the Ray cluster {address}"
-            raise ResourceError(f"{where}: {first}", remedy=Remedy.JOIN_CLUSTER) from error
+            if address == LOCAL:
+                raise ResourceError(f"cannot start Ray: {first}") from error
+            raise _unreachable(address, first) from error
         finally:
             if threading.current_thread() is threading.main_thread():
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
         yield
+
+
+def _require_answer(address: str) -> None:
+    """Check that something listens at an address with a port: Ray would try for many minutes.
+
+    Raises:
+        ResourceError: nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, why: str) -> ResourceError:
+    return ResourceError(f"cannot reach the Ray cluster {address}: {why}", remedy=Remedy.JOIN_CLUSTER)
 
 
 def _local_settings(undo: contextlib.ExitStack) -> dict[str, Any]:

@@ -217,3 +217,16 @@ def test_a_signal_stops_the_workers_and_what_is_done_is_reported() -> None:
     with WorkerPool(lambda stop: Slow(done, 0), 2) as pool, pytest.raises(Interrupted):
         restore_photos_with(pool, finding(), report=outcomes.append, note=print)
     assert [outcome.item.source for outcome in outcomes] == ["in/0.png"]
+
+
+def test_a_long_wait_for_the_first_worker_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_PATIENCE", 0.3)
+    cluster, notes = FakeCluster(), []
+
+    def start(stop: threading.Event) -> FakeWorker:
+        assert not stop.wait(1)
+        return cluster.start(stop)
+
+    with WorkerPool(start, 2) as pool:
+        restore_photos_with(pool, items(9), report=lambda outcome: None, note=notes.append)
+    assert notes == ["still waiting for the first worker: the cluster may be busy"]
