@@ -25,6 +25,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WeightsError",
+    "WorkerDiedError",
     "expected",
     "is_fatal",
     "printable",
@@ -133,6 +134,10 @@ class DeviceLostError(ResourceError):
     """An accelerator failed during processing (6)."""
 
 
+class WorkerDiedError(ResourceError):
+    """The processes that worked on this input died; others may fare better (6)."""
+
+
 class DestinationError(DerainError):
     """The output path is refused: it exists, is the input, or collides with another output (7)."""
 
@@ -199,4 +204,4 @@ def _missing_library(error: Exception) -> UsageError | None:
 
 def is_fatal(error: Exception) -> bool:
     """Whether an error would affect all other inputs too: a full disk, a lost device."""
-    return isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError)
+    return isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError | WorkerDiedError)

@@ -48,6 +48,10 @@ class Remedy(StrEnum):
     OTHER_ENGINE = "use another engine: auto or torch"
     NO_TILES = "use automatic tiling"
 
+    # clusters
+    JOIN_CLUSTER = "the address is that of the head node, and this machine has to be part of the cluster"
+    CLUSTER_DEVICE = "choose the device auto, cpu or cuda"
+
     # web page
     OTHER_PORT = "choose another port, or 0 for a free one"
 

@@ -22,6 +22,7 @@ CODES = {
     "ResourceError": 6,
     "OutOfMemoryError": 6,
     "DeviceLostError": 6,
+    "WorkerDiedError": 6,
     "DestinationError": 7,
     "TrainingError": 3,
 }

@@ -28,6 +28,7 @@ from derain_cli.cli.help import HelpfulCommand, write_examples
 from derain_cli.cli.log_file import log, log_session
 from derain_cli.cli.options import SETTINGS, new_app
 from derain_cli.cli.pipes import PIPE
+from derain_cli.config.cluster import LOCAL, is_address
 from derain_cli.errors import DerainError, UsageError
 from derain_cli.system.signals import Interrupted, signals
 
@@ -129,6 +130,7 @@ def route(arguments: Sequence[str]) -> list[str]:
     if not arguments:
         return ["--help"]
     _refuse_odd_arguments(arguments)
+    arguments = _with_ray_address(arguments)
     first, *rest = arguments
     if first in COMMANDS or first in _ROOT_FLAGS:
         return list(arguments)
@@ -143,6 +145,15 @@ def route(arguments: Sequence[str]) -> list[str]:
             hint = f"did you mean derain {near}? See derain --help"
             raise UsageError(f"no command or file named {word!r}", hint=hint)
     return ["video" if _are_clips(arguments) else DEFAULT_COMMAND, *arguments]
+
+
+def _with_ray_address(arguments: Sequence[str]) -> list[str]:
+    """`--ray` without an address gets the one of this machine: the parser has no options with an optional value."""
+    flags = list(itertools.takewhile(lambda argument: argument != "--", arguments))
+    for index, (flag, value) in enumerate(itertools.pairwise([*flags, ""])):
+        if flag == "--ray" and (not is_address(value) or os.path.lexists(value)):
+            flags[index] = f"--ray={LOCAL}"
+    return [*flags, *arguments[len(flags) :]]
 
 
 def _nearest_command(word: str) -> str | None:

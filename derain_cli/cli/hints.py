@@ -41,6 +41,9 @@ FLAGS: Mapping[Remedy, str] = {
     Remedy.INSTALL_FULL: "pip install 'derain-cli[full]'",
     Remedy.INSTALL_VIDEO: "pip install 'derain-cli[video]'",
     Remedy.NO_TILES: "omit --tile",
+    # clusters
+    Remedy.JOIN_CLUSTER: "start it with `ray start`, here as on the other machines; --ray alone needs no cluster",
+    Remedy.CLUSTER_DEVICE: "--device auto, cpu or cuda",
     # web page
     Remedy.OTHER_PORT: "--port N uses another one, --port 0 a free one",
     # weights

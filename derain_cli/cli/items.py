@@ -25,6 +25,7 @@ __all__ = ["FEW", "ItemTally", "LoadedModels", "refuse_output_as_input"]
 
 FEW = 20
 """Up to this many files are listed one by one; more of them only with --verbose."""
+_SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _KEPT = 2
 """Models kept: one for photos, one for clips."""
 
@@ -73,10 +74,12 @@ class ItemTally(Tally):
     Attributes:
         models: loaded for this job, or for several.
         engine: model, device and precision in words.
+        done_before: number of outputs that existed.
     """
 
     models: LoadedModels = field(default_factory=LoadedModels, kw_only=True)
     engine: dict[str, str] = field(default_factory=dict)
+    done_before: int = 0
 
     def check_engine(self, model: str, options: RestoreOptions) -> Head:
         """Check weights and device before torch is loaded; returns the header of the weight file.
@@ -115,26 +118,66 @@ class ItemTally(Tally):
             NothingToDoError: there are no inputs at all.
         """
         nothing = not work.items and not work.done
-        for path, text in work.notes:
-            self.reporter.note(text, path)
+        self._tell_notes(work)
         for text in () if nothing and not work.failed else ignored:
             self.reporter.note(text)
-        self.total = len(work.items) + len(work.done) + len(work.failed)
-        for error in work.failed:
-            self.refused(error)
+        self.total += len(work.items)
+        self._tell_failed(work)
         if len(work.done) > FEW and not self.reporter.verbose:
-            self.reporter.say(
-                f"{len(work.done)} {what} skipped, their outputs already exist (--overwrite replaces them)"
-            )
-        for item in work.done:
-            if len(work.done) <= FEW or self.reporter.verbose:
-                self.reporter.say(f"{item.source}: skipped, {item.target} already exists (--overwrite replaces it)")
-            self.skipped += 1
-            self.record_item(item, "skipped", notes=["the output already exists (--overwrite replaces it)"])
+            self._tell_many_done(len(work.done), what)
+        self._tell_done(work, each=len(work.done) <= FEW)
         if nothing and not work.failed:
             raise work.nothing_found(what, "; ".join(ignored) or None)
         if nothing and {error.exit_code for error in work.failed} == {3}:  # each has been reported
             self.stopped_by = NothingToDoError.exit_code
+
+    def report_part(self, work: WorkList) -> None:
+        """Report what a part of a plan skipped, refused, or found done; `report_end` follows the last one."""
+        self._tell_notes(work)
+        self._tell_failed(work)
+        self._tell_done(work, each=self.skipped + len(work.done) <= FEW)
+        self.total += len(work.items)
+
+    def report_end(self, last: WorkList, what: str = "images", ignored: Sequence[str] = ()) -> None:
+        """Report what was ignored or done, after the last part of a plan.
+
+        Args:
+            last: that part.
+            what: plural noun for the inputs.
+            ignored: notes on files of other kinds.
+
+        Raises:
+            NothingToDoError: there were no inputs at all.
+        """
+        if not self.total:
+            raise last.nothing_found(what, "; ".join(ignored) or None)
+        for text in ignored:
+            self.reporter.note(text)
+        if self.done_before > FEW and not self.reporter.verbose:
+            self._tell_many_done(self.done_before, what)
+        if self.total == len(self.codes) and set(self.codes) == {3}:
+            self.stopped_by = NothingToDoError.exit_code
+
+    def _tell_notes(self, work: WorkList) -> None:
+        for path, text in work.notes:
+            self.reporter.note(text, path)
+
+    def _tell_failed(self, work: WorkList) -> None:
+        self.total += len(work.failed)
+        for error in work.failed:
+            self.refused(error)
+
+    def _tell_many_done(self, count: int, what: str) -> None:
+        self.reporter.say(f"{count} {what} skipped, their outputs already exist (--overwrite replaces them)")
+
+    def _tell_done(self, work: WorkList, *, each: bool) -> None:
+        self.total += len(work.done)
+        self.done_before += len(work.done)
+        for item in work.done:
+            if each or self.reporter.verbose:
+                self.reporter.say(f"{item.source}: skipped, {item.target} already exists (--overwrite replaces it)")
+            self.skipped += 1
+            self.record_item(item, "skipped", notes=["the output already exists (--overwrite replaces it)"])
 
     def planned(self, work: WorkList, naming: Naming) -> None:
         """Report the items of a dry run."""
@@ -165,15 +208,18 @@ class ItemTally(Tally):
 
         options = with_engine(options, work)
         restorer = self.models.restorer(model, options)
-        short = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+        self.tell_engine(model, str(restorer.device), restorer.precision, restorer.engine.name)
+        return restorer
+
+    def tell_engine(self, model: str, device: str, precision: str, engine: str, where: str = "") -> None:
+        """Report in one line what restores; `where` is appended."""
         self.engine = {
             "model": os.path.basename(model),  # noqa: PTH119  (a name, a path, or one on the Hub)
-            "device": str(restorer.device),
-            "precision": short[restorer.precision],
-            "engine": restorer.engine.name,
+            "device": device,
+            "precision": _SHORT[precision],
+            "engine": engine,
         }
-        self.reporter.say("{model} on {device}, {precision}, {engine}".format(**self.engine))
-        return restorer
+        self.reporter.say("{model} on {device}, {precision}, {engine}".format(**self.engine) + where)
 
     def refused(self, error: DerainError) -> None:
         """Report an input that was refused by the plan."""

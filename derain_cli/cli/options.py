@@ -11,6 +11,7 @@ from derain_cli.cli.help import FILES, MESSAGES, MODEL, OUTPUT, RUN
 from derain_cli.cli.log_file import open_log
 from derain_cli.cli.reporter import Reporter
 from derain_cli.config import DEFAULT_MAX_PIXELS, RestoreOptions
+from derain_cli.config.cluster import ClusterOptions
 from derain_cli.config.restore import EngineName
 from derain_cli.errors import UsageError
 from derain_cli.system.finder import Selection
@@ -18,6 +19,7 @@ from derain_cli.system.finder import Selection
 __all__ = [
     "SETTINGS",
     "Answer",
+    "Cluster",
     "Compare",
     "Computing",
     "Debug",
@@ -42,6 +44,8 @@ __all__ = [
     "Precision",
     "Quality",
     "Quiet",
+    "Ray",
+    "RayCpus",
     "Recursive",
     "SaveLayers",
     "Strength",
@@ -244,6 +248,22 @@ Jobs = Annotated[
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", rich_help_panel=RUN)]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Spread the photos over a Ray cluster: auto for the one of this machine, HOST:PORT or ray://HOST:PORT; "
+        "without an address, over processes of this machine.",
+        rich_help_panel=RUN,
+    ),
+]
+RayCpus = Annotated[
+    int,
+    typer.Option(
+        "--ray-cpus", metavar="N", min=1, help="Processors of each worker on a Ray cluster.", rich_help_panel=RUN
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON record per item and a summary to stdout.", rich_help_panel=MESSAGES),
@@ -300,6 +320,22 @@ class Computing:
             raise UsageError(f"--tile must be auto, 0 (whole picture) or a number of pixels, not {self.tile!r}")
         side: int | Literal["auto"] = "auto" if self.tile == "auto" else int(self.tile)
         return RestoreOptions(self.device, self.precision, side, self.strength, self.engine)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Whether work is spread over a cluster, and how."""
+
+    ray: Ray = None
+    ray_cpus: RayCpus = ClusterOptions.ray_cpus
+
+    def options(self) -> ClusterOptions | None:
+        """Convert to the options of the job; None for this machine alone.
+
+        Raises:
+            UsageError: not an address.
+        """
+        return None if self.ray is None else ClusterOptions(self.ray, self.ray_cpus)
 
 
 @dataclass(frozen=True)

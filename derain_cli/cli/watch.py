@@ -129,7 +129,7 @@ def _refuse(flags: WatchFlags) -> None:
 
 def _files_in(flags: WatchFlags, selection: Selection) -> Iterator[tuple[str, str]]:
     """All photos and clips, each with its subfolder relative to the watched folder."""
-    finder = Finder(flags.folders, selection, own_tails(), identity_of(flags.output))
+    finder = Finder(flags.folders, selection, own_tails(), flags.output)
     return ((found.source, found.below) for found in finder.find())
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from derain_cli.errors import DestinationError
 from derain_cli.jobs.items import Item, WorkList
 from derain_cli.remedies import Remedy
 from derain_cli.system.files import changed_of, files_of, size_of
+from derain_cli.system.locks import lock_file
 
 __all__ = ["RECORD_NAME", "MadeRecord", "settled"]
 
@@ -30,6 +32,9 @@ RECORD_NAME = ".derain.jsonl"
 _UNKNOWN = "already exists, and there is no record of how it was made"
 
 Settings = Mapping[str, object]
+
+_appending = threading.Lock()
+"""Closing a file gives up the locks of all threads on it."""
 
 
 @dataclass
@@ -53,9 +58,11 @@ class MadeRecord:
             afresh: read the folder's record again, as another run may have written to it.
         """
         folder, name = os.path.split(item.target)
-        if afresh or folder not in self._read:
-            self._read[folder] = _read_record(folder)
-        entry = self._read[folder].get(name)
+        known = None if afresh else self._read.get(folder)
+        if known is None:
+            known = _read_record(folder)
+            self._read = {folder: known}  # only the last folder: items come folder by folder
+        entry = known.get(name)
         return None if (reason := self._reason(entry, item)) is None else _refusal(reason, item.target)
 
     def add(self, item: Item, length: int) -> None:
@@ -74,9 +81,10 @@ class MadeRecord:
             "settings": self._applying(item.target),
         }
         line = json.dumps(entry, sort_keys=True).encode() + b"\n"
-        with contextlib.suppress(OSError):  # only the record is lost
+        with contextlib.suppress(OSError), _appending:  # only the record is lost
             handle = os.open(os.path.join(folder, RECORD_NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
+                lock_file(handle)
                 os.write(handle, line)
             finally:
                 os.close(handle)

@@ -6,24 +6,26 @@ is refused as a whole; problems of single inputs are listed separately, so that 
 
 # Paths are strings here: a hundred thousand `Path` objects take ten times the memory, and a trailing slash or a
 # leading `./`, which `Path` drops, is significant.
-# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH100, PTH112, PTH114, PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from derain_cli.errors import DerainError, DestinationError, UsageError, printable
 from derain_cli.jobs.items import DEFAULT_SUFFIX, Item, Naming, WorkList, listed, own_tails
 from derain_cli.remedies import Remedy
 from derain_cli.system.finder import Finder, FoundFile, Selection, identity_of, is_pattern, separators
 
-__all__ = ["folder_problem", "plan_outputs"]
+__all__ = ["folder_problem", "plan_in_parts", "plan_outputs"]
 
 
 _NAME_MAX = 255
+_PART = 1000
 
 
 def plan_outputs(paths: Sequence[str], selection: Selection, naming: Naming) -> WorkList:
@@ -43,6 +45,26 @@ def plan_outputs(paths: Sequence[str], selection: Selection, naming: Naming) -> 
     return _Planner(paths, selection, naming).plan()
 
 
+def plan_in_parts(paths: Sequence[str], selection: Selection, naming: Naming) -> Iterator[WorkList]:
+    """The work list in parts, found as they are asked for, so that a folder may hold millions of files.
+
+    Parts hold up to 1,000 files of one folder; the last one, without items, has the counts of ignored files. A part is
+    checked by itself, which is enough for one folder whose outputs go elsewhere; two inputs with the same output that
+    come in different parts are reported in `failed`. Anything else is one part.
+
+    Args:
+        paths, selection, naming: as for `plan_outputs`.
+
+    Raises:
+        UsageError, DestinationError: as `plan_outputs`, when a part is asked for.
+    """
+    planner = _Planner(paths, selection, naming)
+    if planner.comes_in_parts():
+        yield from planner.parts()
+    else:
+        yield planner.plan()
+
+
 @dataclass
 class _Planner:
     paths: Sequence[str]
@@ -52,18 +74,34 @@ class _Planner:
 
     def __post_init__(self) -> None:
         self.output_file = self._output_is_file()
-        output = identity_of(self.naming.output) if self.naming.output and not self.output_file else None
+        output = None if self.output_file else self.naming.output
         self.finder = Finder(self.paths, self.selection, own_tails(self._suffix), output)
         self.failed, self.notes, self.skipped = self.finder.failed, self.finder.notes, self.finder.skipped
 
     def plan(self) -> WorkList:
-        if self.naming.output is not None:
-            root = os.path.dirname(self.naming.output) if self.output_file else self.naming.output
-            problem = folder_problem(root)
-            if problem is not None:
-                raise problem
-        self._refuse_outputs_among_inputs()
-        found = self._without_own_outputs(list(self.finder.find()))
+        self._refuse_output()
+        return self._with_counts(self._planned(list(self.finder.find())))
+
+    def comes_in_parts(self) -> bool:
+        """Whether no file of one part can be an output of another."""
+        links = self.selection.file_links or self.selection.folder_links
+        if len(self.paths) != 1 or self.paths[0] in self.selection.whole or links or self.output_file:
+            return False
+        return os.path.isdir(self.paths[0]) and not _is_within(self._root, self._output_root)
+
+    def parts(self) -> Iterator[WorkList]:
+        self._refuse_output()
+        for _, files in itertools.groupby(self.finder.find(), lambda one: one.below):
+            taken: set[int] = set()
+            while part := list(itertools.islice(files, _PART)):
+                yield self._planned(self._without_taken(part, taken))
+                self.failed.clear()
+                self.notes.clear()
+            self._folders.clear()
+        yield self._with_counts(self._planned([]))
+
+    def _planned(self, found: list[FoundFile]) -> WorkList:
+        found = self._without_own_outputs(found)
         targets = [self._target(one) for one in found]
         found, targets = self._without_collisions(found, targets)
         self._refuse_replacing_inputs(found, targets)
@@ -76,14 +114,10 @@ class _Planner:
                 done.append(Item(one.source, target, note))
             else:
                 items.append(Item(one.source, target, note))
-        return WorkList(
-            tuple(items),
-            tuple(done),
-            tuple(self.failed),
-            tuple(self.notes),
-            self.skipped.unread,
-            self.skipped.remedy(),
-        )
+        return WorkList(tuple(items), tuple(done), tuple(self.failed), tuple(self.notes))
+
+    def _with_counts(self, work: WorkList) -> WorkList:
+        return replace(work, unread=self.skipped.unread, remedy=self.skipped.remedy())
 
     # --- the output ---------------------------------------------------------------------------------------------
 
@@ -161,7 +195,25 @@ class _Planner:
             known = self._folders[folder] = (os.path.realpath(folder), folder_problem(folder))
         return known
 
+    @property
+    def _root(self) -> str:
+        """The canonical name of the only input folder."""
+        return os.path.realpath(self.paths[0])
+
+    @property
+    def _output_root(self) -> str:
+        """The canonical name of the folder that all its outputs go to."""
+        return os.path.realpath(self.naming.output) if self.naming.output else self._root + self._suffix
+
     # --- safety checks ------------------------------------------------------------------------------------------
+
+    def _refuse_output(self) -> None:
+        if self.naming.output is not None:
+            root = os.path.dirname(self.naming.output) if self.output_file else self.naming.output
+            problem = folder_problem(root)
+            if problem is not None:
+                raise problem
+        self._refuse_outputs_among_inputs()
 
     def _refuse_outputs_among_inputs(self) -> None:
         if self.naming.output is None and not self._suffix:
@@ -217,6 +269,34 @@ class _Planner:
             )
         return [found[i] for i in kept], [targets[i] for i in kept]
 
+    def _without_taken(self, found: list[FoundFile], taken: set[int]) -> list[FoundFile]:
+        """Drops files whose outputs were those of earlier parts, or lead back into the input folder.
+
+        Args:
+            found: of one folder.
+            taken: hashes of the outputs of this folder, to which those of `found` are added: a million of them take
+                less memory than their names.
+        """
+        root, output = self._root, self._output_root
+        kept, claimed = [], set[int]()
+        for one in found:
+            target, _ = self._target(one)
+            paths = (target, *self.naming.companions_of(target))
+            places = [self._key(path) for path in paths]
+            places += [os.path.realpath(path) for path in paths if os.path.islink(path)]
+            hashes = set(map(hash, places))
+            if any(_is_within(place, root) and not _is_within(place, output) for place in places):
+                reason, remedy = "the output is in the input folder", Remedy.OTHER_OUTPUT_OR_SUFFIX
+                self.failed.append(DestinationError(reason, path=target, remedy=remedy))
+            elif hashes & taken:
+                reason, remedy = f"another input has the same output as {one.source}", Remedy.OTHER_FOLDER_OR_SUFFIX
+                self.failed.append(DestinationError(reason, path=target, remedy=remedy))
+            else:
+                kept.append(one)
+                claimed |= hashes
+        taken |= claimed
+        return kept
+
     def _key(self, path: str) -> str:
         folder, name = os.path.split(path)
         key = os.path.join(self._folder(folder)[0], name)
@@ -224,13 +304,22 @@ class _Planner:
 
     def _refuse_replacing_inputs(self, found: list[FoundFile], targets: list[tuple[str, str]]) -> None:
         # By device and inode, to handle different spellings, both kinds of links and case-insensitive file systems.
-        inputs = {one.identity: one.source for one in found if one.identity is not None}
-        for one, (target, _) in zip(found, targets, strict=True):
-            for path in (target, *self.naming.companions_of(target)):
-                identity = identity_of(path)
-                if identity is not None and identity in inputs:
-                    which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
-                    raise DestinationError(f"the output is {which}", path=path, remedy=Remedy.OTHER_OUTPUT_OR_SUFFIX)
+        there = [
+            (one, path, identity)
+            for one, (target, _) in zip(found, targets, strict=True)
+            for path in (target, *self.naming.companions_of(target))
+            if (identity := identity_of(path)) is not None
+        ]
+        inputs = {one.identity: one.source for one in found if one.identity is not None} if there else {}
+        for one, path, identity in there:
+            if identity in inputs:
+                which = "the input" if identity == one.identity else f"another input, {inputs[identity]}"
+                raise DestinationError(f"the output is {which}", path=path, remedy=Remedy.OTHER_OUTPUT_OR_SUFFIX)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """Whether a canonical path is that folder, or lies below it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def folder_problem(folder: str) -> DerainError | None:

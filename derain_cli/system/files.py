@@ -37,7 +37,9 @@ __all__ = [
     "require_space",
     "sha256_of",
     "size_of",
+    "sweep_owned",
     "sweep_stale",
+    "temporary_owner",
 ]
 
 # A short fixed-length name without the target's, so a target of NAME_MAX bytes, or one whose name is not valid
@@ -173,6 +175,25 @@ def sweep_stale(folder: Path) -> int:
     return removed
 
 
+def temporary_owner() -> str:
+    """The part of their names that marks the temporary files of this process."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def sweep_owned(folder: str | os.PathLike[str], owner: str) -> None:
+    """Remove the temporary files that a process left in `folder`. Never raises.
+
+    Args:
+        folder: which may be missing.
+        owner: what `temporary_owner` returned in that process, which is dead.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(f".derain-{owner}-") and _PATTERN.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    Path(entry.path).unlink()
+
+
 def _host() -> str:
     return f"{zlib.crc32(platform.node().encode('utf-8', 'surrogateescape')):08x}"
 
@@ -197,7 +218,7 @@ def _resolve_target(path: Path, overwrite: bool) -> Path:
 def _create_temporary(target: Path, path: Path) -> tuple[Path, int]:
     """A new empty file next to `target`, and its mode, which the kernel derived from the umask."""
     while True:
-        temporary = target.parent / f".derain-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        temporary = target.parent / f".derain-{temporary_owner()}-{secrets.token_hex(6)}.tmp"
         try:
             handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         except FileExistsError:

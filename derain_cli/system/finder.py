@@ -99,7 +99,7 @@ class Finder:
         paths: as given on the command line.
         selection: which files are selected.
         own_tails: name endings of earlier outputs, which are skipped if their input is next to them.
-        output: the output folder, which is not entered.
+        output: the output folder, which is not entered, even if it is created while the search goes on.
         failed: unusable inputs, each with its path; complete once the search is finished, like the next two.
         notes: path and remark for skipped entries.
         skipped: number of skipped entries, by reason.
@@ -108,7 +108,7 @@ class Finder:
     paths: Sequence[str]
     selection: Selection
     own_tails: Sequence[str] = ()
-    output: Identity | None = None
+    output: str | None = None
     failed: list[DerainError] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     skipped: SkippedEntries = field(default_factory=SkippedEntries)
@@ -204,7 +204,9 @@ class Finder:
         if _any_matches(inner, entry.name, self.selection.exclude):
             return False
         identity = identity_of(entry.path)
-        if self._is_own_output(entry.name, stems) or (identity and identity == self.output):
+        if self._is_own_output(entry.name, stems) or (
+            self.output and identity and identity == identity_of(self.output)
+        ):
             self.skipped.outputs += 1
             return False
         if self.selection.folder_links:  # links may form a loop, or lead to the same folder twice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from derain_cli.errors import DestinationError
 
-__all__ = ["LOCK", "locked"]
+__all__ = ["LOCK", "lock_file", "locked"]
 
 LOCK = "lock"
 """Name of the lock file in the folder; it is not removed."""
@@ -39,3 +40,19 @@ def locked(folder: Path, target: Path) -> Iterator[None]:
         held = None
     with held or nullcontext():
         yield
+
+
+def lock_file(handle: int) -> None:
+    """Lock an open file against other processes until it is closed, on systems and disks that support it.
+
+    On network disks, appending is only safe with a lock: their clients learn the end of the file when they get it.
+
+    Args:
+        handle: a file descriptor, open for writing.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where appending needs none
+        return
+    with contextlib.suppress(OSError):
+        fcntl.lockf(handle, fcntl.LOCK_EX)

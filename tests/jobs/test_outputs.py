@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from derain_cli.errors import DestinationError, UsageError
-from derain_cli.jobs.items import COMPARE, LAYERS
-from tests.listing import pairs, planned, touch
+from derain_cli.jobs import outputs
+from derain_cli.jobs.items import COMPARE, LAYERS, Naming, WorkList
+from derain_cli.jobs.outputs import plan_in_parts
+from derain_cli.system.finder import Selection
+from tests.listing import READABLE, WRITABLE, pairs, planned, touch
 
 pytestmark = pytest.mark.usefixtures("inside")
 
@@ -194,3 +197,56 @@ def test_a_hundred_thousand_files() -> None:
     tracemalloc.start()
     assert len(planned(["in"], output="out").items) == 100_000
     assert tracemalloc.get_traced_memory()[1] < 250 << 20
+
+
+# --- in parts -------------------------------------------------------------------------------------------------------
+
+
+def parts(path: str, *, links: bool = False, **naming: object) -> list[WorkList]:
+    selection = Selection(READABLE, depth=None, folder_links=links)
+    return list(plan_in_parts([path], selection, Naming(WRITABLE, **naming)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("out", ["out", "in/x/out", None])
+def test_parts_are_the_same_plan_folder_by_folder(out: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "_PART", 2)
+    touch("in/a.jpg", "in/b.gif", "in/c.png", "in/x/a.jpg", "in/x/y/b.jpg", "in/x/notes.txt", "out/a.jpg")
+    whole, found = planned(["in"], output=out, recursive=True), parts("in", output=out)
+    assert [item for part in found for item in part.items] == list(whole.items)
+    assert [item for part in found for item in part.done] == list(whole.done)
+    assert [len(part.items) + len(part.done) for part in found] == [2, 1, 1, 1, 0]
+    assert found[-1].unread == whole.unread == {".txt": 1}
+
+
+def test_parts_are_found_as_they_are_asked_for_and_the_output_is_never_entered() -> None:
+    touch("in/a.jpg", "in/x/b.jpg", "in/x/y/c.jpg")
+    found = plan_in_parts(["in"], Selection(READABLE, depth=None), Naming(WRITABLE, output="in/x/y/out"))
+    assert list(pairs(next(found))) == ["in/a.jpg"]
+    touch("in/x/y/late.jpg", "in/x/y/out/a.jpg")  # the run has begun to write
+    assert [list(pairs(part)) for part in found] == [["in/x/b.jpg"], ["in/x/y/c.jpg", "in/x/y/late.jpg"], []]
+
+
+def test_one_output_for_two_inputs_in_different_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "_PART", 1)
+    touch("in/a.gif", "in/a.png", "in/b.png")
+    found = parts("in", output="out")
+    assert [item.target for part in found for item in part.items] == ["out/a.png", "out/b.png"]
+    (error,) = [error for part in found for error in part.failed]
+    assert isinstance(error, DestinationError) and "in/a.png" in str(error)
+
+
+def test_outputs_that_would_be_inputs_of_other_parts_are_refused() -> None:
+    touch("in/a.jpg", "in/x/b.jpg", "in/y/b.jpg")
+    Path("out").mkdir()
+    Path("out/x").symlink_to(Path("in/y").absolute())
+    found = parts("in", output="out", overwrite=True)
+    assert [item.source for part in found for item in part.items] == ["in/a.jpg", "in/y/b.jpg"]
+    assert [str(error.path) for part in found for error in part.failed] == ["out/x/b.jpg"]
+
+
+@pytest.mark.parametrize("out", ["in", "."])
+def test_plans_whose_parts_depend_on_each_other_are_made_as_a_whole(out: str) -> None:
+    touch("in/a.jpg", "in/in/a.jpg")
+    with pytest.raises(DestinationError, match="input"):
+        parts("in", output=out, overwrite=True)
+    assert len(parts("in", output="out", links=True)) == 1

@@ -14,7 +14,7 @@ from derain_cli.jobs.outputs import folder_problem
 from derain_cli.media.clip.names import READABLE_CLIPS
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.remedies import Remedy
-from derain_cli.system.finder import Finder, Selection, identity_of
+from derain_cli.system.finder import Finder, Selection
 
 __all__ = ["FrameSetPlan", "Source", "plan_frame_set"]
 
@@ -78,7 +78,7 @@ def plan_frame_set(
     remedy = None
     for paths, suffixes, is_clip in ((clips, READABLE_CLIPS, True), (photos, READABLE_SUFFIXES, False)):
         selection = Selection(suffixes, depth=None if recursive else 0, include=tuple(include), exclude=tuple(exclude))
-        finder = Finder(paths, selection, own_tails(), identity_of(str(folder)))
+        finder = Finder(paths, selection, own_tails(), str(folder))
         for found in finder.find():
             sources.setdefault(os.path.realpath(found.source), Source(found.source, is_clip))
         remedy = remedy or finder.skipped.remedy()

@@ -49,6 +49,7 @@ def restore_photos(
     *,
     report: Callable[[PhotoOutcome], None],
     progress: Progress | None = None,
+    writer: Writer | None = None,
 ) -> None:
     """Restore every item; a failed item does not stop the others unless the error is fatal.
 
@@ -62,8 +63,9 @@ def restore_photos(
         report: called once for each attempted item, in order, in this thread, and again with the same outcome if an
             exception from a signal interrupted it.
         progress: called with the number of items done, including fractions.
+        writer: of earlier runs with the same options; it knows the folders it has prepared.
     """
-    _PhotoRun(items, restorer, options, report, progress or (lambda done: None)).run()
+    _PhotoRun(items, restorer, options, report, progress or (lambda done: None), writer or Writer(options)).run()
 
 
 @dataclass
@@ -73,10 +75,10 @@ class _PhotoRun:
     options: BatchOptions
     report: Callable[[PhotoOutcome], None]
     progress: Progress
+    writer: Writer
     reading: deque[Future[_Read]] = field(default_factory=deque)
     written: InOrder[PhotoOutcome] = field(init=False)
     admission: AdmissionQueue = field(init=False)
-    writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
         free = free_memory()
@@ -84,7 +86,6 @@ class _PhotoRun:
         if self.restorer.device.type == "cpu":
             size = min(size, _PHOTO_BYTES)
         self.admission = AdmissionQueue(Cost((self.options.jobs + 1) * _PLACE, size))
-        self.writer = Writer(self.options)
         self.written = InOrder(max(1, self.options.jobs), self.report, self._ends)
 
     def run(self) -> None:

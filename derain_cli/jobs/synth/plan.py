@@ -19,7 +19,7 @@ from derain_cli.jobs.synth.pairs import PairTask, PhotoTask, SynthPlan, pair_fol
 from derain_cli.media.photo import READABLE_SUFFIXES
 from derain_cli.rain import PROFILES
 from derain_cli.remedies import Remedy
-from derain_cli.system.finder import Finder, Selection, identity_of
+from derain_cli.system.finder import Finder, Selection
 
 __all__ = ["plan_synthesis"]
 
@@ -50,7 +50,7 @@ class _Planner:
     def plan(self) -> SynthPlan:
         self._refuse_output()
         selection = Selection(READABLE_SUFFIXES, depth=None if self.recursive else 0)
-        finder = Finder(self.paths, selection, own_tails(), identity_of(str(self.out)))
+        finder = Finder(self.paths, selection, own_tails(), str(self.out))
         tasks = list(self._tasks(finder))
         if not tasks:
             raise _nothing(finder)
